@@ -1,0 +1,3 @@
+"""EEG decoding experiments that are honest by construction."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The data wing: recordings become trials. The only room that knows mne and moabb."""

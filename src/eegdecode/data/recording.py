@@ -1,0 +1,67 @@
+"""A recording: continuous signals, and when which class was cued. What every source of data yields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import mne
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One continuous recording with its cues.
+
+    Attributes
+    ----------
+    raw : mne.io.BaseRaw
+        Signals in V, as MNE keeps them; need not be loaded into memory yet.
+    subject, session, run : str
+        Who, when, and which part of the session.
+    onsets : ndarray of int, shape (n_trials,)
+        Sample of each cue, counted from the first sample of ``raw`` (``raw.first_samp`` is 0 here), ascending.
+    labels : ndarray of str, shape (n_trials,)
+        Class name of each cue.
+    source : str
+        The file (or the generator) that it came from, for error messages.
+    """
+
+    raw: mne.io.BaseRaw
+    subject: str
+    session: str
+    run: str
+    onsets: np.ndarray
+    labels: np.ndarray
+    source: str
+
+
+class Dataset(Protocol):
+    """What `eegdecode.data.prepare.load_trials` needs to know of a source of recordings.
+
+    Implementations are frozen dataclasses: their fields (but ``subjects``) are part of the cache key.
+    """
+
+    @property
+    def name(self) -> str:
+        """Short name, as typed: ``bci4_2a``."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the labels."""
+        ...
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Default window, s relative to the cue; the end is exclusive."""
+        ...
+
+    def subject_names(self) -> tuple[str, ...]:
+        """Return the selected subjects, after a check that each exists."""
+        ...
+
+    def recordings(self, subject: str) -> Iterator[Recording]:
+        """Yield the recordings of a subject, sessions and runs in the order of time."""
+        ...

@@ -1,0 +1,1 @@
+"""The networks: plain modules, ``(B, C, T) -> (B, K)``. They know neither data nor training."""

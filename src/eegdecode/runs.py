@@ -1,0 +1,182 @@
+"""Splits, runs and predictions: what training takes and what it gives back, and the identity of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Who may learn from what in one fold: positions in the table of trials, never signals.
+
+    Attributes
+    ----------
+    train, val, test : ndarray of int
+        Row numbers of ``Trials.meta``, disjoint. ``val`` may be empty; it is taken from training trials.
+    subject, session : str
+        Whom the test trials belong to (``"1"``, ``"1test"``; several are joined by ``+``).
+    fold : int
+        Number of the fold among those of the same subject and session.
+    protocol : str
+        Name of the protocol that made the split.
+    """
+
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+    subject: str
+    session: str
+    fold: int
+    protocol: str
+
+    def __post_init__(self) -> None:
+        for name in ("train", "test"):
+            if len(getattr(self, name)) == 0:
+                raise ValueError(f"{self.protocol}: no {name} trials for subject {self.subject}, fold {self.fold}")
+        everyone = np.concatenate([self.train, self.val, self.test])
+        if len(np.unique(everyone)) != len(everyone):
+            raise ValueError(f"{self.protocol}: a trial stands on two sides of the split (subject {self.subject})")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One training: a split, a seed, and the numbers in which it differs from its neighbours.
+
+    Attributes
+    ----------
+    numbers : mapping of str to float
+        Swept numbers: ``lr`` and ``weight_decay`` replace the trainer's, ``drop`` the network's.
+    """
+
+    split: Split
+    seed: int
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+    def name(self) -> str:
+        """Readable and unique within an experiment: ``sub-1_ses-1test_fold-0_seed-0_lr-0.001``."""
+        split = self.split
+        head = f"sub-{split.subject}_ses-{split.session}_fold-{split.fold}_seed-{self.seed}"
+        return "_".join([head, *(f"{key}-{value:g}" for key, value in sorted(self.numbers.items()))])
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What one finished run leaves behind; every score can be recomputed from it.
+
+    Attributes
+    ----------
+    logits : mapping of str to ndarray
+        ``"val"`` and ``"test"`` -> (n, K), in the order of ``run.split.val`` and ``run.split.test``. For a
+        classifier that gives probabilities: their logarithm. An empty validation part has shape (0, K).
+    history : DataFrame
+        One row an epoch: ``epoch`` (from 1), ``lr``, ``running_loss`` (as trained, dropout on), ``train_loss``,
+        ``train_accuracy`` (in evaluation mode), ``val_loss``, ``val_accuracy`` (NaN without validation trials),
+        ``grad_norm``. Empty for a classical pipeline.
+    best_epoch : int
+        The epoch whose weights made the logits; 0 for a classical pipeline.
+    n_params : int
+        Trainable parameters; 0 for a classical pipeline.
+    seconds : float
+        Wall-clock seconds of the training, divided by the number of runs that were trained together.
+    weights : mapping of str to ndarray
+        What a checkpoint holds: parameters, buffers and the fitted front end. Empty for a classical pipeline.
+    model : mapping
+        What is needed to build the network again: its description and input sizes (JSON types).
+    status : str
+        ``"done"``, or what went wrong, e.g. ``"failed: loss is NaN in epoch 3"``. Failed runs have NaN logits.
+    """
+
+    run: Run
+    logits: Mapping[str, np.ndarray]
+    history: pd.DataFrame
+    best_epoch: int
+    n_params: int
+    seconds: float
+    weights: Mapping[str, np.ndarray] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    status: str = "done"
+
+
+def run_key(run: Run, *, meta: pd.DataFrame, fingerprints: Mapping[str, str], context: Mapping[str, Any]) -> str:
+    """Digest of everything that defines a run: 32 hex digits. Change any of it and the key changes.
+
+    Parameters
+    ----------
+    meta : DataFrame
+        The table of trials that the split points into.
+    fingerprints : mapping
+        Subject -> digest of its trials; only the subjects of the split enter.
+    context : mapping
+        Everything else: descriptions (`describe`) of network, trainer, front end, preprocessing, sources.
+    """
+    split = run.split
+    rows = np.concatenate([split.train, split.val, split.test])
+    subjects = sorted(meta["subject"].iloc[rows].unique())
+    identity = {
+        "seed": run.seed,
+        "numbers": dict(run.numbers),
+        "split": split_digest([split], meta=meta),
+        "data": {subject: fingerprints[subject] for subject in subjects},
+        "context": context,
+    }
+    return digest(identity)
+
+
+def split_digest(splits: Sequence[Split], *, meta: pd.DataFrame) -> str:
+    """Digest of who learns from what, by the names of the trials (not their positions)."""
+    names = meta["trial"].to_numpy()
+    return digest([[split.protocol, *(list(names[getattr(split, part)]) for part in PARTS)] for split in splits])
+
+
+def digest(thing: Any) -> str:
+    """Digest of anything that JSON can hold, independent of the order of keys."""
+    text = json.dumps(thing, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def describe(thing: Any) -> Any:
+    """Turn settings, partials, estimators and functions into JSON types that define them, sources included.
+
+    A class or function is described by its name and a digest of its source file, so that a run of an edited
+    network is another run.
+    """
+    if isinstance(thing, functools.partial):
+        return {"call": describe(thing.func), **{key: describe(value) for key, value in thing.keywords.items()}}
+    if inspect.isclass(thing) or inspect.isroutine(thing):
+        return {"name": f"{thing.__module__}.{thing.__qualname__}", "source": _source_digest(thing)}
+    if dataclasses.is_dataclass(thing):
+        fields = {f.name: describe(getattr(thing, f.name)) for f in dataclasses.fields(thing) if f.repr}
+        return {"call": describe(type(thing)), **fields}
+    if hasattr(thing, "get_params"):    # a scikit-learn estimator
+        return {"call": describe(type(thing)), **describe(thing.get_params(deep=False))}
+    if isinstance(thing, Mapping):
+        return {str(key): describe(value) for key, value in thing.items()}
+    if isinstance(thing, list | tuple | set | frozenset):
+        return [describe(value) for value in thing]
+    if isinstance(thing, np.generic):
+        return thing.item()
+    if thing is None or isinstance(thing, str | int | float | bool):
+        return thing
+    return str(thing)
+
+
+def _source_digest(thing: Any) -> str:
+    """Digest of the file that defines a class or function; of library code, the version of the library."""
+    package = (thing.__module__ or "").partition(".")[0]
+    file = inspect.getsourcefile(thing) if not inspect.isbuiltin(thing) else None
+    if package not in {"eegdecode", "__main__"} and file and "site-packages" in file or not file:
+        return getattr(__import__(package), "__version__", "unknown") if package else "unknown"
+    return hashlib.blake2b(Path(file).read_bytes(), digest_size=8).hexdigest()

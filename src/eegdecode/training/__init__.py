@@ -1,0 +1,1 @@
+"""The training wing: runs become predictions. The only room that optimises."""

@@ -1,0 +1,135 @@
+"""Trials: what the data wing hands over, and all that training may know of a recording."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+META_COLUMNS = ("trial", "subject", "session", "run", "label")
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What the axes of a trial mean.
+
+    Attributes
+    ----------
+    ch_names : tuple of str
+        Channel names, 10-05 spelling, in the order of the channel axis.
+    sfreq : float
+        Sampling rate in Hz.
+    tmin : float
+        Time of the first sample relative to the cue, in s.
+    positions : ndarray, shape (C, 3)
+        Electrode positions in m, head coordinates; NaN where unknown.
+    """
+
+    ch_names: tuple[str, ...]
+    sfreq: float
+    tmin: float
+    positions: np.ndarray
+
+    def matches(self, other: Signal) -> bool:
+        """Whether trials of both may stand in one array (positions may differ by subject)."""
+        return (self.ch_names, self.sfreq, self.tmin) == (other.ch_names, other.sfreq, other.tmin)
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Labelled trials of one or more subjects.
+
+    Attributes
+    ----------
+    X : ndarray, shape (n_trials, C, T), float32
+        Signals in µV. May be memory-mapped: do not write to it.
+    meta : DataFrame
+        One row a trial, in the order of ``X``, index 0..n-1. Columns ``trial`` (unique name), ``subject``,
+        ``session``, ``run`` (all str) and ``label`` (int, an index into ``classes``); more are allowed.
+        Rows stand in the order of recording within each (subject, session, run), sessions in the order of time.
+    signal : Signal
+        Channels, rate, window start and electrode positions.
+    classes : tuple of str
+        Class names; ``classes[label]`` is the name of a label.
+    dataset : str
+        Name of the data set.
+    fingerprints : mapping of str to str
+        Subject -> digest of its trials, see `fingerprint`.
+    """
+
+    X: np.ndarray
+    meta: pd.DataFrame
+    signal: Signal
+    classes: tuple[str, ...]
+    dataset: str
+    fingerprints: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        missing = [column for column in META_COLUMNS if column not in self.meta]
+        if missing:
+            raise ValueError(f"meta lacks the columns {missing}; it has {list(self.meta.columns)}")
+        if self.X.ndim != 3 or self.X.dtype != np.float32:
+            raise ValueError(f"X must be float32 (trial, channel, time); got {self.X.dtype} {self.X.shape}")
+        if len(self.X) != len(self.meta):
+            raise ValueError(f"{len(self.X)} signals but {len(self.meta)} rows of meta")
+        if self.X.shape[1] != len(self.signal.ch_names):
+            raise ValueError(f"{self.X.shape[1]} channels but {len(self.signal.ch_names)} channel names")
+        if not self.meta["trial"].is_unique:
+            twice = self.meta["trial"][self.meta["trial"].duplicated()].iloc[0]
+            raise ValueError(f"trial names must be unique; {twice!r} stands twice")
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    @property
+    def y(self) -> np.ndarray:
+        """Labels, shape (n_trials,), int64."""
+        return self.meta["label"].to_numpy(np.int64)
+
+
+def fingerprint(X: np.ndarray, meta: pd.DataFrame) -> str:
+    """Digest of the signals, labels and names of one subject's trials: equal data, equal digest."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(repr(X.shape).encode())
+    digest.update(np.ascontiguousarray(X).data)
+    digest.update(meta[list(META_COLUMNS)].to_csv(index=False).encode())
+    return digest.hexdigest()
+
+
+def concatenate(parts: Sequence[Trials]) -> Trials:
+    """Join the trials of several subjects.
+
+    Raises
+    ------
+    ValueError
+        If there is no part, or channels, rate, window or classes differ.
+    """
+    if not parts:
+        raise ValueError("no trials: the list of subjects is empty")
+    first = parts[0]
+    for part in parts[1:]:
+        if not part.signal.matches(first.signal) or part.X.shape[1:] != first.X.shape[1:]:
+            one, other = first.meta["subject"].iloc[0], part.meta["subject"].iloc[0]
+            raise ValueError(
+                f"subjects {one} and {other} do not fit together: {_shape(first)} against {_shape(part)}; "
+                "pick common channels (preprocess.channels) and resample (preprocess.sfreq)"
+            )
+        if part.classes != first.classes:
+            raise ValueError(f"classes differ between subjects: {first.classes} and {part.classes}")
+    X = parts[0].X if len(parts) == 1 else np.concatenate([part.X for part in parts])
+    return Trials(
+        X=X,
+        meta=pd.concat([part.meta for part in parts], ignore_index=True),
+        signal=first.signal,
+        classes=first.classes,
+        dataset=first.dataset,
+        fingerprints={subject: mark for part in parts for subject, mark in part.fingerprints.items()},
+    )
+
+
+def _shape(trials: Trials) -> str:
+    signal = trials.signal
+    return f"{len(signal.ch_names)} channels {signal.ch_names[:4]}..., {signal.sfreq} Hz, {trials.X.shape[2]} samples"
