@@ -12,7 +12,7 @@ import pandas as pd
 META_COLUMNS = ("trial", "subject", "session", "run", "label")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Signal:
     """What the axes of a trial mean.
 
@@ -38,7 +38,7 @@ class Signal:
         return (self.ch_names, self.sfreq, self.tmin) == (other.ch_names, other.sfreq, other.tmin)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trials:
     """Labelled trials of one or more subjects.
 

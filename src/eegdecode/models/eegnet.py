@@ -1,0 +1,60 @@
+"""EEGNet (Lawhern et al., 2018)."""
+
+from __future__ import annotations
+
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from eegdecode.models.layers import Dropout, MaxNormConv2d, MaxNormLinear
+
+
+class EEGNet(nn.Module):
+    """Temporal filters, spatial filters of each, a separable convolution, classify.
+
+    Parameters
+    ----------
+    n_chans, n_times, n_classes : int
+        Sizes of the input (C, T) and the output (K).
+    sfreq : float
+        Sampling rate in Hz; sets the length of the temporal kernel.
+    filters, depth : int
+        F1 temporal filters, and D spatial filters for each of them: EEGNet-F1,D.
+    kernel : float
+        Length of the temporal kernel in s; the paper takes half a second, so that 2 Hz can be seen.
+    drop : float
+        Dropout rate; the paper takes 0.5 within and 0.25 across subjects.
+
+    References
+    ----------
+    Lawhern et al., EEGNet: a compact convolutional neural network for EEG-based brain-computer interfaces,
+    J. Neural Eng. 15, 2018, table 2.
+    """
+
+    def __init__(
+        self, n_chans: int, n_times: int, n_classes: int, sfreq: float, *,
+        filters: int = 8, depth: int = 2, kernel: float = 0.5, drop: float = 0.25,
+    ) -> None:    # fmt: skip
+        super().__init__()
+        maps = filters * depth
+        length = max(2, round(kernel * sfreq))
+        if n_times < 32:
+            raise ValueError(f"EEGNet pools time by 32: it needs at least 32 samples, got n_times={n_times}")
+        self.temporal = nn.Conv2d(1, filters, (1, length), padding=(0, length // 2), bias=False)
+        self.norm1 = nn.BatchNorm2d(filters)
+        self.spatial = MaxNormConv2d(filters, maps, (n_chans, 1), groups=filters, bias=False, max_norm=1.0)
+        self.squash1 = nn.Sequential(nn.BatchNorm2d(maps), nn.ELU(), nn.AvgPool2d((1, 4)), Dropout(drop))
+        self.separable = nn.Sequential(
+            nn.Conv2d(maps, maps, (1, 16), padding=(0, 8), groups=maps, bias=False),
+            nn.Conv2d(maps, maps, 1, bias=False),
+        )
+        self.squash2 = nn.Sequential(nn.BatchNorm2d(maps), nn.ELU(), nn.AvgPool2d((1, 8)), Dropout(drop))
+        samples = n_times + 1 - length % 2                     # an even kernel adds one sample
+        self.head = MaxNormLinear(maps * ((samples // 4 + 1) // 8), n_classes, max_norm=0.25)
+
+    def forward(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch class"]:
+        """Logits of each trial."""
+        z = self.norm1(self.temporal(rearrange(x, "b c t -> b 1 c t")))   # (B, F1, C, T)
+        z = self.squash1(self.spatial(z))                                 # (B, D, 1, T / 4)
+        z = self.squash2(self.separable(z))                               # (B, D, 1, T / 32)
+        return self.head(rearrange(z, "b d 1 n -> b (d n)"))

@@ -1,0 +1,195 @@
+"""Who may learn from what: the table of trials becomes a list of splits. Signals are never seen here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import GroupKFold, StratifiedKFold
+
+from eegdecode.runs import Split
+
+
+class Splitter(Protocol):
+    """A protocol: frozen settings that are called with the table of trials."""
+
+    @property
+    def name(self) -> str:
+        """Name as typed and as printed in every row."""
+        ...
+
+    def __call__(self, meta: pd.DataFrame, *, validation: float) -> list[Split]:
+        """Make the splits; a share ``validation`` of each one's training trials is held out."""
+        ...
+
+
+@dataclass(frozen=True)
+class WithinSession:
+    """k-fold cross-validation inside each session of each subject.
+
+    Parameters
+    ----------
+    folds : int
+    blocks : bool
+        Contiguous blocks of time instead of shuffled trials. Shuffled trials (MOABB's way) put neighbours
+        in time on both sides of the split, which flatters wherever signals drift.
+    shuffle_seed : int
+        Of the shuffled folds; MOABB takes 42. The seeds of runs do not alter the folds.
+    """
+
+    folds: int = 5
+    blocks: bool = False
+    shuffle_seed: int = 42
+    name: str = "within_session"
+
+    def __post_init__(self) -> None:
+        if self.folds < 2:
+            raise ValueError(f"protocol.folds must be at least 2, got {self.folds}")
+
+    def __call__(self, meta: pd.DataFrame, *, validation: float) -> list[Split]:
+        """Make ``folds`` splits for each subject and session."""
+        splits = []
+        for (subject, session), rows in _groups(meta, ["subject", "session"]):
+            labels = meta["label"].to_numpy()[rows]
+            least = np.unique(labels, return_counts=True)[1].min()
+            if least < self.folds:
+                raise ValueError(
+                    f"subject {subject}, session {session}: a class has only {least} trials, fewer than "
+                    f"protocol.folds={self.folds}; take fewer folds"
+                )
+            for fold, (train, test) in enumerate(self._folds(labels)):
+                train, val = hold_out(rows[train], meta, validation, blocks=self.blocks, seed=self.shuffle_seed)
+                splits.append(Split(train, val, rows[test], subject, session, fold, self.name))
+        return splits
+
+    def _folds(self, labels: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        shuffle = {} if self.blocks else {"shuffle": True, "random_state": self.shuffle_seed}
+        return list(StratifiedKFold(self.folds, **shuffle).split(labels, labels))
+
+
+@dataclass(frozen=True)
+class CrossSession:
+    """Train on some sessions of a subject, test on a later one.
+
+    Parameters
+    ----------
+    test : {"last", "each"} or list of str
+        Test on the last session after training on all before it (2a: first -> second), on each session in
+        turn after training on the others, or on the named ones after training on the others.
+    """
+
+    test: str | Sequence[str] = "last"
+    shuffle_seed: int = 42
+    name: str = "cross_session"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.test, str) and self.test not in ("last", "each"):
+            raise ValueError(f"protocol.test must be last, each or a list of sessions, got {self.test!r}")
+
+    def __call__(self, meta: pd.DataFrame, *, validation: float) -> list[Split]:
+        """Make a split for each subject and test session."""
+        splits = []
+        sessions = meta["session"].to_numpy()
+        for (subject,), rows in _groups(meta, ["subject"]):
+            names = list(dict.fromkeys(sessions[rows]))    # in the order of time
+            if len(names) < 2:
+                raise ValueError(
+                    f"subject {subject} has one session only ({names[0]}); take protocol=within_session or cross_subject"
+                )
+            for fold, tested in enumerate(self._tests(names, subject)):
+                is_test = np.isin(sessions[rows], tested)
+                train, val = hold_out(rows[~is_test], meta, validation, seed=self.shuffle_seed)
+                splits.append(Split(train, val, rows[is_test], subject, "+".join(tested), fold, self.name))
+        return splits
+
+    def _tests(self, names: list[str], subject: str) -> list[list[str]]:
+        if self.test == "last":
+            return [names[-1:]]
+        if self.test == "each":
+            return [[name] for name in names]
+        tested = [str(name) for name in self.test]
+        absent = [name for name in tested if name not in names]
+        if absent or len(tested) == len(names):
+            raise ValueError(f"protocol.test={tested} does not fit subject {subject}, whose sessions are {names}")
+        return [tested]
+
+
+@dataclass(frozen=True)
+class CrossSubject:
+    """Train on other subjects.
+
+    Parameters
+    ----------
+    folds : int or None
+        None leaves one subject out at a time; a number deals the subjects into as many groups.
+    """
+
+    folds: int | None = None
+    shuffle_seed: int = 42
+    name: str = "cross_subject"
+
+    def __call__(self, meta: pd.DataFrame, *, validation: float) -> list[Split]:
+        """Make a split for each subject, or each group of subjects."""
+        subjects = meta["subject"].to_numpy()
+        names = list(dict.fromkeys(subjects))
+        folds = len(names) if self.folds is None else self.folds
+        if len(names) < 2 or not 2 <= folds <= len(names):
+            raise ValueError(
+                f"cross_subject needs at least two subjects and as many as folds: {len(names)} subject(s) "
+                f"({', '.join(names[:5])}), protocol.folds={self.folds}"
+            )
+        position = {name: i for i, name in enumerate(names)}
+        groups = np.array([position[name] for name in subjects])
+        if self.folds is None:
+            tests = [np.flatnonzero(groups == i) for i in range(len(names))]
+        else:
+            tests = [test for _, test in GroupKFold(folds).split(groups, groups=groups)]
+        return [self._split(meta, test, fold, validation) for fold, test in enumerate(tests)]
+
+    def _split(self, meta: pd.DataFrame, test: np.ndarray, fold: int, validation: float) -> Split:
+        rest = np.setdiff1d(np.arange(len(meta)), test)
+        train, val = hold_out(rest, meta, validation, seed=self.shuffle_seed)
+        tested = meta.iloc[test]
+        subject, session = ("+".join(tested[column].unique()) for column in ("subject", "session"))
+        return Split(train, val, test, subject, session, fold, self.name)
+
+
+def hold_out(
+    rows: np.ndarray, meta: pd.DataFrame, share: float, *, seed: int, blocks: bool = False
+) -> tuple[np.ndarray, np.ndarray]:    # fmt: skip
+    """Hold a share of training rows out for validation, the same share of each subject, session and class.
+
+    Parameters
+    ----------
+    blocks : bool
+        Hold out the last trials instead of random ones.
+
+    Raises
+    ------
+    ValueError
+        If nothing is left for one of the two sides.
+    """
+    if share == 0:
+        return rows, rows[:0]
+    rng = np.random.default_rng(seed)
+    strata = meta.iloc[rows].groupby(["subject", "session", "label"], sort=False).indices
+    held = []
+    for members in strata.values():
+        order = np.sort(members) if blocks else rng.permutation(members)
+        # the fraction is drawn, so that the share is right on average however small the strata are
+        count = int(share * len(order) + (0.5 if blocks else rng.random()))
+        held.append(order[len(order) - min(count, len(order) - 1) :])
+    is_val = np.zeros(len(rows), bool)
+    is_val[np.concatenate(held)] = True
+    if not is_val.any():
+        raise ValueError(f"{len(rows)} training trials are too few to hold out trainer.validation={share}; take 0")
+    return rows[~is_val], rows[is_val]
+
+
+def _groups(meta: pd.DataFrame, columns: list[str]) -> list[tuple[tuple[str, ...], np.ndarray]]:
+    """Groups of rows in the order of their first appearance: (values, row numbers)."""
+    groups = meta.groupby(columns, sort=False).indices
+    return [(key if isinstance(key, tuple) else (key,), np.sort(rows)) for key, rows in groups.items()]

@@ -1,0 +1,60 @@
+"""What is seen while runs train: a bar with loss, rate and time left, or plain lines in a log file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from eegdecode.runs import Prediction, Run
+
+
+class ProgressBar:
+    """A bar over the epochs of all runs. Where the screen is a file, one line for each finished run.
+
+    Parameters
+    ----------
+    n_runs : int
+        Runs to train.
+    epochs : int
+        Epochs of each, at most.
+    console : rich.console.Console, optional
+    """
+
+    def __init__(self, n_runs: int, *, epochs: int, console: Console | None = None) -> None:
+        self.console = console or Console()
+        self.n_runs, self.n_done, self.epochs = n_runs, 0, epochs
+        self._seen = 0
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(),
+            TextColumn("{task.fields[status]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+            console=self.console, disable=not self.console.is_terminal or n_runs == 0,
+        )    # fmt: skip
+        self._task = self._bar.add_task("epochs", total=n_runs * epochs, status="")
+
+    def __enter__(self) -> ProgressBar:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:    # fmt: skip
+        self._bar.stop()
+
+    def epoch(self, run: Run, row: Mapping[str, float]) -> None:
+        """Show an epoch of a run."""
+        self._seen += 1
+        losses = [f"{label} {row[name]:.3f}" for label, name in (("train", "train_loss"), ("val", "val_loss"))
+                  if row.get(name) == row.get(name) and name in row]    # fmt: skip
+        rate = [f"lr {row['lr']:.1e}"] if "lr" in row else []
+        self._bar.update(self._task, advance=1, status="  ".join([f"sub {run.split.subject}", *losses, *rate]))
+
+    def done(self, prediction: Prediction) -> None:
+        """Count a finished run; epochs that an early stop saved are taken off the total."""
+        self.n_done += 1
+        self._bar.update(self._task, total=self._seen + (self.n_runs - self.n_done) * self.epochs)
+        if not self.console.is_terminal or prediction.status != "done":
+            text = f"[{self.n_done}/{self.n_runs}] {prediction.run.name()}  {prediction.seconds:.1f} s"
+            self.console.print(f"{text}  {prediction.status}", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,69 @@
+"""Splits times seeds times numbers: the list of runs, dealt into stacks that train side by side."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eegdecode.runs import Run, Split
+
+NUMBERS = ("lr", "weight_decay", "drop")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is repeated for each split, inside one process.
+
+    Parameters
+    ----------
+    seeds : int or list of int
+        A number of seeds counted from the experiment's ``seed``, or the seeds themselves.
+    lr, weight_decay, drop : list of float or None
+        Values to try in place of the trainer's and the network's one; all combinations are run.
+    """
+
+    seeds: int | Sequence[int] = 1
+    lr: Sequence[float] | None = None
+    weight_decay: Sequence[float] | None = None
+    drop: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.seeds, int) and self.seeds < 1:
+            raise ValueError(f"sweep.seeds must be at least 1, got {self.seeds}")
+        if not isinstance(self.seeds, int) and len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"sweep.seeds has a seed twice: {list(self.seeds)}")
+        for name in NUMBERS:
+            values = getattr(self, name)
+            if isinstance(values, int | float):
+                raise ValueError(f"sweep.{name} is a list of values, e.g. sweep.{name}=[{values}]; got {values}")
+            if values is not None and len(set(values)) != len(values):
+                raise ValueError(f"sweep.{name} has a value twice: {list(values)}")
+
+    def numbers(self) -> list[dict[str, float]]:
+        """All combinations of the swept numbers; one empty one if nothing is swept."""
+        swept = {name: getattr(self, name) for name in NUMBERS if getattr(self, name) is not None}
+        return [dict(zip(swept, values, strict=True)) for values in itertools.product(*swept.values())]
+
+
+def expand(splits: Sequence[Split], sweep: Sweep, *, seed: int) -> list[Run]:
+    """Make the runs of an experiment, seed by seed."""
+    seeds = range(seed, seed + sweep.seeds) if isinstance(sweep.seeds, int) else sweep.seeds
+    return [
+        Run(split=split, seed=int(s), numbers=numbers)
+        for s, numbers, split in itertools.product(seeds, sweep.numbers(), splits)
+    ]
+
+
+def stacks(runs: Sequence[Run], *, size: int = 128) -> list[list[Run]]:
+    """Deal runs into stacks of equally many training trials, which can be trained side by side.
+
+    Parameters
+    ----------
+    size : int
+        Largest stack.
+    """
+    groups: dict[int, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(len(run.split.train), []).append(run)
+    return [group[i : i + size] for group in groups.values() for i in range(0, len(group), size)]

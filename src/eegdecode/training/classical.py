@@ -1,0 +1,118 @@
+"""Classical pipelines: scikit-learn's own steps, fitted run by run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.signal import butter, sosfiltfilt
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.pipeline import Pipeline
+
+from eegdecode.runs import Prediction, Run
+from eegdecode.trials import Trials
+
+
+@dataclass(frozen=True)
+class ClassicalTrainer:
+    """Fit a pipeline on all training trials of each run. It chooses nothing, so it needs no validation.
+
+    Parameters
+    ----------
+    scale : float
+        Trials are multiplied by this first; 1e-6 turns µV into V. Only numerical tolerances depend on it.
+    """
+
+    scale: float = 1.0
+    validation: float = 0.0
+    epochs: int = 1
+
+    def fit(
+        self, model: partial, trials: Trials, stack: Sequence[Run], *, frontend: Any, on_epoch: Callable
+    ) -> Iterator[Prediction]:    # fmt: skip
+        """Fit each run's pipeline and yield its prediction. The front end is the pipeline's own business."""
+        pipeline = model(sfreq=trials.signal.sfreq, classes=trials.classes)
+        for run in stack:
+            began = time.perf_counter()
+            split = run.split
+            fitted = clone(pipeline)
+            _seed(fitted, run.seed)
+            fitted.fit(self.scale * trials.X[split.train], trials.y[split.train])
+            logits = {part: self._predict(fitted, trials, getattr(split, part)) for part in ("val", "test")}
+            on_epoch(run, {"epoch": 1})
+            yield Prediction(
+                run=run, logits=logits, history=pd.DataFrame(), best_epoch=0, n_params=0,
+                seconds=time.perf_counter() - began,
+            )    # fmt: skip
+
+    def _predict(self, fitted: Pipeline, trials: Trials, rows: np.ndarray) -> np.ndarray:
+        """Log-probabilities (n, K); a class without training trials has -inf turned into a large loss."""
+        logits = np.full((len(rows), len(trials.classes)), np.log(1e-12), np.float32)
+        if len(rows):
+            probability = fitted.predict_proba(self.scale * trials.X[rows])
+            logits[:, fitted.classes_] = np.log(np.maximum(probability, 1e-12))
+        return logits
+
+
+def pipeline(*, sfreq: float, classes: Sequence[str], **steps: BaseEstimator) -> Pipeline:
+    """Join named steps; a step that has the parameters ``sfreq`` or ``classes`` gets them from the data."""
+    known: Mapping[str, Any] = {"sfreq": sfreq, "classes": tuple(classes)}
+    for step in steps.values():
+        names = step.get_params(deep=False)
+        step.set_params(**{name: value for name, value in known.items() if name in names})
+    return Pipeline(list(steps.items()))
+
+
+def _seed(estimator: Pipeline, seed: int) -> None:
+    """Give a run's seed to every step that draws random numbers."""
+    names = [name for name in estimator.get_params() if name.split("__")[-1] == "random_state"]
+    estimator.set_params(**dict.fromkeys(names, seed))
+
+
+class FilterBank(TransformerMixin, BaseEstimator):
+    """Band-pass each trial into several bands and stack them as channels: (n, C, T) -> (n, bands * C, T).
+
+    The covariance of the stack holds the power in each band and how the bands go together: what a
+    steady-state response is read from (Congedo et al., 2013; MOABB's ``FilterBankSSVEP``).
+
+    Parameters
+    ----------
+    bands : "stimulus" or list of (float, float)
+        Edges in Hz. ``"stimulus"``: ``width`` around each class whose name is a number, as data sets of
+        steady-state potentials name their classes; without such classes the trials are left as they are.
+    width : float
+        Width of a stimulus band in Hz; MOABB takes 1.
+    sfreq, classes
+        Given by the data.
+    """
+
+    def __init__(self, bands="stimulus", width=1.0, sfreq=None, classes=()) -> None:
+        self.bands = bands
+        self.width = width
+        self.sfreq = sfreq
+        self.classes = classes
+
+    def fit(self, X, y=None):
+        """Work out the bands."""
+        if isinstance(self.bands, str):
+            rates = [float(name) for name in self.classes if _is_number(name)]
+            self.bands_ = [(rate - self.width / 2, rate + self.width / 2) for rate in rates]
+        else:
+            self.bands_ = [tuple(band) for band in self.bands]
+        return self
+
+    def transform(self, X):
+        """Filter forward and backward (Butterworth, order 4)."""
+        if not self.bands_:
+            return X
+        filters = [butter(4, band, "bandpass", fs=self.sfreq, output="sos") for band in self.bands_]
+        return np.concatenate([sosfiltfilt(sos, X, axis=2) for sos in filters], axis=1)
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdigit()

@@ -1,0 +1,78 @@
+"""R networks of one shape held as one. The only file that knows ``torch.func``."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+
+MODES = ("loop", "vectorise")
+
+
+class Ensemble:
+    """Networks of equal shape with their parameters and buffers stacked along a first axis, the run axis.
+
+    Parameters
+    ----------
+    networks : sequence of nn.Module
+        One a run. They are copied.
+    mode : {"loop", "vectorise"}
+        ``vectorise`` computes all at once by ``vmap``; ``loop`` one after the other, the way for a
+        network that cannot be vmapped. The results are the same, dropout apart.
+    device : str
+        Where the stack lives.
+
+    Attributes
+    ----------
+    params : dict of str to Tensor
+        Name -> (R, ...), leaves that require a gradient.
+    buffers : dict of str to Tensor
+        Name -> (R, ...), running statistics and rates, updated in place in training.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], *, mode: str, device: str) -> None:
+        if mode not in MODES:
+            raise ValueError(f"ensemble mode must be one of {MODES}, got {mode!r}")
+        self.mode = mode
+        self._skeleton = copy.deepcopy(networks[0]).to("meta")
+        params, buffers = stack_module_state(list(networks))
+        self.params = {name: p.detach().to(device).requires_grad_() for name, p in params.items()}
+        self.buffers = {name: b.to(device) for name, b in buffers.items()}
+        self.n_runs = len(networks)
+
+    def __call__(self, x: Float[Tensor, "run batch chan time"], *, train: bool) -> Float[Tensor, "run batch class"]:
+        """Logits of each network for its own batch."""
+        self._skeleton.train(train)
+        if self.mode == "vectorise":
+            return vmap(self._forward, randomness="different")(self.params, self.buffers, x)
+        return torch.stack([
+            self._forward(
+                {name: p[run] for name, p in self.params.items()},
+                {name: b[run] for name, b in self.buffers.items()},
+                x[run],
+            )
+            for run in range(self.n_runs)
+        ])
+
+    def _forward(self, params: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
+        return functional_call(self._skeleton, (params, buffers), (x,))
+
+    def gradients(self, loss: Float[Tensor, " run"]) -> dict[str, Tensor]:
+        """Gradient of each run's loss with respect to its own parameters: name -> (R, ...)."""
+        grads = torch.autograd.grad(loss.sum(), list(self.params.values()), allow_unused=True)
+        pairs = zip(self.params.items(), grads, strict=True)
+        return {name: torch.zeros_like(p) if g is None else g for (name, p), g in pairs}
+
+    def state(self) -> dict[str, Tensor]:
+        """Return a copy of all parameters and buffers: name -> (R, ...)."""
+        return {name: t.detach().clone() for name, t in {**self.params, **self.buffers}.items()}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Put a copy made by `state` back."""
+        with torch.no_grad():
+            for name, t in {**self.params, **self.buffers}.items():
+                t.copy_(state[name])

@@ -1,0 +1,150 @@
+"""What is learned from training trials before the network: a linear map of channels for each run.
+
+A front end is fitted on ``split.train`` alone and applied on the device as ``filters @ x + offset``. All of
+them are functions of two moments of each trial, so that the moments of a data set are computed once,
+however many splits there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float, Float32, Int
+from scipy.linalg import eigh
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """First and second moment of each trial over time.
+
+    Attributes
+    ----------
+    mean : ndarray, shape (n, C)
+    second : ndarray, shape (n, C, C)
+        ``X Xᵀ / T`` of each trial, not centred.
+    """
+
+    mean: Float[np.ndarray, "trial chan"]
+    second: Float[np.ndarray, "trial chan chan"]
+
+    @classmethod
+    def of(cls, X: Float32[np.ndarray, "trial chan time"], chunk: int = 256) -> Moments:
+        """Measure the moments of each trial, in float64, a chunk of trials at a time."""
+        n, c, t = X.shape
+        mean, second = np.empty((n, c)), np.empty((n, c, c))
+        for start in range(0, n, chunk):
+            x = np.asarray(X[start : start + chunk], np.float64)
+            mean[start : start + chunk] = x.mean(2)
+            second[start : start + chunk] = x @ x.transpose(0, 2, 1) / t
+        return cls(mean, second)
+
+    def __getitem__(self, rows: np.ndarray) -> Moments:
+        return Moments(self.mean[rows], self.second[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class LinearMap:
+    """A fitted front end: ``filters @ x + offset``."""
+
+    filters: Float32[np.ndarray, "feature chan"]
+    offset: Float32[np.ndarray, " feature"]
+
+
+class FrontEnd(Protocol):
+    """What the trainer needs of a front end: settings with a ``fit``."""
+
+    @property
+    def per_trial(self) -> bool:
+        """Whether each trial is first divided by its own deviation."""
+        ...
+
+    def fit(self, moments: Moments, y: Int[np.ndarray, " trial"]) -> LinearMap:
+        """Fit on the moments and labels of training trials."""
+        ...
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Signals as they are."""
+
+    per_trial: bool = False
+
+    def fit(self, moments: Moments, y: Int[np.ndarray, " trial"]) -> LinearMap:
+        """Return the identity."""
+        c = moments.mean.shape[1]
+        return LinearMap(np.eye(c, dtype=np.float32), np.zeros(c, np.float32))
+
+
+@dataclass(frozen=True)
+class ZScore:
+    """Mean 0 and deviation 1 over the training trials.
+
+    Parameters
+    ----------
+    over : {"channel", "all"}
+        A mean and a deviation for each channel, or one of both for all (as S3T does).
+    per_trial : bool
+        Divide each trial by its own deviation first. Takes away what differs between subjects and amplifiers.
+    """
+
+    over: str = "channel"
+    per_trial: bool = False
+
+    def __post_init__(self) -> None:
+        if self.over not in ("channel", "all"):
+            raise ValueError(f"frontend.over must be 'channel' or 'all', got {self.over!r}")
+
+    def fit(self, moments: Moments, y: Int[np.ndarray, " trial"]) -> LinearMap:
+        """Measure mean and deviation; labels are not used."""
+        mean = moments.mean.mean(0)
+        power = np.einsum("ncc->c", moments.second) / len(moments.second)
+        if self.over == "all":
+            mean, power = np.full_like(mean, mean.mean()), np.full_like(power, power.mean())
+        scale = 1 / np.sqrt(np.maximum(power - mean**2, 1e-12))
+        return LinearMap(np.diag(scale).astype(np.float32), (-scale * mean).astype(np.float32))
+
+
+@dataclass(frozen=True)
+class CSP:
+    """Common spatial patterns, one class against the rest (Ramoser et al., 2000; Song et al., 2021).
+
+    Trace-normalised covariances are averaged for the class and for the rest. The generalised eigenvectors
+    of (rest, class + rest) with the least eigenvalues are filters under which the class has the largest
+    share of the variance. With two classes both sides are the same problem, so each class gives its half.
+
+    Parameters
+    ----------
+    n_filters : int
+        Filters a class; S3T takes 4.
+    per_trial : bool
+        Divide each trial by its own deviation first.
+    """
+
+    n_filters: int = 4
+    per_trial: bool = False
+
+    def __post_init__(self) -> None:
+        if self.n_filters < 1:
+            raise ValueError(f"frontend.n_filters must be at least 1, got {self.n_filters}")
+
+    def fit(self, moments: Moments, y: Int[np.ndarray, " trial"]) -> LinearMap:
+        """Fit the filters of every class and scale all features by one number to deviation 1."""
+        cov = moments.second / np.einsum("ncc->n", moments.second)[:, None, None]
+        n_chans, classes = cov.shape[1], np.unique(y)
+        if len(classes) < 2:
+            raise ValueError(f"CSP needs training trials of two classes, got class {classes} only")
+        if self.n_filters > n_chans:
+            raise ValueError(f"frontend.n_filters={self.n_filters} is more than the {n_chans} channels")
+        filters = np.concatenate([self._fit_class(cov, y == k) for k in classes])
+        variance = np.einsum("fc,ncd,fd->", filters, moments.second, filters) / (len(y) * len(filters))
+        filters /= np.sqrt(max(variance, 1e-12))
+        return LinearMap(filters.astype(np.float32), np.zeros(len(filters), np.float32))
+
+    def _fit_class(self, cov: np.ndarray, mine: np.ndarray) -> np.ndarray:
+        one, rest = cov[mine].mean(0), cov[~mine].mean(0)
+        both = one + rest
+        ridge = 1e-9 * np.trace(both) / len(both)    # an average reference makes the matrix singular
+        _, vectors = eigh(rest, both + ridge * np.eye(len(both)))
+        return vectors[:, : self.n_filters].T

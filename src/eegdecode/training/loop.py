@@ -1,0 +1,192 @@
+"""The training loop: one visible pass over epochs, for one run or a stack of them."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from eegdecode.runs import Prediction, Run, describe
+from eegdecode.training.batches import Signals, cut, draw_epoch, scale_trials, steps_per_epoch
+from eegdecode.training.ensemble import Ensemble
+from eegdecode.training.frontend import FrontEnd, LinearMap, Moments
+from eegdecode.training.keeper import Keeper
+from eegdecode.training.optim import Adam, clip, schedule
+from eegdecode.trials import Trials
+
+if TYPE_CHECKING:
+    from eegdecode.training.deep import DeepTrainer
+
+OnEpoch = Callable[[Run, Mapping[str, float]], None]
+EVAL_TRIALS = 512    # training trials on which the training loss is measured: a standard error of 2 % at most
+
+
+def train_stack(
+    settings: DeepTrainer, model: partial, trials: Trials, runs: Sequence[Run], *,
+    frontend: FrontEnd, device: str, mode: str, on_epoch: OnEpoch,
+) -> list[Prediction]:    # fmt: skip
+    """Train runs with equally many training trials side by side."""
+    began = time.perf_counter()
+    task = _Task.build(settings, model, trials, runs, frontend=frontend, device=device, mode=mode)
+    n_train = len(runs[0].split.train)
+    steps = steps_per_epoch(n_train, settings.batch_size)
+    curve = schedule(settings.schedule, steps=settings.epochs * steps, warmup=settings.warmup)
+    adam = Adam(betas=settings.betas, decoupled=settings.optimiser == "adamw")
+    rngs = [np.random.default_rng(_seeds(run)) for run in runs]
+    keeper = Keeper(len(runs), select=settings.select, patience=settings.patience)
+    with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
+        torch.manual_seed(int(_seeds(runs[0]).generate_state(1)[0]))    # dropout
+        for epoch in range(1, settings.epochs + 1):
+            batches = draw_epoch([run.split.train for run in runs], rngs, batch_size=settings.batch_size)
+            shares = curve[(epoch - 1) * steps : epoch * steps]
+            losses, norms = [], []
+            for rows, share in zip(batches, shares, strict=True):
+                loss, norm = update(task, adam, torch.as_tensor(rows, device=device), share=float(share))
+                losses.append(loss * rows.shape[1] / n_train)
+                norms.append(norm)
+            history = _measure(task, torch.stack(losses).sum(0), torch.stack(norms).mean(0))
+            history |= {"epoch": np.full(len(runs), epoch), "lr": task.lr.cpu().numpy() * shares[-1]}
+            for run, row in keeper.note(epoch, history, state=task.ensemble.state):
+                on_epoch(runs[run], row)
+            if keeper.finished:
+                break
+    task.ensemble.load(keeper.best(task.ensemble.state))
+    return list(_predictions(task, keeper, seconds=(time.perf_counter() - began) / len(runs)))
+
+
+def update(task: _Task, adam: Adam, rows: Tensor, *, share: float) -> tuple[Tensor, Tensor]:
+    """One step of every run on its own batch; return their losses and gradient norms, both (R,)."""
+    settings = task.settings
+    with torch.autocast(rows.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+        logits = task.ensemble(task.signals[rows], train=True)
+    loss = cross_entropy(logits, task.y[rows], smoothing=settings.label_smoothing)
+    grads, norm = clip(task.ensemble.gradients(loss), settings.clip)
+    adam.step(task.ensemble.params, grads, lr=task.lr * share, weight_decay=task.weight_decay)
+    return loss.detach(), norm
+
+
+def cross_entropy(
+    logits: Float[Tensor, "run batch class"], y: Tensor, *, smoothing: float = 0.0
+) -> Float[Tensor, " run"]:    # fmt: skip
+    """Mean loss of each run, in nats; ln K for a network that knows nothing."""
+    each = F.cross_entropy(logits.float().flatten(0, 1), y.flatten(), reduction="none", label_smoothing=smoothing)
+    return each.reshape(y.shape).mean(1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """A stack on its device: networks, signals, labels, and each run's rate and decay."""
+
+    settings: DeepTrainer
+    runs: Sequence[Run]
+    ensemble: Ensemble
+    signals: Signals
+    maps: Sequence[LinearMap]
+    y: Tensor
+    lr: Tensor
+    weight_decay: Tensor
+    model: dict[str, Any]
+
+    @classmethod
+    def build(
+        cls, settings: DeepTrainer, model: partial, trials: Trials, runs: Sequence[Run], *,
+        frontend: FrontEnd, device: str, mode: str,
+    ) -> _Task:    # fmt: skip
+        """Fit each run's front end on its training trials and start its network from its seed."""
+        x, moments = _on_device(trials, frontend.per_trial, device)
+        maps = [frontend.fit(moments[run.split.train], trials.y[run.split.train]) for run in runs]
+        signals = Signals(x, maps)
+        sizes = {
+            "n_chans": len(maps[0].filters), "n_times": trials.X.shape[2],
+            "n_classes": len(trials.classes), "sfreq": trials.signal.sfreq,
+        }    # fmt: skip
+        numbers = {name: [run.numbers.get(name, getattr(settings, name)) for run in runs]
+                   for name in ("lr", "weight_decay")}    # fmt: skip
+        return cls(
+            settings=settings, runs=runs, signals=signals, maps=maps,
+            ensemble=Ensemble([_start(model, run, sizes) for run in runs], mode=mode, device=device),
+            y=torch.tensor(trials.y, device=device),
+            model={"network": describe(model), "sizes": sizes, "frontend": describe(frontend)},
+            **{name: torch.tensor(values, dtype=torch.float32, device=device) for name, values in numbers.items()},
+        )    # fmt: skip
+
+    @torch.no_grad()
+    def predict(self, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Logits of each run for its own rows, in evaluation mode: (n, K) a run."""
+        parts = [
+            self.ensemble(self.signals[torch.as_tensor(batch, device=self.y.device)], train=False).float().cpu()
+            for batch in cut(rows, batch_size=256)
+        ]
+        n_classes = self.model["sizes"]["n_classes"]
+        logits = torch.cat(parts, dim=1).numpy() if parts else np.zeros((len(rows), 0, n_classes), np.float32)
+        return [each[: len(r)] for each, r in zip(logits, rows, strict=True)]
+
+
+@lru_cache(maxsize=1)    # every stack of an experiment has the same trials: move and measure them once
+def _on_device(trials: Trials, per_trial: bool, device: str) -> tuple[Tensor, Moments]:
+    X = scale_trials(trials.X) if per_trial else trials.X
+    # a copy: the source may be a read-only memory map, which torch does not take
+    return torch.tensor(np.asarray(X), device=device), Moments.of(X)
+
+
+def _seeds(run: Run) -> np.random.SeedSequence:
+    """Randomness of a run: its seed and its split, never its neighbours."""
+    split = f"{run.split.subject} {run.split.session} {run.split.fold}"
+    return np.random.SeedSequence([run.seed, zlib.crc32(split.encode())])
+
+
+def _start(model: partial, run: Run, sizes: Mapping[str, Any]) -> torch.nn.Module:
+    """Build the network of a run from the run's own seed."""
+    drop = {"drop": run.numbers["drop"]} if "drop" in run.numbers else {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(_seeds(run).generate_state(2)[1]))
+        return model(**sizes, **drop)
+
+
+def _measure(task: _Task, running: Tensor, norm: Tensor) -> dict[str, np.ndarray]:
+    """Losses and accuracies after an epoch, in evaluation mode: name -> (R,)."""
+    y = task.y.cpu().numpy()
+    row = {"running_loss": running.cpu().numpy(), "grad_norm": norm.cpu().numpy()}
+    for part in ("train", "val"):
+        rows = [getattr(run.split, part)[:: _thin(len(getattr(run.split, part)))] for run in task.runs]
+        scores = [_loss_and_accuracy(logits, y[r]) for logits, r in zip(task.predict(rows), rows, strict=True)]
+        row[f"{part}_loss"], row[f"{part}_accuracy"] = np.array(scores).T
+    return row
+
+
+def _thin(n_trials: int) -> int:
+    return max(1, n_trials // EVAL_TRIALS)
+
+
+def _loss_and_accuracy(logits: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    if len(y) == 0:
+        return np.nan, np.nan
+    loss = F.cross_entropy(torch.as_tensor(logits), torch.as_tensor(y)).item()
+    return loss, float((logits.argmax(1) == y).mean())
+
+
+def _predictions(task: _Task, keeper: Keeper, *, seconds: float) -> Iterator[Prediction]:
+    """Make the result of each run out of the kept weights."""
+    logits = {part: task.predict([getattr(run.split, part) for run in task.runs]) for part in ("val", "test")}
+    state = task.ensemble.state()
+    n_params = sum(p[0].numel() for p in task.ensemble.params.values())
+    for i, run in enumerate(task.runs):
+        weights = {name: t[i].cpu().numpy() for name, t in state.items()}
+        weights |= {"frontend.filters": task.maps[i].filters, "frontend.offset": task.maps[i].offset}
+        failed = keeper.failures.get(i)
+        yield Prediction(
+            run=run,
+            logits={part: np.full_like(each[i], np.nan) if failed else each[i] for part, each in logits.items()},
+            history=pd.DataFrame(keeper.rows[i]), best_epoch=keeper.epochs[i], n_params=n_params,
+            seconds=seconds, weights=weights, model=task.model, status=failed or "done",
+        )    # fmt: skip

@@ -1,0 +1,71 @@
+"""Who may import whom: the table of CONTRIBUTING.md, kept by reading every import."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "eegdecode"
+
+# wing -> (modules of ours, heavy third parties) that it may import
+ALLOWED = {
+    "trials.py": ((), ()),
+    "runs.py": ((), ()),
+    "data": (("trials", "runs", "data"), ("mne", "moabb", "scipy")),
+    "protocols.py": (("runs",), ("sklearn",)),
+    "sweeps.py": (("runs",), ()),
+    "models": (("models.layers",), ("torch",)),
+    "training": (("trials", "runs", "training"), ("torch", "sklearn", "pyriemann", "scipy")),
+    "reporting": (("runs", "reporting"), ("sklearn", "scipy", "matplotlib", "wandb", "safetensors", "rich")),
+    "experiment.py": (("trials", "runs", "data", "protocols", "sweeps", "reporting"), ()),
+    "__init__.py": ((), ()),
+}
+HEAVY = {"torch", "mne", "moabb", "sklearn", "pyriemann", "matplotlib", "wandb", "scipy", "safetensors", "rich"}
+AT_THE_DOOR = {"hydra", "omegaconf"}
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def wing(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_imports_follow_the_table(path):
+    ours, heavy = ALLOWED[wing(path)]
+    for name in imports(path):
+        top = name.partition(".")[0]
+        assert top not in AT_THE_DOOR, f"{path} imports {name}: configs stay in scripts/"
+        if top == "eegdecode":
+            rest = name.removeprefix("eegdecode.")
+            assert rest.startswith(ours) if ours else rest == name, f"{path} imports {name}"
+        else:
+            assert top not in HEAVY or top in heavy, f"{path} imports {name}"
+
+
+def test_torch_func_has_one_home():
+    users = [str(path.relative_to(SOURCE)) for path in FILES if "torch.func" in " ".join(imports(path))]
+    assert users == ["training/ensemble.py"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_files_stay_small(path):
+    assert len(path.read_text().splitlines()) <= 250
+    assert path.name != "utils.py"
+
+
+def test_scripts_are_doors():
+    for path in sorted((ROOT / "scripts").glob("*.py")):
+        if path.name != "benchmark.py":    # a measurement, not a door
+            assert len(path.read_text().splitlines()) <= 50, f"{path.name} holds logic"
