@@ -5,8 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +20,7 @@ from eegdecode.reporting.progress import ProgressBar
 from eegdecode.reporting.report import last_screen, write_report
 from eegdecode.reporting.results import Results
 from eegdecode.reporting.store import Store
-from eegdecode.runs import describe
+from eegdecode.runs import Run, describe
 from eegdecode.sweeps import Sweep, expand, stacks
 
 LIBRARIES = ("eegdecode", "torch", "numpy", "scikit-learn", "pyriemann", "mne", "moabb")
@@ -51,4 +50,57 @@ def run_experiment(
     trials = load_trials(dataset, preprocess)
     splits = protocol(trials.meta, validation=trainer.validation)
     runs = expand(splits, sweep, seed=seed)
-    return
+    identity = {
+        "meta": trials.meta, "fingerprints": trials.fingerprints,
+        "context": describe({"model": model, "trainer": trainer, "frontend": frontend}),
+    }    # fmt: skip
+    root = Path("data", "runs", choices["dataset"], choices["model"])
+    folder = Path(out_dir) if out_dir else choose_folder(root, key=experiment_key(runs, **identity))
+    facts = {
+        **choices, "protocol": protocol.name, "device": getattr(trainer, "machine", "cpu"),
+        "transductive": any(getattr(part, "transductive", False) for part in (preprocess, protocol, frontend)),
+        "select": getattr(trainer, "select", "last"), **_circumstances(),
+    }    # fmt: skip
+    store = Store(folder, runs=runs, classes=trials.classes, facts=facts, **identity)
+    (folder / "config.yaml").write_text(config)
+    logger.start({**facts, "config": config}, folder)
+
+    todo = store.unfinished()
+    try:
+        with ProgressBar(len(todo), n_reused=len(runs) - len(todo), epochs=trainer.epochs) as bar:
+            watchers = (bar.epoch, lambda run, row: logger.epoch(run.name(), row))
+            for stack in stacks(todo):
+                on_epoch = partial(_tell, watchers)
+                for prediction in trainer.fit(model, trials, stack, frontend=frontend, on_epoch=on_epoch):
+                    store.add(prediction)
+                    bar.done(prediction)
+    finally:    # an interrupted experiment is reported as far as it came
+        results = store.score()
+        write_report(folder)
+        logger.finish(results)
+        last_screen(results)
+    return results
+
+
+def _tell(watchers: Sequence[Callable], run: Run, row: Mapping[str, float]) -> None:
+    for watch in watchers:
+        watch(run, row)
+
+
+def _circumstances() -> dict[str, Any]:
+    """What is noted beside the results and does not define them."""
+    return {
+        "command": " ".join([Path(sys.executable).name, *sys.argv]),
+        "git_commit": _git_commit(),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+    }
+
+
+def _git_commit() -> str | None:
+    """Commit of the source tree, marked where it is not clean; None outside a repository."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from sklearn.model_selection import GroupKFold, StratifiedKFold
 from eegdecode.runs import Split
 
 
+@runtime_checkable
 class Splitter(Protocol):
     """A protocol: frozen settings that are called with the table of trials."""
 

@@ -19,14 +19,14 @@ class Sweep:
     ----------
     seeds : int or list of int
         A number of seeds counted from the experiment's ``seed``, or the seeds themselves.
-    lr, weight_decay, drop : list of float or None
+    lr, weight_decay, drop : float, list of float or None
         Values to try in place of the trainer's and the network's one; all combinations are run.
     """
 
     seeds: int | Sequence[int] = 1
-    lr: Sequence[float] | None = None
-    weight_decay: Sequence[float] | None = None
-    drop: Sequence[float] | None = None
+    lr: float | Sequence[float] | None = None
+    weight_decay: float | Sequence[float] | None = None
+    drop: float | Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.seeds, int) and self.seeds < 1:
@@ -34,16 +34,18 @@ class Sweep:
         if not isinstance(self.seeds, int) and len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"sweep.seeds has a seed twice: {list(self.seeds)}")
         for name in NUMBERS:
-            values = getattr(self, name)
-            if isinstance(values, int | float):
-                raise ValueError(f"sweep.{name} is a list of values, e.g. sweep.{name}=[{values}]; got {values}")
-            if values is not None and len(set(values)) != len(values):
-                raise ValueError(f"sweep.{name} has a value twice: {list(values)}")
+            values = self._values(name)
+            if len(set(values)) != len(values):
+                raise ValueError(f"sweep.{name} has a value twice: {values}")
 
     def numbers(self) -> list[dict[str, float]]:
         """All combinations of the swept numbers; one empty one if nothing is swept."""
-        swept = {name: getattr(self, name) for name in NUMBERS if getattr(self, name) is not None}
+        swept = {name: self._values(name) for name in NUMBERS if getattr(self, name) is not None}
         return [dict(zip(swept, values, strict=True)) for values in itertools.product(*swept.values())]
+
+    def _values(self, name: str) -> list[float]:
+        values = getattr(self, name)
+        return [] if values is None else [values] if isinstance(values, int | float) else list(values)
 
 
 def expand(splits: Sequence[Split], sweep: Sweep, *, seed: int) -> list[Run]:

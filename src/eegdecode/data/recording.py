@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import mne
 import numpy as np
@@ -37,6 +37,7 @@ class Recording:
     source: str
 
 
+@runtime_checkable
 class Dataset(Protocol):
     """What `eegdecode.data.prepare.load_trials` needs to know of a source of recordings.
 

@@ -18,15 +18,19 @@ class ProgressBar:
     ----------
     n_runs : int
         Runs to train.
+    n_reused : int
+        Runs that were finished before and are not trained again; they are mentioned once.
     epochs : int
         Epochs of each, at most.
     console : rich.console.Console, optional
     """
 
-    def __init__(self, n_runs: int, *, epochs: int, console: Console | None = None) -> None:
+    def __init__(self, n_runs: int, *, epochs: int, n_reused: int = 0, console: Console | None = None) -> None:
         self.console = console or Console()
         self.n_runs, self.n_done, self.epochs = n_runs, 0, epochs
         self._seen = 0
+        if n_reused:
+            self.console.print(f"{n_reused} of {n_reused + n_runs} runs were finished before and are not trained again")
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(),
             TextColumn("{task.fields[status]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),

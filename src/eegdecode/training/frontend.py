@@ -8,7 +8,7 @@ however many splits there are.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
@@ -52,6 +52,7 @@ class LinearMap:
     offset: Float32[np.ndarray, " feature"]
 
 
+@runtime_checkable
 class FrontEnd(Protocol):
     """What the trainer needs of a front end: settings with a ``fit``."""
 

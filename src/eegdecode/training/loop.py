@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,17 +22,15 @@ from eegdecode.training.ensemble import Ensemble
 from eegdecode.training.frontend import FrontEnd, LinearMap, Moments
 from eegdecode.training.keeper import Keeper
 from eegdecode.training.optim import Adam, clip, schedule
+from eegdecode.training.settings import DeepSettings
 from eegdecode.trials import Trials
-
-if TYPE_CHECKING:
-    from eegdecode.training.deep import DeepTrainer
 
 OnEpoch = Callable[[Run, Mapping[str, float]], None]
 EVAL_TRIALS = 512    # training trials on which the training loss is measured: a standard error of 2 % at most
 
 
 def train_stack(
-    settings: DeepTrainer, model: partial, trials: Trials, runs: Sequence[Run], *,
+    settings: DeepSettings, model: partial, trials: Trials, runs: Sequence[Run], *,
     frontend: FrontEnd, device: str, mode: str, on_epoch: OnEpoch,
 ) -> list[Prediction]:    # fmt: skip
     """Train runs with equally many training trials side by side."""
@@ -87,7 +85,7 @@ def cross_entropy(
 class _Task:
     """A stack on its device: networks, signals, labels, and each run's rate and decay."""
 
-    settings: DeepTrainer
+    settings: DeepSettings
     runs: Sequence[Run]
     ensemble: Ensemble
     signals: Signals
@@ -99,7 +97,7 @@ class _Task:
 
     @classmethod
     def build(
-        cls, settings: DeepTrainer, model: partial, trials: Trials, runs: Sequence[Run], *,
+        cls, settings: DeepSettings, model: partial, trials: Trials, runs: Sequence[Run], *,
         frontend: FrontEnd, device: str, mode: str,
     ) -> _Task:    # fmt: skip
         """Fit each run's front end on its training trials and start its network from its seed."""

@@ -1,0 +1,111 @@
+"""Settings of the training of networks, each checked before any work starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from eegdecode.training.ensemble import MODES
+
+
+@dataclass(frozen=True)
+class DeepSettings:
+    """How networks are trained.
+
+    Parameters
+    ----------
+    epochs : int
+        Passes over the training trials, at most.
+    batch_size : int
+        Trials a step, at most (see `draw_epoch`).
+    lr, weight_decay : float
+        Base rate, and decay of weights (not of norms and biases). A run's own numbers replace them.
+    optimiser : {"adamw", "adam"}
+        With the decay decoupled from the rate's curve or as an L2 term.
+    betas : tuple of float
+    schedule : {"cosine", "constant"}
+    warmup : float
+        Share of all steps over which the rate rises linearly.
+    clip : float or None
+        Largest norm of a run's gradient.
+    label_smoothing : float
+    validation : float
+        Share of the training trials that is held out for validation. Test trials never choose anything.
+    select : {"last", "best_val"}
+        Weights of the last epoch, or of the epoch with the least validation loss.
+    patience : int or None
+        Epochs without a lower validation loss after which a run stops.
+    precision : {"float32", "bf16"}
+        bf16 (on a GPU) multiplies matrices in 16 bits; weights and loss stay in 32.
+    device : str
+        ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``. Not part of a run's identity.
+    ensemble : {"auto", "loop", "vectorise"}
+        How a stack is computed; auto is ``vectorise`` on a GPU and ``loop`` elsewhere.
+    """
+
+    epochs: int = 100
+    batch_size: int = 64
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    optimiser: str = "adamw"
+    betas: tuple[float, float] = (0.9, 0.999)
+    schedule: str = "cosine"
+    warmup: float = 0.05
+    clip: float | None = 1.0
+    label_smoothing: float = 0.0
+    validation: float = 0.2
+    select: str = "last"
+    patience: int | None = None
+    precision: str = "float32"
+    device: str = field(default="auto", repr=False)
+    ensemble: str = field(default="auto", repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(self.betas))
+        choices = {
+            "optimiser": ("adamw", "adam"), "schedule": ("cosine", "constant"), "select": ("last", "best_val"),
+            "precision": ("float32", "bf16"), "ensemble": ("auto", *MODES),
+        }    # fmt: skip
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"trainer.{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}")
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"trainer.{name} must be at least 1, got {getattr(self, name)}")
+        for name, low, high in (("lr", 0, 10), ("weight_decay", 0, 100)):
+            if not low <= getattr(self, name) <= high or (name == "lr" and self.lr == 0):
+                raise ValueError(f"trainer.{name} must be between {low} and {high}, got {getattr(self, name)}")
+        for name in ("warmup", "label_smoothing", "validation"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"trainer.{name} must be in [0, 1), got {getattr(self, name)}")
+        if self.validation == 0 and (self.select == "best_val" or self.patience is not None):
+            raise ValueError(
+                "trainer.select=best_val and trainer.patience need validation trials: set trainer.validation=0.2, "
+                "or take trainer.select=last trainer.patience=null"
+            )
+        if self.clip is not None and self.clip <= 0:
+            raise ValueError(f"trainer.clip must be positive or null, got {self.clip}")
+        if self.precision == "bf16" and find_device(self.device) == "cpu":
+            raise ValueError("trainer.precision=bf16 is for GPUs; take trainer.precision=float32 on a CPU")
+        find_device(self.device)
+
+
+def find_device(name: str) -> str:
+    """Turn ``auto`` into the best device and check the others.
+
+    Raises
+    ------
+    ValueError
+        If the device is absent or unknown.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, index = name.partition(":")
+    n_devices = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if kind not in n_devices or not (index or "0").isdigit():
+        raise ValueError(f"device={name} is unknown; take auto, cpu, cuda, cuda:1 or mps")
+    if int(index or 0) >= n_devices[kind]:
+        raise ValueError(f"device={name} is not there: torch {torch.__version__} sees {n_devices[kind]} {kind} "
+                         "device(s); take device=auto or device=cpu, or install a torch built for your GPU")
+    return name

@@ -1,0 +1,87 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from eegdecode.models.eegnet import EEGNet
+from eegdecode.models.layers import Attention, Dropout, MaxNormLinear, TimeFilter, limit_norm
+from eegdecode.models.sttransformer import SpatialAttention, STTransformer
+
+
+@pytest.mark.parametrize("length", [1, 2, 63, 64, 200])
+@pytest.mark.parametrize("n_times", [30, 64, 129])
+def test_time_filter_is_a_depthwise_convolution(length, n_times):
+    torch.manual_seed(0)
+    layer, x = TimeFilter(4, length), torch.randn(2, 4, n_times)
+    padded = F.pad(x, (length // 2, (length - 1) // 2))
+    plain = F.conv1d(padded, layer.weight[:, None], groups=4)
+    torch.testing.assert_close(layer(x), plain, rtol=1e-4, atol=1e-5)
+    seen = torch.randn_like(plain)
+    fast = torch.autograd.grad((layer(x) * seen).sum(), layer.weight)[0]
+    slow = torch.autograd.grad((plain * seen).sum(), layer.weight)[0]
+    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-4)
+
+
+def test_dropout_zeroes_its_share_and_keeps_the_mean():
+    torch.manual_seed(0)
+    x = torch.ones(100_000)
+    out = Dropout(0.3)(x)
+    assert abs((out == 0).float().mean().item() - 0.3) < 0.01
+    assert abs(out.mean().item() - 1) < 0.01
+    assert Dropout(0.3).eval()(x) is x
+
+
+def test_limit_norm_scales_long_rows_and_leaves_short_ones():
+    weight = torch.tensor([[3.0, 4.0], [0.03, 0.04]])
+    torch.testing.assert_close(limit_norm(weight, 1.0), torch.tensor([[0.6, 0.8], [0.03, 0.04]]))
+    layer = MaxNormLinear(2, 2, bias=False, max_norm=1.0)
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+    torch.testing.assert_close(layer(torch.eye(2)).T, limit_norm(weight, 1.0))
+
+
+def test_attention_equals_torchs_own():
+    torch.manual_seed(0)
+    ours, x = Attention(12, heads=3, drop=0.0), torch.randn(2, 7, 12)
+    theirs = torch.nn.MultiheadAttention(12, 3, batch_first=True)
+    with torch.no_grad():
+        theirs.in_proj_weight.copy_(ours.qkv.weight)
+        theirs.in_proj_bias.copy_(ours.qkv.bias)
+        theirs.out_proj.load_state_dict(ours.out.state_dict())
+    torch.testing.assert_close(ours(x), theirs(x, x, x)[0], rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="multiple of heads"):
+        Attention(10, heads=3, drop=0.0)
+
+
+def test_spatial_attention_works():
+    """Scores are per trial, rows sum to one, q and k matter: what the published code's einsum undoes."""
+    torch.manual_seed(0)
+    layer, x = SpatialAttention(6, drop=0.0), torch.randn(3, 6, 100)
+    score = layer.weights(x)
+    torch.testing.assert_close(score.sum(-1), torch.ones(3, 6))
+    assert (score[0] - score[1]).abs().max() > 1e-3
+    # by hand: q and k at every sample, score (query, key), output = sum over keys
+    z = F.layer_norm(x, (100,))
+    q, k = (torch.einsum("dc,bct->bdt", w.weight, z) for w in (layer.query, layer.key))
+    by_hand = (torch.einsum("bmt,bct->bmc", q, k) / 10).softmax(-1)
+    torch.testing.assert_close(score, by_hand, rtol=1e-4, atol=1e-5)
+    mixed = torch.einsum("bmc,bct->bmt", by_hand, x)
+    torch.testing.assert_close(layer(x), x + torch.einsum("dm,bmt->bdt", layer.mix.weight, mixed), rtol=1e-4, atol=1e-4)
+    layer(x).square().sum().backward()
+    assert layer.query.weight.grad is not None
+    assert layer.key.weight.grad is not None
+    assert layer.query.weight.grad.abs().max() > 1e-4
+    assert layer.key.weight.grad.abs().max() > 1e-4
+
+
+def test_sizes_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match="longer than a trial"):
+        STTransformer(4, 20, 2, 100.0, patch=0.5)
+    with pytest.raises(ValueError, match="at least 32 samples"):
+        EEGNet(4, 20, 2, 100.0)
+
+
+def test_eegnet_has_the_papers_parameters():
+    """EEGNet-8,2 at 128 Hz, 64 channels, 1 s, 4 classes: filters, norms and the dense layer, counted by hand."""
+    net = EEGNet(64, 128, 4, 128.0)
+    by_hand = 8 * 64 + 2 * 8 + 16 * 64 + 2 * 16 + 16 * 16 + 16 * 16 + 2 * 16 + (16 * 4 * 4 + 4)
+    assert sum(p.numel() for p in net.parameters()) == by_hand

@@ -1,0 +1,88 @@
+"""What every network of configs/model must obey, whatever it is."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from eegdecode.training.ensemble import Ensemble
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "model"
+NETWORKS = [p.stem for p in sorted(CONFIGS.glob("*.yaml")) if "eegdecode.models" in p.read_text()]
+SIZES = {"n_chans": 5, "n_times": 200, "n_classes": 3, "sfreq": 100.0}
+
+
+def build(name, **override):
+    cfg = OmegaConf.load(CONFIGS / f"{name}.yaml")
+    cfg.pop("defaults", None)
+    return instantiate(cfg)(**SIZES, **override)
+
+
+@pytest.fixture(params=NETWORKS)
+def name(request):
+    return request.param
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 2, 80.0), (3, 500, 4, 125.0), (22, 1001, 4, 250.0), (64, 480, 5, 160.0)])
+def test_takes_any_number_of_channels_and_samples(name, shape):
+    n_chans, n_times, n_classes, sfreq = shape
+    cfg = OmegaConf.load(CONFIGS / f"{name}.yaml")
+    cfg.pop("defaults", None)
+    net = instantiate(cfg)(n_chans=n_chans, n_times=n_times, n_classes=n_classes, sfreq=sfreq)
+    assert net(torch.randn(2, n_chans, n_times)).shape == (2, n_classes)
+
+
+def test_every_parameter_gets_a_gradient(name):
+    torch.manual_seed(0)
+    net = build(name, drop=0.0)
+    torch.nn.functional.cross_entropy(net(torch.randn(8, 5, 200)), torch.arange(8) % 3).backward()
+    dead = [key for key, p in net.named_parameters() if p.grad is None or p.grad.abs().max() < 1e-12]
+    assert dead == []
+
+
+def test_output_depends_on_every_channel_and_not_on_the_batch(name):
+    torch.manual_seed(0)
+    net = build(name).eval()
+    x = torch.randn(4, 5, 200)
+    logits = net(x)
+    torch.testing.assert_close(net(x[:1]), logits[:1], rtol=1e-4, atol=1e-5)
+    for channel in range(5):
+        changed = x.clone()
+        changed[:, channel] = torch.randn(4, 200)
+        assert (net(changed) - logits).abs().max() > 1e-6
+
+
+def test_first_loss_is_near_that_of_knowing_nothing(name):
+    torch.manual_seed(0)
+    net = build(name).eval()
+    loss = torch.nn.functional.cross_entropy(net(torch.randn(64, 5, 200)), torch.arange(64) % 3)
+    assert abs(loss.item() - torch.log(torch.tensor(3.0)).item()) < 0.5
+
+
+def test_drop_is_a_number_of_the_run(name):
+    """Dropout rates are buffers: a stack may hold several; zero gives what evaluation gives."""
+    torch.manual_seed(0)
+    net = build(name, drop=0.6)
+    rates = [b for key, b in net.named_buffers() if key.endswith("rate")]
+    assert rates
+    assert all(abs(rate.item() - 0.6) < 1e-6 for rate in rates)
+    with pytest.raises(ValueError, match="drop must be in"):
+        build(name, drop=1.0)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_loop_and_vmap_give_the_same(name, train):
+    torch.manual_seed(0)
+    nets = [build(name, drop=0.0) for _ in range(3)]
+    x, y = torch.randn(3, 8, 5, 200), torch.arange(24).reshape(3, 8) % 3
+    logits, grads, buffers = {}, {}, {}
+    for mode in ("loop", "vectorise"):
+        stack = Ensemble(nets, mode=mode, device="cpu")
+        logits[mode] = stack(x, train=train)
+        loss = torch.stack([torch.nn.functional.cross_entropy(z, t) for z, t in zip(logits[mode], y, strict=True)])
+        grads[mode], buffers[mode] = stack.gradients(loss), stack.buffers
+    torch.testing.assert_close(logits["loop"], logits["vectorise"], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(grads["loop"], grads["vectorise"], rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(buffers["loop"], buffers["vectorise"], rtol=1e-4, atol=1e-5)

@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+
+from eegdecode.protocols import CrossSession, CrossSubject, WithinSession, hold_out
+from eegdecode.runs import Split
+
+PROTOCOLS = [
+    WithinSession(folds=4), WithinSession(folds=4, blocks=True), CrossSession(), CrossSession(test="each"),
+    CrossSession(test=["s1"]), CrossSubject(), CrossSubject(folds=2),
+]    # fmt: skip
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=repr)
+@pytest.mark.parametrize("validation", [0.0, 0.25])
+def test_every_protocol_keeps_the_parts_apart(make_trials, protocol, validation):
+    meta = make_trials(n_subjects=4, n_sessions=3).meta
+    splits = protocol(meta, validation=validation)
+    assert len({(s.subject, s.session, s.fold) for s in splits}) == len(splits)
+    for split in splits:
+        parts = [split.train, split.val, split.test]
+        assert len(np.unique(np.concatenate(parts))) == sum(map(len, parts))
+        assert (len(split.val) > 0) == (validation > 0)
+        if validation:
+            share = len(split.val) / (len(split.val) + len(split.train))
+            assert 0.1 < share < 0.4
+        for part in parts:
+            assert len(part) == 0 or set(meta["label"].iloc[part]) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=repr)
+def test_labels_of_test_trials_alter_no_cross_split(make_trials, protocol):
+    """Sessions and subjects are told apart by the table alone; within a session, folds are stratified."""
+    if protocol.name == "within_session":
+        pytest.skip("stratified folds look at the labels of the session, as MOABB's do")
+    meta = make_trials(n_subjects=4, n_sessions=3).meta
+    before = protocol(meta, validation=0.2)[0]
+    changed = meta.copy()
+    changed.loc[before.test, "label"] = 0
+    after = protocol(changed, validation=0.2)[0]
+    for part in ("train", "val", "test"):
+        np.testing.assert_array_equal(getattr(before, part), getattr(after, part))
+
+
+def test_within_session_stays_within(make_trials):
+    meta = make_trials().meta
+    splits = WithinSession(folds=4)(meta, validation=0.2)
+    assert len(splits) == 2 * 2 * 4
+    for split in splits:
+        rows = np.concatenate([split.train, split.val, split.test])
+        assert set(meta["subject"].iloc[rows]) == {split.subject}
+        assert set(meta["session"].iloc[rows]) == {split.session}
+
+
+def test_shuffled_folds_are_moabbs(make_trials):
+    from sklearn.model_selection import StratifiedKFold
+
+    meta = make_trials(n_subjects=1, n_sessions=1).meta
+    ours = [set(s.test) for s in WithinSession(folds=5)(meta, validation=0)]
+    y = meta["label"].to_numpy()
+    theirs = [set(test) for _, test in StratifiedKFold(5, shuffle=True, random_state=42).split(y, y)]
+    assert ours == theirs
+
+
+def test_blocks_are_contiguous(make_trials):
+    meta = make_trials(n_subjects=1, n_sessions=1).meta
+    for split in WithinSession(folds=4, blocks=True)(meta, validation=0):
+        assert np.ptp(split.test) == len(split.test) - 1
+
+
+def test_cross_session_learns_from_earlier_sessions(make_trials):
+    meta = make_trials(n_sessions=3).meta
+    for split in CrossSession()(meta, validation=0.2):
+        assert set(meta["session"].iloc[split.test]) == {"s2"}
+        assert set(meta["session"].iloc[split.train]) == {"s0", "s1"}
+    assert len(CrossSession(test="each")(meta, validation=0)) == 2 * 3
+
+
+def test_cross_subject_never_sees_the_subject(make_trials):
+    meta = make_trials(n_subjects=5).meta
+    splits = CrossSubject()(meta, validation=0.2)
+    assert [s.subject for s in splits] == ["1", "2", "3", "4", "5"]
+    for split in [*splits, *CrossSubject(folds=2)(meta, validation=0.2)]:
+        learned = set(meta["subject"].iloc[np.concatenate([split.train, split.val])])
+        assert learned.isdisjoint(split.subject.split("+"))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "subjects", "sessions", "message"),
+    [
+        (WithinSession(folds=9), 1, 1, "only 8 trials, fewer than protocol.folds=9"),
+        (CrossSession(), 1, 1, "one session only"),
+        (CrossSession(test=["s9"]), 1, 2, "whose sessions are"),
+        (CrossSubject(), 1, 2, "at least two subjects"),
+        (CrossSubject(folds=3), 2, 1, "as many as folds"),
+    ],
+)
+def test_what_cannot_be_split_is_named(make_trials, protocol, subjects, sessions, message):
+    meta = make_trials(n_subjects=subjects, n_sessions=sessions).meta
+    with pytest.raises(ValueError, match=message):
+        protocol(meta, validation=0.2)
+
+
+def test_bad_settings_are_named():
+    with pytest.raises(ValueError, match="folds must be at least 2, got 1"):
+        WithinSession(folds=1)
+    with pytest.raises(ValueError, match="got 'first'"):
+        CrossSession(test="first")
+
+
+def test_hold_out_is_stratified_and_blocks_come_last(make_trials):
+    meta = make_trials(n_subjects=1, n_sessions=1, n_trials=30).meta
+    train, val = hold_out(np.arange(30), meta, 0.2, seed=0, blocks=True)
+    assert val.min() > train.max()
+    _, val = hold_out(np.arange(30), meta, 0.2, seed=0)
+    assert meta["label"].iloc[val].value_counts().max() <= 3
+
+
+def test_a_trial_on_two_sides_is_an_error():
+    with pytest.raises(ValueError, match="two sides"):
+        Split(np.array([0, 1]), np.array([], int), np.array([1]), "1", "a", 0, "mine")
+    with pytest.raises(ValueError, match="no test trials"):
+        Split(np.array([0, 1]), np.array([], int), np.array([], int), "1", "a", 0, "mine")

@@ -1,0 +1,38 @@
+import pytest
+
+from eegdecode.protocols import WithinSession
+from eegdecode.sweeps import Sweep, expand, stacks
+
+
+def test_all_combinations_become_runs(make_trials):
+    splits = WithinSession(folds=2)(make_trials().meta, validation=0)
+    runs = expand(splits, Sweep(seeds=3, lr=[1e-3, 1e-4], drop=[0.1, 0.5]), seed=7)
+    assert len(runs) == len(splits) * 3 * 4
+    assert {run.seed for run in runs} == {7, 8, 9}
+    assert len({run.name() for run in runs}) == len(runs)
+    assert {run.seed for run in expand(splits, Sweep(seeds=[2, 5]), seed=7)} == {2, 5}
+
+
+def test_one_value_is_a_list_of_one():
+    assert Sweep(lr=0.1).numbers() == Sweep(lr=[0.1]).numbers() == [{"lr": 0.1}]
+    assert Sweep().numbers() == [{}]
+
+
+def test_stacks_hold_equal_numbers_of_trials(make_trials):
+    meta = make_trials().meta
+    uneven = meta.drop(index=range(5)).reset_index(drop=True)
+    runs = expand(WithinSession(folds=2)(uneven, validation=0), Sweep(), seed=0)
+    dealt = stacks(runs, size=3)
+    assert sorted(run.name() for stack in dealt for run in stack) == sorted(run.name() for run in runs)
+    for stack in dealt:
+        assert len(stack) <= 3
+        assert len({len(run.split.train) for run in stack}) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"seeds": 0}, "at least 1"), ({"seeds": [1, 1]}, "twice"), ({"drop": [1, 1]}, "twice")],
+)
+def test_bad_settings_are_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Sweep(**settings)

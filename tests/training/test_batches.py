@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+import torch
+
+from eegdecode.training.batches import Signals, cut, draw_epoch, scale_trials, steps_per_epoch
+from eegdecode.training.frontend import LinearMap
+
+
+@pytest.mark.parametrize(("n", "size"), [(288, 64), (10, 64), (65, 64), (7, 1)])
+def test_an_epoch_shows_every_trial_once_in_equal_batches(n, size):
+    rows = [np.arange(n), np.arange(n) + 1000]
+    batches = draw_epoch(rows, [np.random.default_rng(0), np.random.default_rng(1)], batch_size=size)
+    assert len(batches) == steps_per_epoch(n, size)
+    widths = [b.shape[1] for b in batches]
+    assert max(widths) <= size
+    assert max(widths) - min(widths) <= 1
+    for run, mine in enumerate(rows):
+        np.testing.assert_array_equal(np.sort(np.concatenate([b[run] for b in batches])), mine)
+
+
+def test_no_trials_is_an_error_and_not_a_silence():
+    with pytest.raises(ValueError, match="zero steps"):
+        steps_per_epoch(0, 64)
+
+
+def test_cut_covers_rows_of_different_length():
+    batches = list(cut([np.arange(5), np.arange(2) + 10, np.array([], int)], batch_size=3))
+    whole = np.concatenate(batches, axis=1)
+    assert whole.shape == (3, 5)
+    np.testing.assert_array_equal(whole[0], np.arange(5))
+    np.testing.assert_array_equal(whole[1], [10, 11, 10, 10, 10])
+
+
+def test_signals_pass_through_each_runs_own_front_end(make_trials):
+    X = torch.tensor(make_trials().X)
+    rng = np.random.default_rng(0)
+    maps = [LinearMap(rng.normal(size=(4, 6)).astype("f4"), rng.normal(size=4).astype("f4")) for _ in range(2)]
+    rows = torch.tensor([[0, 1, 2], [5, 3, 0]])
+    seen = Signals(X, maps)[rows]
+    for run in range(2):
+        by_hand = torch.tensor(maps[run].filters) @ X[rows[run]] + torch.tensor(maps[run].offset)[:, None]
+        torch.testing.assert_close(seen[run], by_hand, rtol=1e-4, atol=1e-5)
+
+
+def test_scaled_trials_have_deviation_one_and_know_nothing_of_each_other(make_trials):
+    X = make_trials().X * np.float32(5)
+    scaled = scale_trials(X)
+    np.testing.assert_allclose([x.var(axis=1).mean() for x in scaled], 1, rtol=1e-4)
+    np.testing.assert_array_equal(scale_trials(X[:1]), scaled[:1])

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from eegdecode.training.frontend import CSP, Identity, Moments, ZScore
+
+FRONT_ENDS = [Identity(), ZScore(), ZScore(over="all"), CSP(n_filters=2)]
+
+
+def apply(fitted, X):
+    return np.einsum("fc,nct->nft", fitted.filters, X) + fitted.offset[:, None]
+
+
+def test_moments_are_those_of_numpy(make_trials):
+    X = make_trials().X
+    moments = Moments.of(X, chunk=7)
+    np.testing.assert_allclose(moments.mean, X.mean(2), atol=1e-5)
+    np.testing.assert_allclose(moments.second[3], X[3] @ X[3].T / X.shape[2], rtol=1e-4)
+
+
+@pytest.mark.parametrize("over", ["channel", "all"])
+def test_zscore_standardises_training_trials(make_trials, over):
+    X = make_trials().X * 7 + np.arange(6, dtype=np.float32)[:, None]
+    z = apply(ZScore(over=over).fit(Moments.of(X), np.zeros(len(X), int)), X)
+    axes = (0, 2) if over == "channel" else None
+    np.testing.assert_allclose(z.mean(axes), 0, atol=1e-4)
+    np.testing.assert_allclose(z.std(axes), 1, rtol=1e-4)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 4])
+def test_csp_finds_the_channels_that_were_made_to_oscillate(make_trials, n_classes):
+    trials = make_trials(n_classes=n_classes, n_trials=40, strength=3.0)
+    fitted = CSP(n_filters=1).fit(Moments.of(trials.X), trials.y)
+    assert fitted.filters.shape == (n_classes, 6)
+    np.testing.assert_array_equal(np.abs(fitted.filters).argmax(1), np.arange(n_classes))
+    features = apply(fitted, trials.X)
+    np.testing.assert_allclose(features.var(), 1, rtol=0.05)
+    power = features.var(2)
+    for k in range(n_classes):    # a class's own filter passes more of it than of the rest
+        assert power[trials.y == k, k].mean() > 2 * power[trials.y != k, k].mean()
+
+
+def test_csp_is_the_whitened_problem_of_the_paper(make_trials):
+    """Whiten class + rest, diagonalise the whitened rest, ascending: the same filters up to sign and scale."""
+    trials = make_trials(n_classes=3)
+    second = Moments.of(trials.X).second
+    cov = second / np.trace(second, axis1=1, axis2=2)[:, None, None]
+    one, rest = cov[trials.y == 0].mean(0), cov[trials.y != 0].mean(0)
+    values, vectors = np.linalg.eigh(one + rest)
+    whiten = vectors / np.sqrt(values)
+    _, inner = np.linalg.eigh(whiten.T @ rest @ whiten)
+    theirs = (whiten @ inner[:, :2]).T
+    ours = CSP(n_filters=2).fit(Moments.of(trials.X), trials.y).filters[:2]
+    cosine = np.sum(ours * theirs, 1) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
+    np.testing.assert_allclose(np.abs(cosine), 1, rtol=1e-4)
+
+
+def test_csp_survives_an_average_reference(make_trials):
+    trials = make_trials()
+    X = trials.X - trials.X.mean(1, keepdims=True)
+    assert np.isfinite(CSP(n_filters=2).fit(Moments.of(X), trials.y).filters).all()
+
+
+def test_bad_settings_are_named(make_trials):
+    trials = make_trials()
+    moments = Moments.of(trials.X)
+    with pytest.raises(ValueError, match="got 'trial'"):
+        ZScore(over="trial")
+    with pytest.raises(ValueError, match="got 0"):
+        CSP(n_filters=0)
+    with pytest.raises(ValueError, match="more than the 6 channels"):
+        CSP(n_filters=7).fit(moments, trials.y)
+    with pytest.raises(ValueError, match="two classes"):
+        CSP(n_filters=2).fit(moments, np.zeros(len(trials), int))
