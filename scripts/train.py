@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 @hydra.main(version_base="1.3", config_path="../configs", config_name="train")
 def main(cfg: DictConfig) -> None:
     try:
-        from eegdecode.experiment import run_experiment    # here, so that --help and a typo answer at once
+        from eegdecode.experiment import run_experiment  # here, so that --help and a typo answer at once
 
         choices = {group: name for group, name in HydraConfig.get().runtime.choices.items() if "/" not in group}
         config = OmegaConf.to_yaml(cfg, resolve=True)

@@ -11,8 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.prepare import load_trials
+from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.recording import Dataset
 from eegdecode.protocols import Splitter
 from eegdecode.reporting.folders import choose_folder, experiment_key

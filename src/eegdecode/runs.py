@@ -177,6 +177,6 @@ def _source_digest(thing: Any) -> str:
     """Digest of the file that defines a class or function; of library code, the version of the library."""
     package = (thing.__module__ or "").partition(".")[0]
     file = inspect.getsourcefile(thing) if not inspect.isbuiltin(thing) else None
-    if package not in {"eegdecode", "__main__"} and file and "site-packages" in file or not file:
+    if (package not in {"eegdecode", "__main__"} and file and "site-packages" in file) or not file:
         return getattr(__import__(package), "__version__", "unknown") if package else "unknown"
     return hashlib.blake2b(Path(file).read_bytes(), digest_size=8).hexdigest()

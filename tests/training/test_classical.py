@@ -1,10 +1,10 @@
-from functools import partial
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from pathlib import Path
 
 from eegdecode.protocols import CrossSession
 from eegdecode.runs import describe

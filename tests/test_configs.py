@@ -1,0 +1,91 @@
+"""Every YAML of configs/ is instantiated, and each of its keys is a parameter of its target."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.errors import ConfigCompositionException
+from hydra.utils import get_class, get_method, instantiate
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+FILES = sorted(p for p in CONFIGS.glob("*/*.yaml"))
+GROUPS = [p for p in FILES if p.parent.name not in ("experiment", "launcher")]
+EXPERIMENTS = [p for p in FILES if p.parent.name == "experiment"]
+
+
+@pytest.fixture(autouse=True)
+def configs():
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        yield
+
+
+def targets(node):
+    """Every part of a configuration that has a `_target_`."""
+    if isinstance(node, DictConfig):
+        if "_target_" in node:
+            yield node
+        for key in node:
+            yield from targets(node[key])
+    elif isinstance(node, ListConfig):
+        for item in node:
+            yield from targets(item)
+
+
+def parameters(target):
+    thing = get_class(target) if target.rpartition(".")[2][0].isupper() else get_method(target)
+    names = inspect.signature(thing).parameters.values()
+    return {p.name for p in names}, any(p.kind is p.VAR_KEYWORD for p in names)
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=lambda p: f"{p.parent.name}={p.stem}")
+def test_every_choice_composes_and_instantiates(path, monkeypatch, tmp_path):
+    monkeypatch.setenv("MNE_DATA", str(tmp_path))
+    cfg = compose("train", overrides=[f"{path.parent.name}={path.stem}"])
+    chosen = cfg[path.parent.name]
+    for part in targets(chosen):
+        known, open_ended = parameters(part._target_)
+        keys = {key for key in part if not str(key).startswith("_")}
+        assert open_ended or keys <= known, f"{part._target_} does not know {keys - known}"
+    if OmegaConf.missing_keys(chosen):
+        pytest.skip(f"needs {OmegaConf.missing_keys(chosen)} from the user")
+    instantiate(cfg, _convert_="all")
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: p.stem)
+def test_every_experiment_composes_and_says_what_it_claims(path):
+    cfg = compose("train", overrides=[f"experiment={path.stem}"])
+    instantiate(cfg, _convert_="all")
+    assert path.read_text().startswith(("# @package _global_", "# Claim"))
+
+
+def test_the_root_gives_what_the_experiment_takes():
+    from eegdecode.experiment import run_experiment
+
+    cfg = compose("train")
+    assert set(cfg) | {"choices", "config"} == set(inspect.signature(run_experiment).parameters)
+
+
+def test_names_people_type():
+    typed = [
+        "dataset.subjects=[1,2]", "protocol=within_session", "protocol.folds=3", "model.drop=0.4", "trainer.epochs=3",
+        "trainer.lr=3e-4", "trainer.batch_size=16", "trainer.weight_decay=0.1", "trainer.select=best_val",
+        "sweep.seeds=5", "seed=3", "device=cpu", "out_dir=/tmp/x", "logger=none",
+    ]    # fmt: skip
+    parts = instantiate(compose("train", overrides=typed), _convert_="all")
+    assert parts["trainer"].lr == 3e-4
+    assert parts["trainer"].device == "cpu"
+    assert parts["protocol"].folds == 3
+    assert parts["sweep"].seeds == 5
+
+
+def test_a_model_brings_its_trainer_and_a_typed_one_wins():
+    assert "Classical" in compose("train", overrides=["model=csp_lda"]).trainer._target_
+    assert compose("train", overrides=["model=csp_lda", "model.classify.solver=lsqr"]).model.classify.solver == "lsqr"
+    assert "CSP" in compose("train", overrides=["model=eegnet", "frontend=csp"]).frontend._target_
+
+
+def test_a_typo_is_an_error():
+    with pytest.raises(ConfigCompositionException):
+        compose("train", overrides=["trainer.epohcs=3"])
