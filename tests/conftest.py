@@ -10,7 +10,7 @@ from jaxtyping import install_import_hook
 os.environ.setdefault("MPLBACKEND", "Agg")
 install_import_hook("eegdecode", "typecheck.check")
 
-from eegdecode.trials import Signal, Trials, fingerprint
+from eegdecode.trials import Signal, Trials, fingerprint  # noqa: E402  (after the hook)
 
 
 @pytest.fixture

@@ -98,7 +98,8 @@ class CrossSession:
             names = list(dict.fromkeys(sessions[rows]))    # in the order of time
             if len(names) < 2:
                 raise ValueError(
-                    f"subject {subject} has one session only ({names[0]}); take protocol=within_session or cross_subject"
+                    f"subject {subject} has one session only ({names[0]}); "
+                    "take protocol=within_session or protocol=cross_subject"
                 )
             for fold, tested in enumerate(self._tests(names, subject)):
                 is_test = np.isin(sessions[rows], tested)
@@ -193,4 +194,5 @@ def hold_out(
 def _groups(meta: pd.DataFrame, columns: list[str]) -> list[tuple[tuple[str, ...], np.ndarray]]:
     """Groups of rows in the order of their first appearance: (values, row numbers)."""
     groups = meta.groupby(columns, sort=False).indices
-    return [(key if isinstance(key, tuple) else (key,), np.sort(rows)) for key, rows in groups.items()]
+    named = [(key if isinstance(key, tuple) else (key,), np.sort(rows)) for key, rows in groups.items()]
+    return [(tuple(str(value) for value in key), rows) for key, rows in named]

@@ -209,7 +209,8 @@ def test_keeper_keeps_the_epoch_of_the_least_validation_loss():
     losses = [(3.0, 3.0), (2.0, 4.0), (2.5, 5.0), (2.6, 1.0)]
     for epoch, val in enumerate(losses, 1):
         history = {"epoch": np.full(2, epoch), "running_loss": np.ones(2), "val_loss": np.array(val)}
-        told = [run for run, _ in keeper.note(epoch, history, state=lambda e=epoch: {"w": torch.full((2, 1), float(e))})]
+        weights = {"w": torch.full((2, 1), float(epoch))}
+        told = [run for run, _ in keeper.note(epoch, history, state=lambda w=weights: w)]
         assert told == ([0, 1] if epoch < 4 else [0])
     assert keeper.finished
     assert keeper.epochs == [2, 1]

@@ -44,7 +44,7 @@ class Dropout(nn.Module):
         return x * (torch.rand_like(x) < keep) / keep
 
 
-def limit_norm(weight: Float[Tensor, out *rest], max_norm: float) -> Float[Tensor, out *rest]:
+def limit_norm(weight: Float[Tensor, "*weight"], max_norm: float) -> Float[Tensor, "*weight"]:
     """Scale each output's weights down to an L2 norm of at most ``max_norm``.
 
     Keras clips the weights after each update; a scaling in ``forward`` has the same fixed points, is

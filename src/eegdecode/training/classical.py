@@ -91,7 +91,10 @@ class FilterBank(TransformerMixin, BaseEstimator):
         Given by the data.
     """
 
-    def __init__(self, bands="stimulus", width=1.0, sfreq=None, classes=()) -> None:
+    def __init__(
+        self, bands: str | Sequence[tuple[float, float]] = "stimulus", width: float = 1.0,
+        sfreq: float | None = None, classes: Sequence[str] = (),
+    ) -> None:    # fmt: skip
         self.bands = bands
         self.width = width
         self.sfreq = sfreq
@@ -103,7 +106,7 @@ class FilterBank(TransformerMixin, BaseEstimator):
             rates = [float(name) for name in self.classes if _is_number(name)]
             self.bands_ = [(rate - self.width / 2, rate + self.width / 2) for rate in rates]
         else:
-            self.bands_ = [tuple(band) for band in self.bands]
+            self.bands_ = [(low, high) for low, high in self.bands]
         return self
 
     def transform(self, X):

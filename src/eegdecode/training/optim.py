@@ -69,9 +69,10 @@ def clip(grads: Stacked, max_norm: float | None) -> tuple[dict[str, Tensor], Flo
 
 
 def schedule(kind: str, *, steps: int, warmup: float) -> np.ndarray:
-    """Rate of each step as a share of the base rate, shape (steps,): a warm-up over a share of the steps, then the curve.
+    """Rate of each step as a share of the base rate, shape (steps,).
 
-    ``cosine`` falls to zero at the last step (Loshchilov and Hutter, 2017); ``constant`` stays at one.
+    It rises linearly over a share ``warmup`` of the steps. Then ``cosine`` falls to zero at the last step
+    (Loshchilov and Hutter, 2017) and ``constant`` stays at one.
     """
     step, rising = np.arange(steps), round(warmup * steps)
     rise = np.minimum(1.0, (step + 1) / (rising + 1))
