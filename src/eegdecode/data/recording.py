@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import mne
@@ -21,7 +22,8 @@ class Recording:
     subject, session, run : str
         Who, when, and which part of the session.
     onsets : ndarray of int, shape (n_trials,)
-        Sample of each cue, counted from the first sample of ``raw`` (``raw.first_samp`` is 0 here), ascending.
+        Sample of each cue, ascending, counted from the first sample of ``raw`` (``raw.first_samp`` is 0
+        here).
     labels : ndarray of str, shape (n_trials,)
         Class name of each cue.
     source : str
@@ -37,7 +39,6 @@ class Recording:
     source: str
 
 
-@runtime_checkable
 class Dataset(Protocol):
     """What `eegdecode.data.prepare.load_trials` needs to know of a source of recordings.
 
@@ -64,5 +65,18 @@ class Dataset(Protocol):
         ...
 
     def recordings(self, subject: str) -> Iterator[Recording]:
-        """Yield the recordings of a subject, sessions and runs in the order of time."""
+        """Yield the recordings of a subject, sessions and runs in the order of time.
+
+        What is missing is reported at the call, before anything is read: `load_trials` calls this for every
+        subject first and iterates afterwards, so that a gap in the last subject costs no hour of work.
+        """
+        ...
+
+
+@runtime_checkable
+class FromFiles(Protocol):
+    """A data set of files that may change: their names, sizes and dates enter the cache key."""
+
+    def files(self, subject: str) -> tuple[Path, ...]:
+        """Return the files that the recordings of a subject are read from."""
         ...

@@ -1,0 +1,171 @@
+"""One's own recordings, in any format that MNE reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mne
+import numpy as np
+import pandas as pd
+
+from eegdecode.data.cues import cues_from_annotations, cues_from_stim, has_stim_channel
+from eegdecode.data.index import check_pattern, index_pattern, index_table, plain_number
+from eegdecode.data.recording import Recording
+
+LABELS_FROM = ("annotations", "stim", "file")
+
+
+@dataclass(frozen=True)
+class FileDataset:
+    """Recordings in a folder: who, when and what from their paths or from a table.
+
+    Parameters
+    ----------
+    name : str
+        Short name, as it stands in results.
+    folder : path
+        Where the recordings are.
+    pattern : str
+        Path of a recording below ``folder``: ``sub-{subject}/ses-{session}_run-{run}_eeg.edf``. The names
+        are ``{subject}``, ``{session}``, ``{run}`` and ``{label}``; ``*`` is any text without a slash. A
+        pattern may call its runs sessions (``run-{session}``), so that protocols treat them so.
+    table : path or None
+        Instead of ``pattern``: a CSV file with the columns ``file`` and ``subject``, and if you like
+        ``session``, ``run`` and ``label``; its rows stand in the order of time.
+    labels_from : str
+        ``"annotations"``, ``"stim"`` (the codes of a stim channel) or ``"file"`` (one label a file, from the
+        ``{label}`` of the pattern or the column ``label``; the cue is the first sample).
+    events : mapping of str to str, or sequence of str
+        What marks a cue (annotation, code or file label) -> class name, in the order of the labels. Several
+        marks may share a class. A sequence: the marks are the class names.
+    interval : (float, float)
+        Default window in s relative to the cue; the end is exclusive.
+    subjects : sequence of str or int, or None
+        None: all that are found.
+    stim_channel : str or None
+        None: those that MNE finds.
+    """
+
+    name: str
+    folder: str | Path
+    pattern: str | None = None
+    table: str | Path | None = None
+    labels_from: str = "annotations"
+    events: Mapping[str, str] = field(default_factory=dict)
+    interval: tuple[float, float] = (0.0, 4.0)
+    subjects: tuple[str, ...] | None = None
+    stim_channel: str | None = None
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        events: Any = self.events
+        pairs = events.items() if isinstance(events, Mapping) else [(mark, mark) for mark in events]
+        put(self, "events", {str(mark): str(label) for mark, label in pairs})
+        put(self, "interval", (float(self.interval[0]), float(self.interval[1])))
+        if self.subjects is not None:
+            if isinstance(self.subjects, str) or not self.subjects:
+                raise ValueError(f"dataset.subjects={self.subjects!r} must be a list such as [1,2], or null")
+            put(self, "subjects", tuple(str(subject) for subject in self.subjects))
+        if self.labels_from not in LABELS_FROM:
+            known = ", ".join(LABELS_FROM)
+            raise ValueError(f"dataset.labels_from={self.labels_from!r} is not one of: {known}")
+        if self.interval[0] >= self.interval[1]:
+            raise ValueError(f"dataset.interval={self.interval} must begin before it ends")
+        if (self.pattern is None) == (self.table is None):
+            raise ValueError("set one of dataset.pattern and dataset.table: they say which file is whose")
+        if self.pattern is not None:
+            check_pattern(self.pattern)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of ``events``."""
+        return tuple(dict.fromkeys(self.events.values()))
+
+    def subject_names(self) -> tuple[str, ...]:
+        """Return the selected subjects; ``2`` finds ``02``."""
+        index = self._index()
+        if not self.events:
+            file = index["file"].iloc[0]
+            raise ValueError(
+                "dataset.events is empty: say which marks are which class, e.g. "
+                f"'dataset.events={{left: left_hand}}'. Marks of {file}: {self._marks(Path(file))}"
+            )
+        known = tuple(dict.fromkeys(index["subject"]))
+        if self.subjects is None:
+            return known
+        numbers = {plain_number(name): name for name in reversed(known)}
+        found = {name: name if name in known else numbers.get(plain_number(name)) for name in self.subjects}
+        absent = [name for name, match in found.items() if match is None]
+        if absent:
+            raise ValueError(f"{self.name} has no subject {', '.join(absent)}; it has {', '.join(known)}")
+        return tuple(dict.fromkeys(match for match in found.values() if match is not None))
+
+    def files(self, subject: str) -> tuple[Path, ...]:
+        """Return the files of a subject, in the order of time."""
+        index = self._index()
+        return tuple(Path(file) for file in index["file"][index["subject"] == subject])
+
+    def recordings(self, subject: str) -> Iterator[Recording]:
+        """Yield the recordings of a subject; missing files are reported at the call."""
+        index = self._index()
+        rows = index[index["subject"] == subject].to_dict("records")
+        for row in rows:
+            if not Path(row["file"]).exists():
+                raise FileNotFoundError(f"{row['file']} of subject {subject} (dataset.table) does not exist")
+        return (self._read(row) for row in rows)
+
+    def _read(self, row: Mapping[Any, str]) -> Recording:
+        raw = read_raw(Path(row["file"]))
+        if self.labels_from == "file":
+            if row["label"] not in self.events:
+                known = ", ".join(self.events)
+                raise ValueError(f"{row['file']}: label {row['label']!r} is not in dataset.events ({known})")
+            onsets, labels = np.zeros(1, np.int64), np.array([self.events[row["label"]]])
+        elif self.labels_from == "stim":
+            if self.stim_channel is None and not has_stim_channel(raw):
+                raise ValueError(
+                    f"{row['file']} has no stim channel; name it by dataset.stim_channel (channels: "
+                    f"{', '.join(raw.ch_names)}), or set dataset.labels_from=annotations"
+                )
+            codes = {int(code): label for code, label in self.events.items()}
+            onsets, labels = cues_from_stim(raw, codes, stim_channel=self.stim_channel)
+        else:
+            onsets, labels = cues_from_annotations(raw, self.events)
+        if not len(onsets):
+            raise ValueError(
+                f"{row['file']}: no cue named {', '.join(self.events)} (dataset.events); "
+                f"its marks: {self._marks(Path(row['file']))}"
+            )
+        return Recording(raw, row["subject"], row["session"], row["run"], onsets, labels, row["file"])
+
+    def _marks(self, file: Path) -> str:
+        """What could be named as a cue in a file."""
+        if self.labels_from == "file":
+            marks = sorted(set(self._index()["label"]))
+        elif self.labels_from == "stim":
+            raw, channel = read_raw(file), self.stim_channel
+            events = mne.find_events(raw, stim_channel=channel, shortest_event=0, verbose="error")
+            marks = [str(code) for code in np.unique(events[:, 2])]
+        else:
+            marks = sorted(set(read_raw(file).annotations.description))
+        return ", ".join(marks) or "none"
+
+    def _index(self) -> pd.DataFrame:
+        """Files with subject, session, run and label, in the order of time."""
+        folder = Path(self.folder).expanduser()
+        if not folder.is_dir():
+            raise FileNotFoundError(f"dataset.folder={folder} is no folder; give yours: dataset.folder=PATH")
+        if self.pattern is not None:
+            return index_pattern(folder, self.pattern)
+        return index_table(folder, folder / Path(str(self.table)).expanduser())
+
+
+def read_raw(file: Path) -> mne.io.BaseRaw:
+    """Open a recording of any format without loading its signals; an unreadable one is named."""
+    try:
+        return mne.io.read_raw(file, preload=False, verbose="error")
+    except Exception as error:    # each format has its own way to fail
+        raise ValueError(f"{file} cannot be read: {type(error).__name__}: {error}") from error

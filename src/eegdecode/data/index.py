@@ -1,0 +1,79 @@
+"""Which file is whose: subject, session, run and label of recordings, from their paths or from a table."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+PARTS = ("subject", "session", "run", "label")
+
+
+def index_pattern(folder: Path, pattern: str) -> pd.DataFrame:
+    """Files below a folder that fit a pattern, with subject, session, run and label, in the order of time."""
+    expression = check_pattern(pattern)
+    present = sorted(str(file.relative_to(folder).as_posix()) for file in folder.rglob("*") if file.is_file())
+    matches = [(name, match.groupdict()) for name in present if (match := expression.fullmatch(name))]
+    if not matches:
+        raise FileNotFoundError(
+            f"no file below {folder} fits dataset.pattern={pattern!r}; there are {len(present)} files: "
+            f"{', '.join(present[:5])}"
+        )
+    rows = [{"file": str(folder / name), **_defaults(parts)} for name, parts in matches]
+    rows.sort(key=lambda row: [_natural(row[part]) for part in PARTS])
+    return _checked(pd.DataFrame(rows), f"dataset.pattern={pattern!r}")
+
+
+def index_table(folder: Path, table: Path) -> pd.DataFrame:
+    """Files that a CSV table names, with subject, session, run and label, in its order."""
+    if not table.is_file():
+        raise FileNotFoundError(f"dataset.table={table} does not exist")
+    rows = pd.read_csv(table, dtype=str, keep_default_na=False)
+    for column in ("file", "subject"):
+        if column not in rows:
+            raise ValueError(f"{table} has no column {column!r}; it has {', '.join(rows.columns)}")
+    records = [{"file": str(folder / row["file"]), **_defaults(row)} for row in rows.to_dict("records")]
+    if not records:
+        raise ValueError(f"{table} has no rows")
+    return _checked(pd.DataFrame(records), str(table))
+
+
+def _checked(index: pd.DataFrame, source: str) -> pd.DataFrame:
+    twice = index[index.duplicated(list(PARTS), keep=False)].sort_values(list(PARTS))
+    if len(twice):
+        raise ValueError(
+            f"{source} gives {twice['file'].iloc[0]} and {twice['file'].iloc[1]} the same subject, session "
+            "and run"
+        )
+    return index
+
+
+def _defaults(parts: Mapping[Any, str | None]) -> dict[str, str]:
+    return {part: parts.get(part) or ("" if part == "label" else "0") for part in PARTS}
+
+
+def check_pattern(pattern: str) -> re.Pattern[str]:
+    """Turn ``sub-{subject}_*.fif`` into a regular expression, or say what is wrong with it."""
+    text, seen = "", set()
+    for literal, name, _, _ in string.Formatter().parse(pattern):
+        text += "[^/]*".join(re.escape(part) for part in literal.split("*"))
+        if name is not None:
+            if name not in PARTS:
+                raise ValueError(f"dataset.pattern={pattern!r}: {{{name}}} is not one of {', '.join(PARTS)}")
+            text += f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+?)"
+            seen.add(name)
+    return re.compile(text)
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    """Sort key by which run 10 comes after run 9."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
+
+
+def plain_number(name: str) -> str:
+    """Drop leading zeros: ``02`` and ``2`` are one subject."""
+    return str(int(name)) if name.isdigit() else name

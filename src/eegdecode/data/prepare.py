@@ -1,0 +1,153 @@
+"""Prepare a data set: recordings become trials, subject by subject; each is computed once and kept."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from eegdecode.data.cache import Cache
+from eegdecode.data.preprocess import Preprocess, preprocess_recording
+from eegdecode.data.recording import Dataset, Recording
+from eegdecode.data.windows import cut_windows, electrode_positions
+from eegdecode.trials import Signal, Trials, concatenate, fingerprint
+
+log = logging.getLogger(__name__)
+
+
+def load_trials(dataset: Dataset, preprocess: Preprocess, *, cache_dir: str | Path | None = None) -> Trials:
+    """Return the trials of the selected subjects, from the cache where they have been prepared before.
+
+    Parameters
+    ----------
+    cache_dir : path or None
+        Where prepared trials are kept; None: ``$EEGDECODE_CACHE``, by default ``data/cache``.
+
+    Raises
+    ------
+    ValueError
+        If what is asked for does not fit the recordings; the message names the recording and the way out.
+    FileNotFoundError
+        If a recording is not on disk and cannot be fetched.
+    """
+    cache = Cache(dataset, preprocess, cache_dir)
+    subjects = dataset.subject_names()
+    ready = {subject: trials for subject in subjects if (trials := cache.load(subject)) is not None}
+    # Ask for all that is missing before any work: a gap in the last subject shows now.
+    sources = {subject: dataset.recordings(subject) for subject in subjects if subject not in ready}
+    for number, (subject, recordings) in enumerate(sources.items(), start=1):
+        begin = time.perf_counter()
+        ready[subject] = cache.load_or_compute(
+            subject, lambda s=subject, r=recordings: prepare_subject(dataset, preprocess, s, r)
+        )
+        _report(ready[subject], subject, f"{number} of {len(sources)}", time.perf_counter() - begin)
+    trials = concatenate([ready.pop(subject) for subject in subjects])
+    _check_classes(trials)
+    return trials
+
+
+def prepare_subject(
+    dataset: Dataset, preprocess: Preprocess, subject: str, recordings: Iterable[Recording] | None = None
+) -> Trials:
+    """Turn the recordings of one subject into trials; nothing of any other subject enters."""
+    interval = _interval(dataset, preprocess)
+    parts, tables, first, source = [], [], None, ""
+    cues: Counter[tuple[str, str]] = Counter()
+    for recording in dataset.recordings(subject) if recordings is None else recordings:
+        X, kept, signal = _cut(recording, preprocess, interval)
+        if first is None:
+            first, source = signal, recording.source
+        parts.append(X[:, _order(first, source, signal, recording.source)])
+        place = (recording.session, recording.run)
+        tables.append(_table(recording, kept, dataset.classes, begin=cues[place]))
+        cues[place] += len(recording.onsets)    # a run may lie in several files
+    if first is None or not sum(map(len, tables)):
+        raise ValueError(
+            f"{dataset.name}: subject {subject} has no trial of the classes {', '.join(dataset.classes)} "
+            f"in {len(tables)} recordings; check the class names and what marks the cues"
+        )
+    X, meta = np.concatenate(parts), pd.concat(tables, ignore_index=True)
+    return Trials(X, meta, first, tuple(dataset.classes), dataset.name, {subject: fingerprint(X, meta)})
+
+
+def _cut(
+    recording: Recording, preprocess: Preprocess, interval: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray, Signal]:
+    """Trials of one recording, the numbers of their cues, and what the axes mean."""
+    continuous = preprocess_recording(recording, preprocess)
+    X, kept = cut_windows(continuous, recording, preprocess=preprocess, interval=interval)
+    positions = electrode_positions(recording.raw.info, continuous.ch_names)
+    return X, kept, Signal(continuous.ch_names, continuous.sfreq, interval[0], positions)
+
+
+def _interval(dataset: Dataset, preprocess: Preprocess) -> tuple[float, float]:
+    tmin = dataset.interval[0] if preprocess.tmin is None else preprocess.tmin
+    tmax = dataset.interval[1] if preprocess.tmax is None else preprocess.tmax
+    if tmin >= tmax:
+        raise ValueError(
+            f"the window begins at {tmin:g} s and ends at {tmax:g} s: set both preprocess.tmin and "
+            f"preprocess.tmax ({dataset.name} has {dataset.interval[0]:g} to {dataset.interval[1]:g} s)"
+        )
+    return float(tmin), float(tmax)
+
+
+def _table(
+    recording: Recording, kept: np.ndarray, classes: tuple[str, ...], *, begin: int
+) -> pd.DataFrame:
+    """One row a trial; trials are numbered by cue, so that a dropped trial renames no other."""
+    unknown = sorted({str(label) for label in recording.labels} - set(classes))
+    if unknown:
+        raise ValueError(f"{recording.source}: labels {', '.join(unknown)} are no classes ({classes})")
+    name = f"sub-{recording.subject}_ses-{recording.session}_run-{recording.run}"
+    return pd.DataFrame(
+        {
+            "trial": [f"{name}_trial-{begin + i:04d}" for i in kept],
+            "subject": recording.subject,
+            "session": recording.session,
+            "run": recording.run,
+            "label": np.array([classes.index(str(recording.labels[i])) for i in kept], dtype=np.int64),
+        }
+    )
+
+
+def _order(first: Signal, source: str, signal: Signal, other: str) -> list[int] | slice:
+    """Where the channels of the first recording stand in another one."""
+    if signal.sfreq != first.sfreq:
+        rates = f"{source} has {first.sfreq:g} Hz, {other} {signal.sfreq:g} Hz"
+        raise ValueError(f"{rates}; set one rate by preprocess.sfreq")
+    odd = sorted(set(first.ch_names) ^ set(signal.ch_names))
+    if odd:
+        common = ",".join(name for name in first.ch_names if name in signal.ch_names)
+        raise ValueError(
+            f"{source} and {other} differ in the channels {', '.join(odd)}; "
+            f"keep those of both: preprocess.channels=[{common}]"
+        )
+    if signal.ch_names == first.ch_names:
+        return slice(None)
+    return [signal.ch_names.index(name) for name in first.ch_names]
+
+
+def _check_classes(trials: Trials) -> None:
+    counts = np.bincount(trials.y, minlength=len(trials.classes))
+    present = [name for name, count in zip(trials.classes, counts, strict=True) if count]
+    if len(present) < 2:
+        raise ValueError(
+            f"{trials.dataset}: all {len(trials)} trials are of one class ({present[0]}); "
+            "there is nothing to tell apart. Check dataset.classes or dataset.events"
+        )
+    if len(present) < len(trials.classes):
+        absent = sorted(set(trials.classes) - set(present))
+        raise ValueError(f"{trials.dataset}: no trial of class {', '.join(absent)}; name only what is there")
+
+
+def _report(trials: Trials, subject: str, progress: str, seconds: float) -> None:
+    n, n_chans, n_times = trials.X.shape
+    log.info(
+        "%s: subject %s (%s): %d trials, %d channels, %d samples at %g Hz, %.1f s",
+        trials.dataset, subject, progress, n, n_chans, n_times, trials.signal.sfreq, seconds,
+    )

@@ -1,0 +1,106 @@
+"""Cut a preprocessed recording into trials, and tell where the electrodes sit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import mne
+import numpy as np
+
+from eegdecode.data.preprocess import Continuous, Preprocess
+from eegdecode.data.recording import Recording
+
+log = logging.getLogger(__name__)
+
+HEAD = 0.3    # m: no electrode is farther from the middle of the head
+
+
+def cut_windows(
+    continuous: Continuous, recording: Recording, *, preprocess: Preprocess, interval: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut one window a cue.
+
+    Parameters
+    ----------
+    interval : (float, float)
+        Window relative to the cue in s; the end is exclusive.
+
+    Returns
+    -------
+    X : ndarray, shape (n_trials, C, T), float32
+        ``T = round((tmax - tmin) * sfreq)`` samples a trial, µV unless the settings standardise.
+    kept : ndarray of int
+        The cues that have a window: all, unless ``preprocess.incomplete`` is ``"drop"``.
+    """
+    (tmin, tmax), sfreq = interval, continuous.sfreq
+    n_times = round((tmax - tmin) * sfreq)
+    if n_times < 1:
+        raise ValueError(f"the window {tmin:g} to {tmax:g} s holds no sample at {sfreq:g} Hz")
+    starts = continuous.onsets + round(tmin * sfreq)
+    reasons = [_trouble(continuous, int(start), n_times) for start in starts]
+    troubles = {i: reason for i, reason in enumerate(reasons) if reason}
+    if troubles and preprocess.incomplete == "raise":
+        raise ValueError(_complaint(troubles, recording, interval))
+    if troubles:
+        log.warning("%s: dropped %d of %d trials, not whole", recording.source, len(troubles), len(starts))
+    kept = np.array([i for i in range(len(starts)) if i not in troubles], dtype=np.int64)
+    X = np.empty((len(kept), len(continuous.ch_names), n_times), np.float32)
+    for x, start in zip(X, starts[kept], strict=True):
+        x[:] = continuous.data[:, start : start + n_times]
+    return (_standardise(X, recording.source) if preprocess.standardise == "trial" else X), kept
+
+
+def electrode_positions(info: mne.Info, ch_names: Sequence[str]) -> np.ndarray:
+    """Positions in m, head coordinates, shape (C, 3): the recording's, else a template's, else NaN."""
+    locations = {ch["ch_name"]: ch["loc"][:3] for ch in info["chs"]}
+    positions = np.array([locations[name] for name in ch_names], dtype=np.float64)
+    distance = np.linalg.norm(positions, axis=1)
+    unknown = ~((distance > 0) & (distance < HEAD))    # NaN, 0: not set; beyond: not in m (Kalunga2016: mm)
+    positions[unknown] = np.nan
+    if unknown.all():    # a mixture of measured and standard positions would be neither
+        template = mne.create_info(list(ch_names), 1.0, "eeg", verbose="error")
+        # The template knows T3 to T6; MNE's aliases would put T5 and T6 at T9 and T10 (not P7, P8).
+        template.set_montage(standard_montage(), match_case=False, on_missing="ignore", verbose="error")
+        positions = np.array([ch["loc"][:3] for ch in template["chs"]], dtype=np.float64)
+    return positions
+
+
+def standard_montage() -> mne.channels.DigMontage:
+    """Return the 10-05 template head, under the name that this version of MNE gives it."""
+    known = mne.channels.get_builtin_montages()
+    return mne.channels.make_standard_montage("colin27_1005" if "colin27_1005" in known else "standard_1005")
+
+
+def _trouble(continuous: Continuous, start: int, n_times: int) -> str | None:
+    """Why there is no whole window, if so."""
+    n_samples, sfreq = continuous.data.shape[1], continuous.sfreq
+    if start < 0:
+        return f"begins {-start / sfreq:g} s before the recording"
+    if start + n_times > n_samples:
+        return f"ends {(start + n_times - n_samples) / sfreq:g} s after the recording"
+    for gap in continuous.gaps:
+        if gap.start < start + n_times and gap.stop > start:
+            return f"holds missing samples (NaN) in channel {continuous.ch_names[gap.channel]}"
+    return None
+
+
+def _complaint(troubles: dict[int, str], recording: Recording, interval: tuple[float, float]) -> str:
+    first = min(troubles)
+    cue = recording.onsets[first] / recording.raw.info["sfreq"]
+    return (
+        f"{recording.source}: the window {interval[0]:g} to {interval[1]:g} s of cue {first + 1} "
+        f"({recording.labels[first]!r} at {cue:.2f} s) {troubles[first]}; "
+        f"{len(troubles)} of {len(recording.onsets)} cues are concerned. Change preprocess.tmin or "
+        "preprocess.tmax, choose other channels (preprocess.channels), or leave such trials out: "
+        "preprocess.incomplete=drop"
+    )
+
+
+def _standardise(X: np.ndarray, source: str) -> np.ndarray:
+    """Divide each trial by its own deviation over all channels and samples."""
+    deviation = X.std(axis=(1, 2), keepdims=True, dtype=np.float64)
+    if (deviation == 0).any():
+        first = int((deviation == 0).argmax()) + 1
+        raise ValueError(f"{source}: trial {first} is flat; it cannot be standardised")
+    return (X / deviation).astype(np.float32)
