@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from eegdecode.reporting.stats import chance_bound
 from eegdecode.reporting.style import CHANCE, RUNNING, TRAIN, VAL, draw_chance, label_line, new_figure
@@ -58,6 +59,7 @@ def draw_curves_by_subject(history: pd.DataFrame, scores: pd.DataFrame, *, n_cla
     for ax in panels.flat[len(subjects) :]:
         ax.set_axis_off()
     panels[0, 0].set_xlim(1, _last_epoch(history))
+    panels[0, 0].yaxis.set_major_locator(MaxNLocator(4))
     panels[0, 0].set_ylim(0, _loss_top(history, n_classes))
     for column in range(n_columns):
         lowest = (len(subjects) - 1 - column) // n_columns
@@ -84,7 +86,7 @@ def _draw(
     dashed: bool = False,
     percent: bool = False,
 ) -> None:
-    """One quantity of all runs; where runs end early, mean and band end when fewer than half of them are left."""
+    """One quantity of all runs; mean and band end where fewer than half of the runs are left."""
     wide = history.pivot_table(index="epoch", columns="key", values=column, dropna=True)
     wide = wide.replace([np.inf, -np.inf], np.nan) * (100 if percent else 1)
     if wide.empty:
@@ -97,8 +99,8 @@ def _draw(
         low, high = wide.quantile(0.1, axis=1), wide.quantile(0.9, axis=1)
         ax.fill_between(epochs, low, high, where=enough.to_list(), color=colour, alpha=0.15, lw=0)
     mean = wide.mean(axis=1).where(enough)
-    style = {"lw": 1.1, "ls": (0, (1.5, 1.2))} if dashed else {"lw": 1.8}
-    ax.plot(epochs, mean, color=colour, label=name, **style)
+    ls = (0, (1.5, 1.2)) if dashed else "-"
+    ax.plot(epochs, mean, color=colour, label=name, lw=1.1 if dashed else 1.8, ls=ls)
 
 
 def _finish_loss(ax: Axes, history: pd.DataFrame, n_classes: int) -> None:
@@ -118,7 +120,7 @@ def _finish_accuracy(ax: Axes, scores: pd.DataFrame) -> None:
 
 
 def _loss_top(history: pd.DataFrame, n_classes: int) -> float:
-    """Upper end of the loss axis: the bulk and ln K are seen, one exploding run does not flatten the rest."""
+    """Upper end of the axis: bulk and ln K are seen, one exploding run does not flatten the rest."""
     losses = history[["running_loss", "train_loss", "val_loss"]].to_numpy().ravel()
     losses = losses[np.isfinite(losses)]
     bulk = float(np.quantile(losses, 0.98)) if losses.size else 0.0
@@ -134,11 +136,8 @@ def _mark_best(ax: Axes, best: pd.Series) -> None:
     epochs = best[best > 0]
     if len(epochs):
         ax.axvline(float(epochs.median()), color="#555555", lw=0.8, ls=":")
-        top = np.ones(len(epochs))
-        ax.plot(
-            epochs, top, transform=ax.get_xaxis_transform(), ls="", marker="v", ms=4, mec="none", color="#555555",
-            alpha=0.7, clip_on=False,
-        )    # fmt: skip
+        (marks,) = ax.plot(epochs, np.ones(len(epochs)), transform=ax.get_xaxis_transform(), clip_on=False)
+        marks.set(linestyle="", marker="v", markersize=4, markeredgecolor="none", color="#555555", alpha=0.7)
 
 
 def _runs_text(n_runs: int) -> str:

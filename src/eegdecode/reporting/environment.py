@@ -13,7 +13,7 @@ PACKAGES = ("eegdecode", "torch", "numpy", "scipy", "scikit-learn", "mne", "moab
 
 
 def environment() -> dict[str, Any]:
-    """Facts for a `Store`: versions (read without importing anything), git commit, command, operating system."""
+    """Facts for a `Store`: versions (nothing is imported for them), git commit, command, system."""
     return {
         "versions": {"python": platform.python_version(), **_versions()},
         "git_commit": git_commit(),
@@ -27,11 +27,15 @@ def git_commit() -> str | None:
     here = Path(__file__).parent
     try:
         ask = ["git", "-C", str(here)]
-        commit = subprocess.run([*ask, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True)
-        changes = subprocess.run([*ask, "status", "--porcelain"], capture_output=True, text=True, timeout=5)
+        commit = _output([*ask, "rev-parse", "HEAD"])
+        changed = _output([*ask, "status", "--porcelain", "--untracked-files=no"])
     except (OSError, subprocess.SubprocessError):
         return None
-    return commit.stdout.strip()[:12] + ("+changes" if changes.stdout.strip() else "")
+    return commit[:12] + ("+changes" if changed else "")
+
+
+def _output(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
 
 
 def _versions() -> dict[str, str]:

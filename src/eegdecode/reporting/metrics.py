@@ -94,7 +94,7 @@ def ece(logits: Logits, labels: Labels) -> float:
     confidence, right = p.max(axis=1), p.argmax(axis=1) == labels
     which = np.clip(np.ceil(confidence * N_BINS).astype(int) - 1, 0, N_BINS - 1)    # bins ]a, b]
     gaps = np.bincount(which, weights=right - confidence, minlength=N_BINS)
-    return _ratio(np.abs(gaps).sum(), len(labels))
+    return _ratio(np.abs(gaps).sum(), float(len(labels)))
 
 
 _FUNCTIONS: dict[str, Callable[..., float]] = {

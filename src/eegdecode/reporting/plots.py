@@ -13,7 +13,7 @@ from eegdecode.reporting.disk import make_folder
 from eegdecode.reporting.metrics import confusion
 from eegdecode.reporting.predictions import Kept, load_predictions
 from eegdecode.reporting.results import Results, load_results
-from eegdecode.reporting.style import CHANCE, INK, TRAIN, VAL, label_line, new_figure, save, styled
+from eegdecode.reporting.style import CHANCE, INK, TRAIN, VAL, new_figure, save, styled
 from eegdecode.reporting.tables import read_history
 
 MOST_NAMES = 40    # more subjects than this are drawn as ranks, without names and runs
@@ -25,15 +25,16 @@ def draw_figures(folder: Path) -> dict[str, Path]:
     setting = results.setting()
     done = setting[setting["status"] == "done"]
     history = read_history(folder)
-    history = history[history["key"].isin((done if len(done) else setting)["key"])]
+    shown = done if len(done) else setting    # curves of failed runs only where there are no others
+    history = history[history["key"].isin(shown["key"])]
     title = describe_setting(results)
     n_classes = len(results.summary["classes"])
     figures: dict[str, Figure] = {}
     with styled():
         if len(history):
-            figures["curves"] = draw_curves(history, setting, n_classes=n_classes, title=title)
-        if history["subject"].nunique() > 1:
-            figures["curves_by_subject"] = draw_curves_by_subject(history, setting, n_classes=n_classes)
+            figures["curves"] = draw_curves(history, shown, n_classes=n_classes, title=title)
+        if len(history["subject"].unique()) > 1:
+            figures["curves_by_subject"] = draw_curves_by_subject(history, shown, n_classes=n_classes)
         if len(done):
             figures["subjects"] = draw_subjects(results, done)
         kept = _kept(folder, done)
@@ -63,7 +64,7 @@ def draw_confusion(kept: list[Kept]) -> Figure:
     for i, j in np.ndindex(*counts.shape):
         ink = "white" if share[i, j] > 0.55 else INK
         ax.text(j, i - 0.08, f"{100 * share[i, j]:.0f} %", ha="center", va="center", color=ink, fontsize=9.5)
-        ax.text(j, i + 0.24, f"{counts[i, j]:.0f}", ha="center", va="center", color=ink, fontsize=7, alpha=0.8)
+        ax.text(j, i + 0.24, f"{counts[i, j]:.0f}", ha="center", va="center", color=ink, fontsize=7)
     names = [name.replace("_", "\n") for name in classes]
     ax.set_xticks(range(len(classes)), names)
     ax.set_yticks(range(len(classes)), names)
@@ -78,20 +79,19 @@ def draw_confusion(kept: list[Kept]) -> Figure:
 
 
 def draw_subjects(results: Results, done: pd.DataFrame) -> Figure:
-    """Test accuracy of each subject: a point a run, a bar for the mean, chance and its bound; right, the mean."""
+    """Test accuracy of each subject, a point a run, a bar their mean, with chance; right, the mean."""
     summary = results.summary
     rows = [row for row in summary["subjects"] if row["n_done"]]
     crowded = len(rows) > MOST_NAMES
     if crowded:
         rows = sorted(rows, key=lambda row: row["mean"])
-    figure = new_figure(min(10.0, max(4.2, 1.6 + 0.45 * len(rows))), 3.4)
+    figure = new_figure(min(10.0, max(5.4, 1.6 + 0.45 * len(rows))), 3.6)
     ax = figure.subplots()
     for x, row in enumerate(rows):
         _draw_subject(ax, x, row, done, points=not crowded)
     mean_at = len(rows) - 0.2 + min(0.8, 0.4 + 0.01 * len(rows))
     if len(rows) > 1:
         _draw_mean(ax, mean_at, summary, rows)
-    label_line(ax, 100 * max(row["chance_bound"] for row in rows), "chance (95 %)")
     ax.set_ylabel("test accuracy (%)")
     ax.set_ylim(0, 102)
     ax.grid(axis="x", visible=False)
@@ -101,20 +101,23 @@ def draw_subjects(results: Results, done: pd.DataFrame) -> Figure:
     ticks = [*enumerate(names), *last]
     ax.set_xticks([at for at, _ in ticks], [name for _, name in ticks], **slant)
     ax.set_xlabel(f"{len(rows)} subjects, in order of their score" if crowded else "subject")
-    ax.set_title(_headline(results), fontsize=9, fontweight="normal")
+    figure.suptitle(_headline(results), x=0.01, ha="left", fontsize=9)
+    handles, names = ax.get_legend_handles_labels()
+    legend = dict(zip(names, handles, strict=True))    # one entry a name
+    figure.legend(legend.values(), legend.keys(), loc="outside lower center", ncols=4, columnspacing=1.2)
     return figure
 
 
 def _draw_subject(ax, x: int, row: dict, done: pd.DataFrame, *, points: bool) -> None:
-    ax.fill_between(
-        [x - 0.5, x + 0.5], 100 * row["chance"], 100 * row["chance_bound"], color=CHANCE, alpha=0.18, lw=0
-    )
+    low, high = 100 * row["chance"], 100 * row["chance_bound"]
+    ax.fill_between([x - 0.5, x + 0.5], low, high, color=CHANCE, alpha=0.18, lw=0, label="chance (95 %)")
     ax.plot([x - 0.5, x + 0.5], [100 * row["chance"]] * 2, color=CHANCE, lw=1)
     if points:
         own = 100 * done.loc[done["subject"] == row["subject"], "test_accuracy"].to_numpy()
         shift = np.linspace(-0.22, 0.22, len(own)) if len(own) > 1 else np.zeros(1)
-        ax.plot(x + shift, own, ls="", marker="o", ms=3.4, mec="none", color=TRAIN, alpha=0.45)
-    ax.plot([x - 0.32, x + 0.32], [100 * row["mean"]] * 2, color=TRAIN, lw=2.4, solid_capstyle="butt")
+        ax.plot(x + shift, own, ls="", marker="o", ms=3.4, mec="none", color=TRAIN, alpha=0.45, label="a run")
+    bar = [100 * row["mean"]] * 2
+    ax.plot([x - 0.32, x + 0.32], bar, color=TRAIN, lw=2.4, solid_capstyle="butt", label="subject")
 
 
 def _draw_mean(ax, x: float, summary: dict, rows: list[dict]) -> None:
@@ -122,11 +125,9 @@ def _draw_mean(ax, x: float, summary: dict, rows: list[dict]) -> None:
     low, high = (100 * np.array(summary["interval"], float)).tolist()
     if np.isfinite(low):
         ax.errorbar(x, mean, yerr=[[mean - low], [high - mean]], color=VAL, lw=1.6, capsize=4)
-    ax.plot(x, mean, marker="D", ms=6, color=VAL)
+    ax.plot(x, mean, marker="D", ms=6, ls="", color=VAL, label="mean, 95 % interval")
     ax.axvline(len(rows) - 0.45, color="#CCCCCC", lw=0.8)
-    ax.annotate(
-        f"{mean:.1f}", (x, mean), xytext=(7, 0), textcoords="offset points", va="center", fontsize=8.5, color=VAL
-    )
+    ax.annotate(f"{mean:.1f}", (x, mean), xytext=(7, 0), textcoords="offset points", va="center", color=VAL)
 
 
 def _headline(results: Results) -> str:

@@ -1,6 +1,6 @@
 """``predictions.npz``: the logits of every finished run, from which any number can be computed again.
 
-Layout (no pickle; flat arrays, so that ten thousand runs are one quick file), with N trials, R runs, K classes:
+Layout (no pickle; flat arrays: ten thousand runs are one quick file), with N trials, R runs, K classes:
 
 - ``classes`` (K,), ``trials`` (N,) unique names, ``labels`` (N,) indices into ``classes``;
 - ``keys`` (R,) as in ``scores.csv``, ``names`` (R,), ``subjects`` (R,);
@@ -24,7 +24,7 @@ from eegdecode.runs import Run
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """Predictions of one run; by part (``"val"``, ``"test"``) logits (n, K), labels and names of trials (n,)."""
+    """Predictions of one run; by part (``"val"``, ``"test"``) logits (n, K), labels and trial names (n,)."""
 
     key: str
     name: str

@@ -1,11 +1,10 @@
-"""``report.md``: what was run, what came out, and how far it can be trusted; made from the folder's files alone."""
+"""``report.md``: what was run, what came out, how far it can be trusted; from the folder's files alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
 
 from eegdecode.reporting.disk import write_text
 from eegdecode.reporting.metrics import METRICS
@@ -22,8 +21,8 @@ from eegdecode.reporting.words import (
 
 MOST_ROWS = 50    # longer lists are cut, with their length
 _CAPTIONS = {
-    "curves": "Loss and accuracy. Training loss is measured with dropout off; the dotted line is the loss as trained.",
-    "subjects": "Test accuracy by subject: a point a run, a bar the mean, grey the zone that guessing reaches.",
+    "curves": "Loss and accuracy; training measured with dropout off, dotted: the loss as trained.",
+    "subjects": "Test accuracy by subject; grey: what guessing reaches (95 %, binomial).",
     "confusion": "Confusion of the classes on test trials, all runs pooled, each row adding up to 100 %.",
     "curves_by_subject": "Loss of each subject.",
 }
@@ -62,8 +61,7 @@ def _parts(results: Results, figures: dict[str, Path]) -> Iterator[str]:
 
 def _figure(name: str, figures: dict[str, Path]) -> str:
     if name not in figures:
-        missing = "predictions.npz is written when the experiment ends or is interrupted" if name == "confusion" else ""
-        return f"*(no {name} figure: {missing})*" if missing else ""
+        return ""
     return f"![{_CAPTIONS[name]}](figures/{figures[name].name})\n\n*{_CAPTIONS[name]}*"
 
 
@@ -81,13 +79,13 @@ def _subjects(summary: dict[str, Any]) -> str:
         ]
         for row in summary["subjects"]
     ]
-    columns = ["subject", "test accuracy %", "± over runs", "validation %", "chance %", "95 % bound", "test trials"]
-    return _table([*columns, "runs"], rows)
+    columns = ["subject", "test accuracy %", "± over runs", "validation %", "chance %", "95 % bound"]
+    return _table([*columns, "test trials", "runs"], rows)
 
 
 def _metrics(summary: dict[str, Any]) -> str:
     rows = [[name, *_spread(summary["metrics"][name], name)] for name in METRICS]
-    note = "nll is in nats; ece has 15 bins; auroc is one class against the rest, empty where a class has no trial."
+    note = "nll is in nats, ece has 15 bins, auroc is one-vs-rest (none where a class has no trial)."
     columns = ["metric", "mean", "± over subjects", "± over seeds", "95 % interval"]
     runs = f"{summary['setting_done']}/{summary['setting_expected']} runs"
     return f"{_table(columns, rows)}\n\nTest trials, {runs}. {note}"
@@ -124,10 +122,8 @@ def _failures(results: Results) -> str:
 
 
 def _facts(summary: dict[str, Any]) -> str:
-    hidden = {"n_done", "n_expected", "n_failed", "complete", "metrics", "subjects", "settings", "classes", "setting"}
-    names = ["command", "dataset", "protocol", "model", "trainer", "seed", "device", "git_commit", "versions"]
-    names += [name for name in ("system", "data_hash", "split_hash", "experiment") if name not in names]
-    lines = [f"- {name}: {_inline(summary[name])}" for name in names if summary.get(name) and name not in hidden]
+    shown = summary["noted"] + ["data_hash", "split_hash", "experiment"]
+    lines = [f"- {name}: {_inline(value)}" for name, value in summary.items() if value and name in shown]
     return "\n".join([*lines, f"- classes: {', '.join(summary['classes'] or [])}"])
 
 
@@ -144,8 +140,8 @@ def _config(folder: Path) -> str:
 
 def _files() -> str:
     return (
-        "Every number can be computed again: `predictions.npz` holds the logits, labels and trial names of validation "
-        "and test of every finished run, `scores.csv` one row a run, `history.csv` one row an epoch."
+        "Every number can be computed again: `predictions.npz` holds logits, labels and trial names of "
+        "validation and test for every finished run, `scores.csv` a row a run, `history.csv` a row an epoch."
     )
 
 

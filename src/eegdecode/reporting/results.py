@@ -16,6 +16,7 @@ from eegdecode.reporting.folders import MARKER
 from eegdecode.reporting.metrics import METRICS
 from eegdecode.reporting.tables import read_scores
 
+_COUNTS = ("n_done", "n_expected", "n_failed", "complete", "metric")
 METRIC = "accuracy"    # the headline; chance and its bound belong to it
 
 
@@ -47,26 +48,30 @@ def load_results(folder: Path) -> Results:
     if not marker.get("expected") or not (folder / "scores.csv").exists():
         raise FileNotFoundError(f"{folder} holds no results: {MARKER} or scores.csv is missing")
     scores = read_scores(folder)
-    return Results(folder, scores, summarise(scores, marker=marker))
+    summary = summarise(scores, marker=marker)
+    files = {path.stem for path in (folder / "finished").glob("*.npz")}
+    summary["n_other_runs"] = len(files - set(scores["key"]))    # of other settings: left out of everything
+    return Results(folder, scores, summary)
 
 
 def summarise(scores: pd.DataFrame, *, marker: Mapping[str, Any]) -> dict[str, Any]:
     """Counts, means, deviations, interval and chance of an experiment, half-finished or whole.
 
-    Where numbers were swept, each setting is summarised by itself (``settings``), and the headline is the one
-    with the best mean *validation* accuracy: test scores choose nothing. Without validation there is none then.
+    Where numbers were swept, each setting is summarised by itself (``settings``), and the headline is the
+    one with the best mean *validation* accuracy: test scores choose nothing. Without validation there is none.
 
     Parameters
     ----------
     marker : mapping
-        ``experiment.json``: ``key``, ``classes``, ``numbers`` (names of the swept ones), ``expected`` (number of
-        runs of each subject and setting), ``facts``, ``data_hash``, ``split_hash``.
+        ``experiment.json``: ``key``, ``classes``, ``numbers`` (names of the swept ones), ``expected`` (number
+        of runs of each subject and setting), ``facts``, ``data_hash``, ``split_hash``.
     """
     expected = pd.DataFrame(marker["expected"])
     settings = [
         {"setting": setting, **_summary(_of(scores, setting), _of(expected, setting))}
         for setting in _settings(expected, marker["numbers"])
     ]
+    facts = marker.get("facts", {})
     done = scores["status"] == "done"
     n_expected = int(expected["n"].sum())
     counts = {"n_done": int(done.sum()), "n_expected": n_expected, "n_failed": int((~done).sum())}
@@ -78,7 +83,8 @@ def summarise(scores: pd.DataFrame, *, marker: Mapping[str, Any]) -> dict[str, A
         "settings": settings if len(settings) > 1 else [],
         **{name: marker.get(name) for name in ("classes", "data_hash", "split_hash")},
         "experiment": marker["key"],
-        **{name: fact for name, fact in marker.get("facts", {}).items()},
+        "noted": list(facts),
+        **{name: fact for name, fact in facts.items() if name not in _COUNTS},
     }
 
 
@@ -146,14 +152,14 @@ def _headline(settings: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {**max(judged, key=lambda s: s["val_mean"]), "setting_chosen_by": f"val_{METRIC}"}
 
 
-def _settings(expected: pd.DataFrame, numbers: Sequence[str]) -> list[dict[str, float]]:
+def _settings(expected: pd.DataFrame, numbers: Sequence[str]) -> list[dict[str, Any]]:
     if not numbers:
         return [{}]
     distinct = expected[list(numbers)].drop_duplicates()
     return [{str(name): value for name, value in row.items()} for row in distinct.to_dict("records")]
 
 
-def _of(table: pd.DataFrame, setting: Mapping[str, float]) -> pd.DataFrame:
+def _of(table: pd.DataFrame, setting: Mapping[str, Any]) -> pd.DataFrame:
     """Rows of one setting of the swept numbers."""
     keep = np.ones(len(table), bool)
     for name, value in setting.items():

@@ -9,13 +9,19 @@ from rich.table import Table
 from rich.text import Text
 
 from eegdecode.reporting.results import METRIC, Results
-from eegdecode.reporting.words import chance_sentence, mean_sentence, percent, protocol_name, protocol_sentence
+from eegdecode.reporting.words import (
+    chance_sentence,
+    mean_sentence,
+    percent,
+    protocol_name,
+    protocol_sentence,
+)
 
 MOST_ROWS = 30    # subjects beyond these are only in scores.csv
 
 
 def last_screen(results: Results) -> Group:
-    """Score by subject with deviation, chance and its bound; protocol, metric, counts, and where the folder is."""
+    """Scores by subject beside chance, means with their counts, protocol, and where the folder is."""
     summary = results.summary
     first = results.scores.iloc[0] if len(results.scores) else None
     what = f"{first['model']} on {first['dataset']}" if first is not None else "no run was tried"
@@ -27,12 +33,12 @@ def last_screen(results: Results) -> Group:
     lines.append(Text(mean_sentence(summary), style="bold"))
     lines += [Text(text) for text in (chance_sentence(summary), protocol_sentence(results)) if text]
     if summary["n_failed"]:
-        lines.append(Text(f"{summary['n_failed']} runs FAILED; the status column of scores.csv says why.", style="red"))
+        lines.append(Text(f"FAILED runs: {summary['n_failed']}; scores.csv says why (status).", style="red"))
     if not summary["complete"]:
         left = summary["n_expected"] - summary["n_done"]
-        lines.append(Text(f"{left} runs are left: the same command goes on where it stopped.", style="yellow"))
+        lines.append(Text(f"Runs left: {left}; the same command goes on where it stopped.", style="yellow"))
     if summary.get("n_other_runs"):
-        lines.append(Text(f"The folder also holds {summary['n_other_runs']} runs of other settings: left out."))
+        lines.append(Text(f"Left out: {summary['n_other_runs']} runs of other settings in the same folder."))
     lines.append(Text(f"Folder: {results.folder}", overflow="fold"))
     return Group(*lines)
 

@@ -23,7 +23,7 @@ def chance_level(labels: np.ndarray, n_classes: int) -> float:
 
 
 def chance_bound(chance: float, n_trials: int, *, confidence: float = CONFIDENCE) -> float:
-    """Accuracy that guessing exceeds with a probability of 1 - `confidence` at most, for this number of trials.
+    """Accuracy that guessing exceeds with a probability of at most 1 - `confidence`.
 
     The binomial bound of Combrisson & Jerbi (2015): with 40 trials of two classes it is 62.5 %, not 50 %.
     """
@@ -37,7 +37,7 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of the mean of `values` (one a subject); NaN with fewer than two.
 
-    It says how the mean would move with other subjects. With fewer than about ten subjects it is somewhat narrow.
+    It says how the mean would move with other subjects; with fewer than about ten it is somewhat narrow.
     """
     values = np.asarray(values, np.float64)
     if len(values) < 2 or np.isnan(values).any():
@@ -64,7 +64,8 @@ def deviation_over_seeds(scores: pd.DataFrame, column: str) -> float:
     Only seeds with all of the table's subjects, sessions and folds enter, else the seeds would be compared on
     different data. NaN with fewer than two such seeds.
     """
-    wide = scores.pivot_table(index=["subject", "session", "fold"], columns="seed", values=column, dropna=False)
+    part = ["subject", "session", "fold"]
+    wide = scores.pivot_table(index=part, columns="seed", values=column)
     whole = wide.loc[:, wide.notna().all()]
     return float(whole.groupby("subject").mean().mean().std(ddof=1)) if whole.shape[1] > 1 else float("nan")
 

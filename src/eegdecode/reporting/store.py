@@ -1,4 +1,4 @@
-"""The store: every finished run goes to disk at once, so that nothing is lost and nothing is trained twice."""
+"""The store: every finished run goes to disk at once; nothing is lost and nothing is trained twice."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class Store:
 
     Notes
     -----
-    ``finished/<key>.npz`` is the truth: tables, summary and ``predictions.npz`` are made of these files and can
-    be made again. Adding a run costs the same whether it is the first or the ten-thousandth.
+    ``finished/<key>.npz`` is the truth: tables, summary and ``predictions.npz`` are made of these files and
+    can be made again. Adding a run costs the same whether it is the first or the ten-thousandth.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Store:
     ) -> None:
         self.folder = make_folder(Path(out_dir))
         if not hold(self.folder):
-            raise RuntimeError(f"another process writes into {self.folder}: wait for it or give another out_dir")
+            raise RuntimeError(f"another process uses {self.folder}: wait for it or give another out_dir")
         self.meta, self.classes, self.facts = meta, tuple(classes), dict(facts)
         self.runs = _by_name(runs)
         self.keys = {
@@ -104,7 +104,7 @@ class Store:
         if outcome.done:
             (self.folder / "failed" / f"{outcome.key}.npz").unlink(missing_ok=True)
         else:
-            log.warning("%s %s; it is tried again when the same command is started again", name, outcome.status)
+            log.warning("%s %s; the same command, started again, tries it again", name, outcome.status)
         append_text(self.folder / "scores.csv", self._score_line(run, outcome))
         append_text(self.folder / "history.csv", tables.history_text(run, outcome, self.numbers))
 
@@ -113,11 +113,8 @@ class Store:
         finished = self._write_tables()
         write_predictions(self.folder / "predictions.npz", finished, meta=self.meta, classes=self.classes)
         results = load_results(self.folder)
-        others = {path.stem for path in (self.folder / "finished").glob("*.npz")} - set(self.keys.values())
-        results.summary["n_other_runs"] = len(others)
-        if others:
-            text = "%s also holds %d finished runs of other settings: left out"
-            log.warning(text, self.folder, len(others))
+        if others := results.summary["n_other_runs"]:
+            log.warning("%s also holds %d finished runs of other settings: left out", self.folder, others)
         write_json(self.folder / SUMMARY, results.summary)
         if results.summary["complete"]:
             release(self.folder)
@@ -127,7 +124,8 @@ class Store:
         """Note what this folder's experiment is: enough to summarise it without its runs, data or code."""
         columns = ("subject", *self.numbers)
         counts = Counter(
-            (run.split.subject, *(run.numbers.get(name) for name in self.numbers)) for run in self.runs.values()
+            (run.split.subject, *(run.numbers.get(name) for name in self.numbers))
+            for run in self.runs.values()
         )
         expected = [{**dict(zip(columns, values, strict=True)), "n": n} for values, n in counts.items()]
         about = {"numbers": self.numbers, "classes": self.classes, "facts": self.facts, "expected": expected}
@@ -171,7 +169,8 @@ class Store:
         if any(outcome.logits[part].shape != shapes[part] for part in PARTS):
             self._complain(f"{kind}/{key}.npz: logits are not of shape {shapes}; {name} is trained anew")
             return None
-        if outcome.checkpoint and not checkpoint_belongs(self.folder / "checkpoints", outcome.checkpoint, key):
+        weights = outcome.checkpoint
+        if weights and not checkpoint_belongs(self.folder / "checkpoints", weights, key):
             self._complain(f"no whole checkpoint of {name} under these settings; it is trained anew")
             return None
         return outcome

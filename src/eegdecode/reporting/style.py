@@ -40,7 +40,7 @@ _STYLE = {
 @contextlib.contextmanager
 def styled() -> Iterator[None]:
     """Within it, figures have the project's look; a user's matplotlib settings are not touched."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(_STYLE):    # pyright: ignore[reportArgumentType]
         yield
 
 

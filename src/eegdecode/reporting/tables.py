@@ -107,10 +107,8 @@ def read_history(folder: Path) -> pd.DataFrame:
 
 def _read(path: Path) -> pd.DataFrame:
     text: dict[str, Any] = dict.fromkeys(TEXT_COLUMNS, str)
-    table = pd.read_csv(
-        path, dtype=text, keep_default_na=False, na_values={c: ["", "nan"] for c in _number_columns(path)},
-        float_precision="round_trip", on_bad_lines="skip",
-    )    # fmt: skip
+    missing = {name: ["", "nan"] for name in _number_columns(path)}
+    table = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=missing, on_bad_lines="skip")
     return table[table["key"].str.len() == 32].reset_index(drop=True)
 
 

@@ -13,7 +13,7 @@ PROTOCOLS = {
 }
 SELECT = {
     "last": "The weights are those of the last epoch: nothing chose an epoch.",
-    "best_val": "The epoch of the weights was chosen on validation trials, which are taken from the training side.",
+    "best_val": "The epoch of the weights was chosen on validation trials, taken from the training side.",
 }
 
 
@@ -42,7 +42,7 @@ def chance_sentence(summary: dict[str, Any]) -> str:
     if not summary.get("n_test"):
         return ""
     chance, bound = percent(summary["chance"]), percent(summary["chance_bound"])
-    return f"Chance {chance} %; guessing exceeds {bound} % in 5 % of cases (binomial, {summary['n_test']} trials)."
+    return f"Chance {chance} %; guessing exceeds {bound} % in 5 % of cases ({summary['n_test']} trials)."
 
 
 def protocol_sentence(results: Results) -> str:
