@@ -1,0 +1,153 @@
+"""``report.md``: what was run, what came out, how far it can be trusted; from the folder's files alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from eegdecode.reporting.disk import write_text
+from eegdecode.reporting.metrics import METRICS
+from eegdecode.reporting.plots import describe_setting, draw_figures
+from eegdecode.reporting.results import Results, load_results
+from eegdecode.reporting.words import (
+    chance_sentence,
+    honesty_sentences,
+    mean_sentence,
+    percent,
+    protocol_name,
+    protocol_sentence,
+)
+
+MOST_ROWS = 50    # longer lists are cut, with their length
+_CAPTIONS = {
+    "curves": "Loss and accuracy; training measured with dropout off, dotted: the loss as trained.",
+    "subjects": "Test accuracy by subject; grey: what guessing reaches (95 %, binomial).",
+    "confusion": "Confusion of the classes on test trials, all runs pooled, each row adding up to 100 %.",
+    "curves_by_subject": "Loss of each subject.",
+}
+
+
+def write_report(folder: Path) -> Path:
+    """Draw the figures and write ``report.md``; works half-way through an experiment, too."""
+    folder = Path(folder)
+    results = load_results(folder)
+    figures = draw_figures(folder)
+    text = "\n\n".join(part for part in _parts(results, figures) if part) + "\n"
+    write_text(folder / "report.md", text)
+    return folder / "report.md"
+
+
+def _parts(results: Results, figures: dict[str, Path]) -> Iterator[str]:
+    summary = results.summary
+    yield f"# {describe_setting(results)}"
+    yield f"**Test accuracy: {mean_sentence(summary)}.** {chance_sentence(summary)}"
+    if not summary["complete"]:
+        counts = f"{summary['n_done']}/{summary['n_expected']} runs are done, {summary['n_failed']} failed"
+        yield f"> **Incomplete:** {counts}. The same command goes on where it stopped."
+    yield f"Protocol `{protocol_name(results)}`: {protocol_sentence(results)}"
+    yield "\n".join(f"- {text}" for text in honesty_sentences(results))
+    for name in ("subjects", "curves", "confusion"):
+        yield _figure(name, figures)
+    yield "## By subject\n\n" + _subjects(summary) if summary["subjects"] else ""
+    yield "## All metrics\n\n" + _metrics(summary) if summary["metrics"] else ""
+    yield "## Settings\n\n" + _settings(summary) if summary["settings"] else ""
+    yield _figure("curves_by_subject", figures)
+    yield _failures(results)
+    yield "## What was run\n\n" + _facts(summary)
+    yield _config(results.folder)
+    yield _files()
+
+
+def _figure(name: str, figures: dict[str, Path]) -> str:
+    if name not in figures:
+        return ""
+    return f"![{_CAPTIONS[name]}](figures/{figures[name].name})\n\n*{_CAPTIONS[name]}*"
+
+
+def _subjects(summary: dict[str, Any]) -> str:
+    rows = [
+        [
+            row["subject"],
+            percent(row["mean"]),
+            percent(row["deviation_runs"]),
+            percent(row["val_mean"]),
+            percent(row["chance"]),
+            percent(row["chance_bound"]),
+            row["n_test"],
+            f"{row['n_done']}/{row['n_expected']}",
+        ]
+        for row in summary["subjects"]
+    ]
+    columns = ["subject", "test accuracy %", "± over runs", "validation %", "chance %", "95 % bound"]
+    return _table([*columns, "test trials", "runs"], rows)
+
+
+def _metrics(summary: dict[str, Any]) -> str:
+    rows = [[name, *_spread(summary["metrics"][name], name)] for name in METRICS]
+    note = "nll is in nats, ece has 15 bins, auroc is one-vs-rest (none where a class has no trial)."
+    columns = ["metric", "mean", "± over subjects", "± over seeds", "95 % interval"]
+    runs = f"{summary['setting_done']}/{summary['setting_expected']} runs"
+    return f"{_table(columns, rows)}\n\nTest trials, {runs}. {note}"
+
+
+def _spread(spread: dict[str, Any], name: str) -> list[str]:
+    scale, digits = (100, 1) if name in ("accuracy", "balanced_accuracy", "f1_macro", "auroc") else (1, 3)
+    values = [spread["mean"], spread["deviation_subjects"], spread["deviation_seeds"], *spread["interval"]]
+    texts = ["–" if v is None or v != v else f"{scale * v:.{digits}f}" for v in values]
+    unit = " %" if scale == 100 else ""
+    return [texts[0] + unit, texts[1], texts[2], f"{texts[3]} to {texts[4]}"]
+
+
+def _settings(summary: dict[str, Any]) -> str:
+    rows = [
+        [
+            ", ".join(f"{name} = {value:g}" for name, value in row["setting"].items()),
+            percent(row["val_mean"]),
+            percent(row["mean"]),
+            percent(row["deviation_subjects"]),
+            f"{row['setting_done']}/{row['setting_expected']}",
+        ]
+        for row in summary["settings"]
+    ]
+    return _table(["setting", "validation %", "test %", "± over subjects", "runs"], rows)
+
+
+def _failures(results: Results) -> str:
+    failed = results.scores[results.scores["status"] != "done"]
+    if failed.empty:
+        return ""
+    columns = ["subject", "session", "fold", "seed", "status"]
+    return "## Failed runs\n\n" + _table(columns, failed[columns].to_numpy().tolist())
+
+
+def _facts(summary: dict[str, Any]) -> str:
+    shown = summary["noted"] + ["data_hash", "split_hash", "experiment"]
+    lines = [f"- {name}: {_inline(value)}" for name, value in summary.items() if value and name in shown]
+    return "\n".join([*lines, f"- classes: {', '.join(summary['classes'] or [])}"])
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {content}" for name, content in value.items())
+    return f"`{value}`"
+
+
+def _config(folder: Path) -> str:
+    path = folder / "config.yaml"
+    return f"## Configuration\n\n```yaml\n{path.read_text().rstrip()}\n```" if path.exists() else ""
+
+
+def _files() -> str:
+    return (
+        "Every number can be computed again: `predictions.npz` holds logits, labels and trial names of "
+        "validation and test for every finished run, `scores.csv` a row a run, `history.csv` a row an epoch."
+    )
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table; numbers to the right."""
+    cut = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows[:MOST_ROWS]]
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *cut]
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return text + (f"\n\n… and {len(rows) - MOST_ROWS} more rows." if len(rows) > MOST_ROWS else "")

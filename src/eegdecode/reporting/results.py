@@ -1,0 +1,168 @@
+"""Results: a table of scores, and a summary in which no mean stands without n_done / n_expected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eegdecode.reporting import stats
+from eegdecode.reporting.disk import read_json
+from eegdecode.reporting.folders import MARKER
+from eegdecode.reporting.metrics import METRICS
+from eegdecode.reporting.tables import read_scores
+
+_COUNTS = ("n_done", "n_expected", "n_failed", "complete", "metric")
+METRIC = "accuracy"    # the headline; chance and its bound belong to it
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What a run folder holds.
+
+    Attributes
+    ----------
+    scores : DataFrame
+        ``scores.csv``: one row for each run that was tried.
+    summary : dict
+        ``summary.json``; its means, counts and subjects are of one setting, `summarise` says which.
+    """
+
+    folder: Path
+    scores: pd.DataFrame
+    summary: dict[str, Any]
+
+    def setting(self) -> pd.DataFrame:
+        """Rows of the setting that the summary's mean is of: all of them unless numbers were swept."""
+        return _of(self.scores, self.summary.get("setting") or {})
+
+
+def load_results(folder: Path) -> Results:
+    """Read a run folder, also one of an interrupted experiment."""
+    folder = Path(folder)
+    marker = read_json(folder / MARKER)
+    if not marker.get("expected") or not (folder / "scores.csv").exists():
+        raise FileNotFoundError(f"{folder} holds no results: {MARKER} or scores.csv is missing")
+    scores = read_scores(folder)
+    summary = summarise(scores, marker=marker)
+    files = {path.stem for path in (folder / "finished").glob("*.npz")}
+    summary["n_other_runs"] = len(files - set(scores["key"]))    # of other settings: left out of everything
+    return Results(folder, scores, summary)
+
+
+def summarise(scores: pd.DataFrame, *, marker: Mapping[str, Any]) -> dict[str, Any]:
+    """Counts, means, deviations, interval and chance of an experiment, half-finished or whole.
+
+    Where numbers were swept, each setting is summarised by itself (``settings``), and the headline is the
+    one with the best mean *validation* accuracy: test scores choose nothing. Without validation there is none.
+
+    Parameters
+    ----------
+    marker : mapping
+        ``experiment.json``: ``key``, ``classes``, ``numbers`` (names of the swept ones), ``expected`` (number
+        of runs of each subject and setting), ``facts``, ``data_hash``, ``split_hash``.
+    """
+    expected = pd.DataFrame(marker["expected"])
+    settings = [
+        {"setting": setting, **_summary(_of(scores, setting), _of(expected, setting))}
+        for setting in _settings(expected, marker["numbers"])
+    ]
+    facts = marker.get("facts", {})
+    done = scores["status"] == "done"
+    n_expected = int(expected["n"].sum())
+    counts = {"n_done": int(done.sum()), "n_expected": n_expected, "n_failed": int((~done).sum())}
+    return {
+        **counts,
+        "complete": counts["n_done"] == n_expected,
+        "metric": METRIC,
+        **_headline(settings),
+        "settings": settings if len(settings) > 1 else [],
+        **{name: marker.get(name) for name in ("classes", "data_hash", "split_hash")},
+        "experiment": marker["key"],
+        "noted": list(facts),
+        **{name: fact for name, fact in facts.items() if name not in _COUNTS},
+    }
+
+
+def _summary(scores: pd.DataFrame, expected: pd.DataFrame) -> dict[str, Any]:
+    """Summary of one setting."""
+    done = scores[scores["status"] == "done"]
+    column = f"test_{METRIC}"
+    n_test = stats.n_test_trials(done)
+    chance = float(done["chance"].mean()) if len(done) else float("nan")
+    return {
+        "setting_done": len(done),
+        "setting_expected": int(expected["n"].sum()),
+        **_spread(done, column),
+        "val_mean": float(stats.subject_means(done, f"val_{METRIC}").mean()),
+        "chance": chance,
+        "chance_bound": stats.chance_bound(chance, int(n_test.sum())),
+        "n_test": int(n_test.sum()),
+        "n_subjects": int(done["subject"].nunique()),
+        "n_seeds": int(done["seed"].nunique()),
+        "metrics": {metric: _spread(done, f"test_{metric}") for metric in METRICS},
+        "subjects": _by_subject(done, expected, n_test),
+    }
+
+
+def _spread(done: pd.DataFrame, column: str) -> dict[str, Any]:
+    means = stats.subject_means(done, column)
+    return {
+        "mean": float(means.mean()),
+        "deviation_subjects": stats.deviation_over_subjects(done, column),
+        "deviation_seeds": stats.deviation_over_seeds(done, column),
+        "interval": list(stats.bootstrap_interval(means.to_numpy())),
+    }
+
+
+def _by_subject(done: pd.DataFrame, expected: pd.DataFrame, n_test: pd.Series) -> list[dict[str, Any]]:
+    """One row a subject; its deviation is over all of its runs (sessions, folds, seeds)."""
+    rows = []
+    for subject, n_runs in expected.groupby("subject", sort=False)["n"].sum().items():
+        own = done[done["subject"] == subject]
+        chance = float(own["chance"].mean())
+        rows.append(
+            {
+                "subject": subject,
+                "n_done": len(own),
+                "n_expected": int(n_runs),
+                "mean": float(own[f"test_{METRIC}"].mean()),
+                "deviation_runs": float(own[f"test_{METRIC}"].std(ddof=1)),
+                "val_mean": float(own[f"val_{METRIC}"].mean()),
+                "chance": chance,
+                "chance_bound": stats.chance_bound(chance, int(n_test.get(subject, 0))),
+                "n_test": int(n_test.get(subject, 0)),
+            }
+        )
+    return rows
+
+
+def _headline(settings: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The summary that stands on top: of the only setting, or of the best one on validation trials."""
+    if len(settings) == 1:
+        return {**settings[0], "setting_chosen_by": None}
+    judged = [s for s in settings if not np.isnan(s["val_mean"])]
+    if not judged:
+        blank = {name: [] if name == "subjects" else None for name in settings[0]}
+        return {**blank, "setting_chosen_by": None}
+    return {**max(judged, key=lambda s: s["val_mean"]), "setting_chosen_by": f"val_{METRIC}"}
+
+
+def _settings(expected: pd.DataFrame, numbers: Sequence[str]) -> list[dict[str, Any]]:
+    if not numbers:
+        return [{}]
+    distinct = expected[list(numbers)].drop_duplicates()
+    return [{str(name): value for name, value in row.items()} for row in distinct.to_dict("records")]
+
+
+def _of(table: pd.DataFrame, setting: Mapping[str, Any]) -> pd.DataFrame:
+    """Rows of one setting of the swept numbers."""
+    keep = np.ones(len(table), bool)
+    for name, value in setting.items():
+        same = table[name].isna() if pd.isna(value) else table[name] == value
+        keep &= same.to_numpy()
+    return table[keep]

@@ -1,0 +1,76 @@
+"""Chance, deviation and interval of scores: what a mean needs beside it before it can be read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binom
+
+CONFIDENCE = 0.95
+N_RESAMPLES = 10_000    # the interval's ends move by less than 0.1 point between seeds
+RUN_AXES = ("session", "fold", "seed")
+
+
+def chance_level(labels: np.ndarray, n_classes: int) -> float:
+    """Accuracy without knowledge: 1/K, or what the most frequent class gives where classes are unbalanced.
+
+    Balanced means as equal as whole trials allow: the counts differ by one at most.
+    """
+    counts = np.bincount(labels, minlength=n_classes)
+    if counts.max() - counts.min() <= 1:
+        return 1 / n_classes
+    return float(counts.max() / counts.sum())
+
+
+def chance_bound(chance: float, n_trials: int, *, confidence: float = CONFIDENCE) -> float:
+    """Accuracy that guessing exceeds with a probability of at most 1 - `confidence`.
+
+    The binomial bound of Combrisson & Jerbi (2015): with 40 trials of two classes it is 62.5 %, not 50 %.
+    """
+    if n_trials < 1 or np.isnan(chance):
+        return float("nan")
+    return float(binom.ppf(confidence, n_trials, chance) / n_trials)
+
+
+def bootstrap_interval(
+    values: np.ndarray, *, confidence: float = CONFIDENCE, n_resamples: int = N_RESAMPLES, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean of `values` (one a subject); NaN with fewer than two.
+
+    It says how the mean would move with other subjects; with fewer than about ten it is somewhat narrow.
+    """
+    values = np.asarray(values, np.float64)
+    if len(values) < 2 or np.isnan(values).any():
+        return float("nan"), float("nan")
+    rng = np.random.default_rng(seed)
+    means = values[rng.integers(len(values), size=(n_resamples, len(values)))].mean(axis=1)
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def subject_means(scores: pd.DataFrame, column: str) -> pd.Series:
+    """Mean of each subject over its sessions, folds and seeds, in the order of the table."""
+    return scores.groupby("subject", sort=False)[column].mean()
+
+
+def deviation_over_subjects(scores: pd.DataFrame, column: str) -> float:
+    """Standard deviation (n - 1) of the subjects' means; NaN with fewer than two subjects."""
+    return float(subject_means(scores, column).std(ddof=1))
+
+
+def deviation_over_seeds(scores: pd.DataFrame, column: str) -> float:
+    """Standard deviation (n - 1) of the mean over subjects when only the seed changes.
+
+    Only seeds with all of the table's subjects, sessions and folds enter, else the seeds would be compared on
+    different data. NaN with fewer than two such seeds.
+    """
+    part = ["subject", "session", "fold"]
+    wide = scores.pivot_table(index=part, columns="seed", values=column)
+    whole = wide.loc[:, wide.notna().all()]
+    return float(whole.groupby("subject").mean().mean().std(ddof=1)) if whole.shape[1] > 1 else float("nan")
+
+
+def n_test_trials(scores: pd.DataFrame) -> pd.Series:
+    """Number of different test trials of each subject: folds and sessions add up, seeds do not."""
+    parts = scores.drop_duplicates(["subject", "session", "fold"])
+    return parts.groupby("subject", sort=False)["n_test"].sum()

@@ -1,0 +1,135 @@
+"""Trackers: who is told of an experiment while it runs. A tracker never fails a training."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from eegdecode.reporting.disk import plain
+from eegdecode.reporting.results import Results
+
+MODES = ("online", "offline", "disabled")
+log = logging.getLogger(__name__)
+
+
+class Tracker(Protocol):
+    """What an experiment calls: once at the start, once an epoch of a run, once at the end."""
+
+    def start(self, config: Mapping[str, Any], folder: Path) -> None: ...
+
+    def epoch(self, run_name: str, row: Mapping[str, Any]) -> None: ...
+
+    def finish(self, results: Results | None) -> None: ...
+
+
+class NoTracker:
+    """Tells nobody: the run folder holds everything anyway."""
+
+    def start(self, config: Mapping[str, Any], folder: Path) -> None:
+        """Do nothing."""
+
+    def epoch(self, run_name: str, row: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def finish(self, results: Results | None) -> None:
+        """Do nothing."""
+
+
+class WandbTracker:
+    """Logs curves, configuration, scores, summary and figures to Weights & Biases.
+
+    Whatever goes wrong in wandb is told once; the training goes on without it.
+
+    Parameters
+    ----------
+    mode : str
+        ``online`` (needs an account), ``offline`` (below the run folder; ``wandb sync`` sends it later) or
+        ``disabled``.
+    project, entity, group, name : str or None
+        Where the job stands in wandb; jobs of one sweep share a group.
+    tags : tuple of str
+        Labels to filter by.
+    every : int
+        Epochs between logged points of a curve; ``history.csv`` has all of them.
+    """
+
+    def __init__(
+        self,
+        *,
+        mode: str = "offline",
+        project: str = "eegdecode",
+        entity: str | None = None,
+        group: str | None = None,
+        name: str | None = None,
+        tags: tuple[str, ...] | list[str] = (),
+        every: int = 1,
+    ) -> None:
+        if mode not in MODES:
+            raise ValueError(f"logger.mode must be one of {', '.join(MODES)}; got {mode!r}")
+        if every < 1:
+            raise ValueError(f"logger.every must be at least 1 epoch; got {every}")
+        self.mode, self.every = mode, every
+        self.about = {"project": project, "entity": entity, "group": group, "name": name, "tags": list(tags)}
+        self._job: Any = None    # wandb's run
+
+    def start(self, config: Mapping[str, Any], folder: Path) -> None:
+        """Open a job; its files lie below ``folder/wandb``."""
+        self._try(lambda: self._open(config, Path(folder)))
+
+    def epoch(self, run_name: str, row: Mapping[str, Any]) -> None:
+        """Log one epoch of one run: a panel a quantity (``val_loss/<run name>``), a line a run."""
+        if self._job is None or (int(row["epoch"]) - 1) % self.every:
+            return
+        curve = {f"{name}/{run_name}": _number(value) for name, value in row.items() if name != "epoch"}
+        self._try(lambda: self._job.log({"epoch": int(row["epoch"]), **curve}))
+
+    def finish(self, results: Results | None) -> None:
+        """Log scores, summary and figures and close the job; None for an experiment that broke off."""
+        if self._job is None:
+            return
+        if results is not None:
+            self._try(lambda: self._log_results(results))
+        job, self._job = self._job, None
+        if job is not None:
+            self._try(lambda: job.finish(exit_code=0 if results is not None else 1))
+
+    def _open(self, config: Mapping[str, Any], folder: Path) -> None:
+        import wandb
+
+        os.environ.setdefault("WANDB_SILENT", "true")    # our own screen stays readable
+        self._job = wandb.init(
+            dir=folder,
+            mode=self.mode,    # pyright: ignore[reportArgumentType]
+            config=plain(config),
+            reinit="finish_previous",    # a multirun has several jobs in one process
+            settings=wandb.Settings(silent=True, console="off"),
+            **self.about,
+        )
+        self._job.define_metric("epoch", hidden=True)
+        self._job.define_metric("*", step_metric="epoch")
+
+    def _log_results(self, results: Results) -> None:
+        import wandb
+
+        figures = sorted((results.folder / "figures").glob("*.png"))
+        images = {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures}
+        self._job.log({"scores": wandb.Table(dataframe=results.scores), **images})
+        facts = plain(results.summary)
+        self._job.summary.update({k: v for k, v in facts.items() if not isinstance(v, list | dict)})
+
+    def _try(self, action: Callable[[], Any]) -> None:
+        """Do something in wandb; on any failure say so once and track no more."""
+        try:
+            action()
+        except Exception as error:
+            log.warning("wandb failed (%s: %s); going on without it", type(error).__name__, error)
+            self._job = None
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    return number if math.isfinite(number) else float("nan")

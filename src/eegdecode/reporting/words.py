@@ -1,0 +1,75 @@
+"""What an experiment did, in sentences: shared by the last screen and the report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eegdecode.reporting.results import Results
+
+PROTOCOLS = {
+    "within_session": "Trained and tested on trials of the same session and subject (k folds).",
+    "cross_session": "Trained on some sessions of a subject, tested on other sessions of the same subject.",
+    "cross_subject": "Tested on subjects of whom no trial was used in training.",
+}
+SELECT = {
+    "last": "The weights are those of the last epoch: nothing chose an epoch.",
+    "best_val": "The epoch of the weights was chosen on validation trials, taken from the training side.",
+}
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A fraction as per cent, a dash where there is none."""
+    return "–" if value is None or value != value else f"{100 * value:.{digits}f}"
+
+
+def mean_sentence(summary: dict[str, Any]) -> str:
+    """Mean, deviations, interval and counts in one line; says so where runs are missing."""
+    if not summary.get("setting_done"):
+        return f"No run is finished (0/{summary['n_expected']})."
+    low, high = summary["interval"]
+    text = f"{percent(summary['mean'])} %"
+    if summary["n_subjects"] > 1:
+        text += f" ± {percent(summary['deviation_subjects'])} over {summary['n_subjects']} subjects"
+        text += f" (95 % interval of the mean {percent(low)} to {percent(high)})"
+    if summary["deviation_seeds"] == summary["deviation_seeds"]:
+        text += f", ± {percent(summary['deviation_seeds'])} over {summary['n_seeds']} seeds"
+    done, expected = summary["setting_done"], summary["setting_expected"]
+    return f"{text}; {done}/{expected} runs{'' if done == expected else ': INCOMPLETE, the mean will change'}"
+
+
+def chance_sentence(summary: dict[str, Any]) -> str:
+    """Chance and the score that guessing rarely exceeds."""
+    if not summary.get("n_test"):
+        return ""
+    chance, bound = percent(summary["chance"]), percent(summary["chance_bound"])
+    return f"Chance {chance} %; guessing exceeds {bound} % in 5 % of cases ({summary['n_test']} trials)."
+
+
+def protocol_sentence(results: Results) -> str:
+    """The protocol in words."""
+    name = protocol_name(results)
+    return PROTOCOLS.get(name, f"Protocol {name}.")
+
+
+def protocol_name(results: Results) -> str:
+    """The protocol's name, as it stands in every row."""
+    return str(results.scores["protocol"].iloc[0]) if len(results.scores) else "?"
+
+
+def honesty_sentences(results: Results) -> list[str]:
+    """Which data chose what, and whether test trials were seen unlabelled."""
+    summary = results.summary
+    select = summary.get("select")
+    said = []
+    if (results.scores["best_epoch"] > 0).any():
+        said.append(SELECT.get(str(select), f"The epoch was chosen by: {select or 'not noted'}."))
+    said.append("No test trial chose an epoch, a filter or a setting.")
+    if summary.get("setting_chosen_by"):
+        said.append("Several settings were tried; the one shown has the best mean validation accuracy.")
+    elif summary.get("settings"):
+        said.append("Several settings were tried; without validation trials none is preferred.")
+    if results.scores["transductive"].any():
+        said.append("TRANSDUCTIVE: unlabelled test trials were used to align the data.")
+    else:
+        said.append("Inductive: nothing was fitted on test trials, not even without their labels.")
+    return said

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from eegdecode.reporting import stats
+
+
+def make_scores(values: dict[tuple[str, int, int], float]) -> pd.DataFrame:
+    rows = [
+        {"subject": subject, "session": "0", "fold": fold, "seed": seed, "n_test": 10, "score": value}
+        for (subject, fold, seed), value in values.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_bound_of_combrisson_and_jerbi() -> None:
+    assert stats.chance_bound(0.5, 40) == pytest.approx(0.625)
+    assert stats.chance_bound(0.25, 40) == pytest.approx(0.375)
+    assert stats.chance_bound(0.5, 100_000) == pytest.approx(0.5, abs=0.003)
+    assert np.isnan(stats.chance_bound(0.5, 0))
+
+
+def test_guessing_exceeds_the_bound_in_at_most_five_per_cent() -> None:
+    guesses = np.random.default_rng(0).binomial(72, 0.25, size=20_000) / 72
+    assert (guesses > stats.chance_bound(0.25, 72)).mean() <= 0.05
+
+
+@pytest.mark.parametrize(
+    ("labels", "chance"),
+    [([0, 1, 2, 3], 0.25), ([0, 0, 1], 0.5), ([0, 0, 0, 1], 0.75), ([0, 0], 1.0)],
+)
+def test_chance(labels: list[int], chance: float) -> None:
+    assert stats.chance_level(np.array(labels), max(2, max(labels) + 1)) == chance
+
+
+def test_bootstrap_is_seeded_covers_the_mean_and_shrinks_with_subjects() -> None:
+    rng = np.random.default_rng(0)
+    few, many = rng.normal(0.7, 0.1, 8), rng.normal(0.7, 0.1, 200)
+    low, high = stats.bootstrap_interval(few)
+    assert (low, high) == stats.bootstrap_interval(few)
+    assert low < few.mean() < high
+    narrow = stats.bootstrap_interval(many)
+    assert narrow[1] - narrow[0] < (high - low) / 2
+
+
+def test_bootstrap_covers_the_truth_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(1)
+    samples = rng.normal(0.7, 0.1, (300, 20))
+    ends = np.array([stats.bootstrap_interval(sample, n_resamples=500) for sample in samples])
+    assert 0.88 < ((ends[:, 0] < 0.7) & (ends[:, 1] > 0.7)).mean() < 0.99
+
+
+def test_one_subject_has_no_interval() -> None:
+    assert np.isnan(stats.bootstrap_interval(np.array([0.5]))).all()
+
+
+def test_a_subject_counts_once_however_many_runs_it_has() -> None:
+    scores = make_scores({("1", 0, 0): 0.2, ("1", 1, 0): 0.4, ("1", 2, 0): 0.6, ("2", 0, 0): 0.8})
+    assert stats.subject_means(scores, "score").mean() == pytest.approx(0.6)
+    assert stats.deviation_over_subjects(scores, "score") == pytest.approx(np.std([0.4, 0.8], ddof=1))
+
+
+def test_deviation_over_seeds_compares_seeds_on_the_same_data() -> None:
+    whole = {("1", 0, 0): 0.5, ("2", 0, 0): 0.7, ("1", 0, 1): 0.6, ("2", 0, 1): 0.8}
+    expected = np.std([0.6, 0.7], ddof=1)
+    assert stats.deviation_over_seeds(make_scores(whole), "score") == pytest.approx(expected)
+    unfinished_seed = make_scores({**whole, ("1", 0, 2): 0.0})
+    assert stats.deviation_over_seeds(unfinished_seed, "score") == pytest.approx(expected)
+    assert np.isnan(stats.deviation_over_seeds(make_scores({("1", 0, 0): 0.5}), "score"))
+
+
+def test_test_trials_of_folds_add_up_and_those_of_seeds_do_not() -> None:
+    scores = make_scores({("1", 0, 0): 0, ("1", 1, 0): 0, ("1", 0, 1): 0, ("1", 1, 1): 0})
+    assert stats.n_test_trials(scores).to_dict() == {"1": 20}
