@@ -1,0 +1,139 @@
+"""A simulated person: where the sources lie, how they oscillate, and how far imagery quietens them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from eegdecode.data.headmodel import BRAIN_RADIUS, leadfield, towards, unit
+
+CLASSES = ("left_hand", "right_hand", "feet", "tongue")
+BANDS = ("mu", "beta")
+
+# Cortical areas by hemisphere, each with the electrodes that it lies below.
+AREAS = {
+    "hand_left": ("C3", "CP3"),
+    "hand_right": ("C4", "CP4"),
+    "foot": ("Cz", "CPz"),
+    "tongue_left": ("C5", "FC5"),
+    "tongue_right": ("C6", "FC6"),
+}
+OCCIPITAL = (("PO3", "O1"), ("PO4", "O2"), ("POz", "Oz"))
+
+# How imagery of a class changes the power of each area, as a share of the person's depth in dB: the area itself
+# desynchronises (hands: the opposite side more), and hand areas synchronise while feet or tongue are imagined
+# (Pfurtscheller & Lopes da Silva, 1999, section 3).
+RESPONSE = np.array(
+    [  # hand_left hand_right foot tongue_left tongue_right
+        [-0.40, -1.00, 0.20, 0.00, 0.00],
+        [-1.00, -0.40, 0.20, 0.00, 0.00],
+        [0.30, 0.30, -1.00, 0.00, 0.00],
+        [0.25, 0.25, 0.00, -1.00, -1.00],
+    ]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """Traits of a subject in one session.
+
+    Attributes
+    ----------
+    places, directions : ndarray, shape (n_sources, 3)
+        Dipoles in m from the centre of the head, and their orientations: the areas' mu sources, their beta
+        sources, three occipital alpha sources, one source for both eyes.
+    moments : ndarray, shape (n_sources,)
+        Deviation of each dipole's moment at rest in nAm; for the eyes the height of a blink.
+    depths : ndarray, shape (n_classes, n_areas)
+        Change of power in dB under imagery, before the difficulty.
+    mu, beta, alpha : float
+        Peak frequencies in Hz.
+    exponent : float
+        Of the 1/f background.
+    noise : float
+        Background in µV, root mean square.
+    """
+
+    places: Float[np.ndarray, "source 3"]
+    directions: Float[np.ndarray, "source 3"]
+    moments: Float[np.ndarray, " source"]
+    depths: Float[np.ndarray, "label area"]
+    mu: float
+    beta: float
+    alpha: float
+    exponent: float
+    noise: float
+
+    def gains(self) -> Float[np.ndarray, "chan source"]:
+        """What each source at rest adds to each channel, in V."""
+        return leadfield(self.places, self.directions) * self.moments
+
+    def topography(self, label: int) -> Float[np.ndarray, " chan"]:
+        """Amplitude at rest, in µV, of the sources that a class desynchronises most."""
+        n = len(AREAS)
+        own = np.flatnonzero(RESPONSE[label] == RESPONSE[label].min())
+        sources = np.concatenate([own, own + n])
+        return np.linalg.norm(1e6 * self.gains()[:, sources], axis=1)
+
+
+def draw_person(rng: np.random.Generator, ability: float) -> Person:
+    """Draw a subject; ``ability``, between 0 and 1, sets how strong and how modulated the rhythms are.
+
+    The strength of the sensorimotor rhythm at rest predicts who can steer a BCI (Blankertz et al., 2010).
+    """
+    n = len(AREAS)
+    sites = [towards(names) for names in AREAS.values()] * 2 + [towards(names) for names in OCCIPITAL]
+    radial = np.stack(sites)
+    depth = np.full((len(radial), 1), 0.92)
+    depth[[2, n + 2]] = 0.85  # the foot area lies in the fissure between the hemispheres
+    places = BRAIN_RADIUS * depth * radial + rng.normal(0, 0.004, radial.shape)  # m
+    places *= np.minimum(1, 0.95 * BRAIN_RADIUS / np.linalg.norm(places, axis=1, keepdims=True))
+    directions = unit(radial + rng.normal(0, 0.4, radial.shape))  # gyri point outwards, sulci sidewards
+    eyes = 0.9 * BRAIN_RADIUS * unit(np.array([[0.0, 1.0, -0.3]]))
+    strength = MU_RANGE[0] + (MU_RANGE[1] - MU_RANGE[0]) * ability
+    moments = np.concatenate(
+        [
+            strength * rng.lognormal(0, 0.15, n),
+            0.5 * strength * rng.lognormal(0, 0.15, n),
+            rng.uniform(8, 25) * rng.lognormal(0, 0.2, len(OCCIPITAL)),
+            [rng.uniform(1200, 2000)],
+        ]
+    )
+    deepest = DEPTH_RANGE[0] + (DEPTH_RANGE[1] - DEPTH_RANGE[0]) * ability
+    return Person(
+        places=np.concatenate([places, eyes]),
+        directions=np.concatenate([directions, [[0.0, 1.0, 0.0]]]),
+        moments=moments,
+        depths=deepest * RESPONSE * rng.lognormal(0, 0.15, RESPONSE.shape),
+        mu=rng.uniform(9.5, 12.5),
+        beta=rng.uniform(18.0, 24.0),
+        alpha=rng.uniform(8.5, 11.5),
+        exponent=rng.uniform(1.1, 1.6),
+        noise=rng.uniform(8.0, 11.0),
+    )
+
+
+MU_RANGE = (8.0, 20.0)  # nAm
+DEPTH_RANGE = (4.0, 10.0)  # dB
+
+
+def another_day(person: Person, rng: np.random.Generator) -> Person:
+    """Return the same subject in a session: the cap sits elsewhere, rhythms and impedances have changed."""
+    turn = rng.normal(0, 0.03, 3)  # rad about each axis: 3 mm on the scalp
+    places = person.places + np.cross(turn, person.places)
+    places *= np.linalg.norm(person.places, axis=1, keepdims=True) / np.linalg.norm(
+        places, axis=1, keepdims=True
+    )
+    n_motor, n_alpha = 2 * len(AREAS), len(OCCIPITAL)
+    scale = np.concatenate(
+        [rng.lognormal(0, 0.1, n_motor), np.full(n_alpha, rng.lognormal(0, 0.3)), rng.lognormal(0, 0.1, 1)]
+    )
+    return replace(
+        person,
+        places=places,
+        directions=unit(person.directions + np.cross(turn, person.directions)),
+        moments=person.moments * scale,
+        noise=person.noise * rng.lognormal(0, 0.1),
+    )
