@@ -39,6 +39,7 @@ class Recording:
     source: str
 
 
+@runtime_checkable
 class Dataset(Protocol):
     """What `eegdecode.data.prepare.load_trials` needs to know of a source of recordings.
 
