@@ -8,7 +8,7 @@ import pytest
 from jaxtyping import install_import_hook
 
 os.environ.setdefault("MPLBACKEND", "Agg")
-install_import_hook("eegdecode", "typecheck.check")
+install_import_hook("eegdecode", "tests.typecheck.check")
 
 from eegdecode.trials import Signal, Trials, fingerprint  # noqa: E402  (after the hook)
 

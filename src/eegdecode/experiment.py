@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from eegdecode.data.prepare import load_trials
+import rich
+
 from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.recording import Dataset
 from eegdecode.protocols import Splitter
+from eegdecode.reporting.environment import environment
 from eegdecode.reporting.folders import choose_folder, experiment_key
 from eegdecode.reporting.progress import ProgressBar
-from eegdecode.reporting.report import last_screen, write_report
+from eegdecode.reporting.report import write_report
 from eegdecode.reporting.results import Results
+from eegdecode.reporting.screen import last_screen
 from eegdecode.reporting.store import Store
 from eegdecode.runs import Run, describe
 from eegdecode.sweeps import Sweep, expand, stacks
-
-LIBRARIES = ("eegdecode", "torch", "numpy", "scikit-learn", "pyriemann", "mne", "moabb")
 
 
 def run_experiment(
@@ -59,7 +57,7 @@ def run_experiment(
     facts = {
         **choices, "protocol": protocol.name, "device": getattr(trainer, "machine", "cpu"),
         "transductive": any(getattr(part, "transductive", False) for part in (preprocess, protocol, frontend)),
-        "select": getattr(trainer, "select", "last"), **_circumstances(),
+        "select": getattr(trainer, "select", "last"), **environment(),
     }    # fmt: skip
     store = Store(folder, runs=runs, classes=trials.classes, facts=facts, **identity)
     (folder / "config.yaml").write_text(config)
@@ -78,7 +76,7 @@ def run_experiment(
         results = store.score()
         write_report(folder)
         logger.finish(results)
-        last_screen(results)
+        rich.print(last_screen(results))
     return results
 
 
@@ -86,21 +84,3 @@ def _tell(watchers: Sequence[Callable], run: Run, row: Mapping[str, float]) -> N
     for watch in watchers:
         watch(run, row)
 
-
-def _circumstances() -> dict[str, Any]:
-    """What is noted beside the results and does not define them."""
-    return {
-        "command": " ".join([Path(sys.executable).name, *sys.argv]),
-        "git_commit": _git_commit(),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
-    }
-
-
-def _git_commit() -> str | None:
-    """Commit of the source tree, marked where it is not clean; None outside a repository."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None

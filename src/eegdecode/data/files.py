@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,9 @@ class FileDataset:
     labels_from : str
         ``"annotations"``, ``"stim"`` (the codes of a stim channel) or ``"file"`` (one label a file, from the
         ``{label}`` of the pattern or the column ``label``; the cue is the first sample).
-    events : mapping of str to str, or sequence of str
+    events : mapping of str to str
         What marks a cue (annotation, code or file label) -> class name, in the order of the labels. Several
-        marks may share a class. A sequence: the marks are the class names.
+        marks may share a class.
     interval : (float, float)
         Default window in s relative to the cue; the end is exclusive.
     subjects : sequence of str or int, or None
@@ -54,16 +54,14 @@ class FileDataset:
     pattern: str | None = None
     table: str | Path | None = None
     labels_from: str = "annotations"
-    events: Mapping[str, str] = field(default_factory=dict)
-    interval: tuple[float, float] = (0.0, 4.0)
-    subjects: tuple[str, ...] | None = None
+    events: Mapping[Any, Any] = field(default_factory=dict)
+    interval: Sequence[float | int] = (0.0, 4.0)
+    subjects: Sequence[str | int] | None = None
     stim_channel: str | None = None
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        events: Any = self.events
-        pairs = events.items() if isinstance(events, Mapping) else [(mark, mark) for mark in events]
-        put(self, "events", {str(mark): str(label) for mark, label in pairs})
+        put(self, "events", {str(mark): str(label) for mark, label in self.events.items()})
         put(self, "interval", (float(self.interval[0]), float(self.interval[1])))
         if self.subjects is not None:
             if isinstance(self.subjects, str) or not self.subjects:
@@ -97,7 +95,8 @@ class FileDataset:
         if self.subjects is None:
             return known
         numbers = {plain_number(name): name for name in reversed(known)}
-        found = {name: name if name in known else numbers.get(plain_number(name)) for name in self.subjects}
+        wanted = [str(subject) for subject in self.subjects]
+        found = {name: name if name in known else numbers.get(plain_number(name)) for name in wanted}
         absent = [name for name, match in found.items() if match is None]
         if absent:
             raise ValueError(f"{self.name} has no subject {', '.join(absent)}; it has {', '.join(known)}")

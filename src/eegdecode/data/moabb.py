@@ -46,13 +46,13 @@ class MoabbDataset:
 
     name: str
     class_name: str
-    classes: tuple[str, ...]
-    interval: tuple[float, float]
-    subjects: tuple[int, ...] | None = None
-    cue_delay: float = 0.0
-    run_order: tuple[str, ...] | None = None
+    classes: Sequence[str]
+    interval: Sequence[float | int]
+    subjects: Sequence[int | str] | None = None
+    cue_delay: float | int = 0.0
+    run_order: Sequence[str] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
-    unread: tuple[str, ...] = ()
+    unread: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -114,7 +114,7 @@ class MoabbDataset:
         unknown = sorted(set(runs) - set(self.run_order))
         if unknown:
             raise ValueError(f"{self.name}: dataset.run_order={self.run_order} lacks the runs {unknown}")
-        return sorted(runs, key=self.run_order.index)
+        return sorted(runs, key=list(self.run_order).index)
 
     def _source(self) -> Any:
         """MOABB's object, with the events checked."""

@@ -64,7 +64,7 @@ def prepare_subject(
             first, source = signal, recording.source
         parts.append(X[:, _order(first, source, signal, recording.source)])
         place = (recording.session, recording.run)
-        tables.append(_table(recording, kept, dataset.classes, begin=cues[place]))
+        tables.append(_table(recording, kept, tuple(dataset.classes), begin=cues[place]))
         cues[place] += len(recording.onsets)    # a run may lie in several files
     if first is None or not sum(map(len, tables)):
         raise ValueError(

@@ -42,14 +42,14 @@ class Preprocess:
         Trials that reach beyond their recording or hold missing samples (NaN): ``"raise"`` or ``"drop"``.
     """
 
-    channels: tuple[str, ...] | None = None
+    channels: Sequence[str] | None = None
     reference: str | None = None
-    l_freq: float | None = None
-    h_freq: float | None = None
+    l_freq: float | int | None = None
+    h_freq: float | int | None = None
     method: str = "iir"
-    sfreq: float | None = None
-    tmin: float | None = None
-    tmax: float | None = None
+    sfreq: float | int | None = None
+    tmin: float | int | None = None
+    tmax: float | int | None = None
     standardise: str | None = None
     incomplete: str = "raise"
 
@@ -184,7 +184,7 @@ def _band_pass(data: np.ndarray, sfreq: float, preprocess: Preprocess, source: s
         warnings.filterwarnings("error", message="filter_length .* is longer than the signal")
         try:
             return mne.filter.filter_data(
-                data, sfreq, l_freq, h_freq, method=method, copy=False, verbose="error"
+                data, sfreq, l_freq, h_freq, method=method, copy=False, verbose="warning"
             )
         except (RuntimeWarning, ValueError) as error:
             raise ValueError(

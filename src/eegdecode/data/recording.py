@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -52,13 +52,13 @@ class Dataset(Protocol):
         ...
 
     @property
-    def classes(self) -> tuple[str, ...]:
+    def classes(self) -> Sequence[str]:
         """Class names in the order of the labels."""
         ...
 
     @property
-    def interval(self) -> tuple[float, float]:
-        """Default window, s relative to the cue; the end is exclusive."""
+    def interval(self) -> Sequence[float]:
+        """Default window (begin, end), s relative to the cue; the end is exclusive."""
         ...
 
     def subject_names(self) -> tuple[str, ...]:

@@ -90,7 +90,7 @@ def _complaint(troubles: dict[int, str], recording: Recording, interval: tuple[f
     cue = recording.onsets[first] / recording.raw.info["sfreq"]
     return (
         f"{recording.source}: the window {interval[0]:g} to {interval[1]:g} s of cue {first + 1} "
-        f"({recording.labels[first]!r} at {cue:.2f} s) {troubles[first]}; "
+        f"({str(recording.labels[first])!r} at {cue:.2f} s) {troubles[first]}; "
         f"{len(troubles)} of {len(recording.onsets)} cues are concerned. Change preprocess.tmin or "
         "preprocess.tmax, choose other channels (preprocess.channels), or leave such trials out: "
         "preprocess.incomplete=drop"

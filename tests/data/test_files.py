@@ -1,0 +1,155 @@
+import mne
+import numpy as np
+import pytest
+from tests.data.fakes import CHANNELS, make_raw
+
+from eegdecode.data.files import FileDataset
+from eegdecode.data.prepare import load_trials
+from eegdecode.data.preprocess import Preprocess
+
+PATTERN = "sub-{subject}_run-{session}_eeg.fif"
+EVENTS = {"left": "left", "right": "right"}
+
+
+def annotated(seed=0):
+    raw = make_raw(seed=seed)
+    return raw.set_annotations(mne.Annotations([5.0, 15.0, 25.0, 35.0], 0, ["left", "right"] * 2))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two subjects with two runs each, and a file that is none of them."""
+    folder = tmp_path_factory.mktemp("files")
+    for subject in (2, 12):
+        for run in (9, 10):
+            file = folder / f"sub-{subject:02d}_run-{run}_eeg.fif"
+            annotated(seed=subject + run).save(file, verbose="error")
+    (folder / "README.txt").write_text("not a recording")
+    return folder
+
+
+def dataset(folder, **settings):
+    defaults = {"pattern": PATTERN, "events": EVENTS, "interval": [0, 2]}
+    return FileDataset(**{"name": "mine", "folder": folder, **defaults, **settings})
+
+
+def test_who_and_when_come_from_the_path(folder, tmp_path):
+    trials = load_trials(dataset(folder), Preprocess(), cache_dir=tmp_path)
+    assert trials.X.shape == (16, 3, 200)
+    assert list(trials.meta["subject"].unique()) == ["02", "12"]
+    assert list(trials.meta["session"].unique()) == ["9", "10"]    # 10 after 9
+    assert list(trials.y[:4]) == [0, 1, 0, 1]
+    np.testing.assert_allclose(trials.X[0], annotated(seed=11)._data[:, 500:700] * 1e6, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("subjects", [[2], ["02"], ["2"]])
+def test_subjects_are_found_with_or_without_zeros(folder, subjects):
+    assert dataset(folder, subjects=subjects).subject_names() == ("02",)
+
+
+def test_a_table_says_the_same(folder, tmp_path):
+    (tmp_path / "table.csv").write_text(
+        "file,subject,session\nsub-02_run-10_eeg.fif,anna,late\nsub-02_run-9_eeg.fif,anna,later\n"
+    )
+    mine = dataset(folder, pattern=None, table=tmp_path / "table.csv")
+    assert mine.subject_names() == ("anna",)
+    assert [one.session for one in mine.recordings("anna")] == ["late", "later"]
+
+
+def test_missing_files_of_a_table_show_at_the_call(folder, tmp_path):
+    (tmp_path / "table.csv").write_text("file,subject\nsub-99_eeg.fif,anna\n")
+    with pytest.raises(FileNotFoundError, match=r"sub-99_eeg.fif of subject anna"):
+        dataset(folder, pattern=None, table=tmp_path / "table.csv").recordings("anna")
+
+
+def test_labels_from_a_stim_channel(tmp_path):
+    raw = make_raw()
+    stim = np.zeros((1, raw.n_times))
+    stim[0, [500, 1500]] = 769, 770
+    extra = mne.io.RawArray(stim, mne.create_info(["STI"], 100.0, "stim"), verbose="error")
+    raw.add_channels([extra], force_update_info=True).save(tmp_path / "sub-1_run-1_eeg.fif", verbose="error")
+    mine = dataset(tmp_path, labels_from="stim", events={769: "left", 770: "right"})
+    (recording,) = mine.recordings("1")
+    assert list(recording.onsets) == [500, 1500]
+    assert list(recording.labels) == ["left", "right"]
+
+
+def test_one_label_a_file(tmp_path):
+    for label in ("open", "closed"):
+        for run in range(2):
+            make_raw(seed=run).save(tmp_path / f"ann_{label}_{run}_eeg.fif", verbose="error")
+    pattern, events = "{subject}_{label}_{run}_eeg.fif", {"open": "o", "closed": "c"}
+    mine = dataset(tmp_path, pattern=pattern, labels_from="file", events=events)
+    trials = load_trials(mine, Preprocess(), cache_dir=tmp_path / "cache")
+    assert sorted(trials.y) == [0, 0, 1, 1]
+    assert trials.meta["trial"].is_unique
+
+
+@pytest.mark.parametrize(("suffix", "prefix"), [("edf", ""), ("bdf", ""), ("vhdr", "Comment/")])
+def test_other_formats(tmp_path, suffix, prefix):
+    mne.export.export_raw(tmp_path / f"sub-1_run-1.{suffix}", annotated(), verbose="error")
+    events = {prefix + mark: label for mark, label in EVENTS.items()}
+    mine = dataset(tmp_path, pattern="sub-{subject}_run-{run}." + suffix, events=events)
+    trials = load_trials(mine, Preprocess(), cache_dir=tmp_path / "cache")
+    assert trials.X.shape == (4, 3, 200)
+    assert trials.signal.ch_names == CHANNELS
+    np.testing.assert_allclose(trials.X[0], annotated()._data[:, 500:700] * 1e6, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "words"),
+    [
+        ({"pattern": "s{subject}.edf"}, FileNotFoundError, ["'s{subject}.edf'", "README.txt"]),
+        ({"pattern": None, "table": "no.csv"}, FileNotFoundError, ["no.csv"]),
+        ({"subjects": [7, 2]}, ValueError, ["no subject 7", "02, 12"]),
+        ({"events": {}}, ValueError, ["dataset.events", "left, right", "sub-02_run-9"]),
+        ({"pattern": "sub-{subject}_*.fif"}, ValueError, ["run-10_eeg.fif", "the same subject, session"]),
+    ],
+)
+def test_a_selection_that_finds_nothing_says_what_is_there(folder, settings, error, words):
+    with pytest.raises(error) as caught:
+        dataset(folder, **settings).subject_names()
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_a_folder_that_is_not_there():
+    with pytest.raises(FileNotFoundError, match=r"dataset.folder=nowhere .*dataset.folder=PATH"):
+        dataset("nowhere").subject_names()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"events": {"up": "up", "down": "down"}}, ["sub-02_run-9", "up, down", "its marks: left, right"]),
+        ({"labels_from": "stim"}, ["sub-02_run-9", "no stim channel", "dataset.stim_channel"]),
+        ({"labels_from": "file"}, ["sub-02_run-9", "label ''", "left, right"]),
+    ],
+)
+def test_recordings_without_cues_say_what_they_hold(folder, settings, words):
+    with pytest.raises(ValueError) as caught:
+        next(dataset(folder, **settings).recordings("02"))
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"labels_from": "names"}, "names"),
+        ({"interval": [2, 1]}, "2.0"),
+        ({"pattern": "{person}.fif"}, "person"),
+        ({"pattern": None}, "dataset.table"),
+        ({"table": "table.csv"}, "dataset.pattern"),
+        ({"subjects": "1"}, "'1'"),
+        ({"subjects": []}, "[]"),
+    ],
+)
+def test_bad_settings_are_named_at_once(settings, word):
+    with pytest.raises(ValueError) as caught:
+        dataset("anywhere", **settings)
+    assert word in str(caught.value)
+
+
+def test_unreadable_files_are_named(tmp_path):
+    (tmp_path / "sub-1_run-1_eeg.fif").write_bytes(b"no recording")
+    with pytest.raises(ValueError, match=r"sub-1_run-1_eeg.fif cannot be read"):
+        next(dataset(tmp_path).recordings("1"))
