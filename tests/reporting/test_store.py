@@ -163,8 +163,13 @@ def test_nan_logits_are_not_done(make_store: Any, meta: pd.DataFrame) -> None:
     assert len(store.unfinished()) == 4
 
 
-@pytest.mark.parametrize("where", ["finished", "checkpoints"])
-@pytest.mark.parametrize("damage", ["cut", "altered", "empty", "gone"])
+@pytest.mark.parametrize(
+    ("where", "damage"),
+    [
+        *(("finished", damage) for damage in ("cut", "altered", "empty", "gone")),
+        *(("checkpoints", damage) for damage in ("cut", "empty", "gone")),    # safetensors has no checksum
+    ],
+)
 def test_damage_is_noticed_and_trained_anew(make_store: Any, caplog: Any, where: str, damage: str) -> None:
     fill(make_store())
     suffix = "npz" if where == "finished" else "safetensors"
@@ -176,8 +181,6 @@ def test_damage_is_noticed_and_trained_anew(make_store: Any, caplog: Any, where:
         file.unlink()
     else:
         file.write_bytes({"cut": content[:middle], "altered": altered, "empty": b""}[damage])
-    if (where, damage) == ("checkpoints", "altered"):
-        pytest.skip("safetensors has no checksum")
     store = make_store()
     assert len(fill(store)) == 1
     assert ("anew" in caplog.text) == ((where, damage) != ("finished", "gone"))

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import logsumexp
 from scipy.stats import rankdata
 
 N_BINS = 15    # equal-width confidence bins of the calibration error, as in Guo et al. (2017)
@@ -22,8 +21,8 @@ Labels = Int[np.ndarray, " trial"]
 
 def probabilities(logits: Logits) -> Float[np.ndarray, "trial class"]:
     """Softmax; the logarithm of probabilities gives back these probabilities, 0 included."""
-    logits = logits.astype(np.float64)
-    return np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
+    odds = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return odds / odds.sum(axis=1, keepdims=True)
 
 
 def confusion(logits: Logits, labels: Labels) -> Float[np.ndarray, "true predicted"]:
