@@ -13,8 +13,16 @@ PROTOCOLS = {
 }
 SELECT = {
     "last": "The weights are those of the last epoch: nothing chose an epoch.",
-    "best_val": "The epoch of the weights was chosen on validation trials, taken from the training side.",
+    "best_val": "The epoch was chosen on validation trials, taken from the training side.",
 }
+
+
+def describe_setting(results: Results) -> str:
+    """Model and data set in words, and the setting of swept numbers that is shown."""
+    row = results.scores.iloc[0] if len(results.scores) else {"model": "?", "dataset": "?"}
+    setting = results.summary.get("setting") or {}
+    numbers = "".join(f", {name} = {value:g}" for name, value in setting.items())
+    return f"{row['model']} on {row['dataset']}{numbers}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
