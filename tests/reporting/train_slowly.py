@@ -6,9 +6,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.reporting.conftest import CLASSES, make_meta, make_prediction, make_runs  # noqa: E402
+from tests.reporting.conftest import CLASSES, make_meta, make_prediction, make_runs
 
-from eegdecode.reporting.store import Store  # noqa: E402
+from eegdecode.reporting.store import Store
 
 if __name__ == "__main__":
     meta = make_meta(n_subjects=3)

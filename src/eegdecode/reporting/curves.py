@@ -12,7 +12,7 @@ from eegdecode.reporting.stats import chance_bound
 from eegdecode.reporting.style import CHANCE, RUNNING, TRAIN, VAL, draw_chance, label_line, new_figure
 
 MOST_LINES = 12    # more runs than this are shown as a band, fewer as thin lines
-MOST_PANELS = 30
+MOST_PANELS = 20
 _COLOURS = {"train": TRAIN, "val": VAL, "running": RUNNING}
 _NAMES = {"train": "training (dropout off)", "val": "validation", "running": "training (as trained)"}
 

@@ -10,8 +10,6 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import logsumexp
-from scipy.stats import rankdata
 
 N_BINS = 15    # equal-width confidence bins of the calibration error, as in Guo et al. (2017)
 METRICS = ("accuracy", "balanced_accuracy", "kappa", "f1_macro", "auroc", "nll", "ece")
@@ -22,8 +20,8 @@ Labels = Int[np.ndarray, " trial"]
 
 def probabilities(logits: Logits) -> Float[np.ndarray, "trial class"]:
     """Softmax; the logarithm of probabilities gives back these probabilities, 0 included."""
-    logits = logits.astype(np.float64)
-    return np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
+    odds = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return odds / odds.sum(axis=1, keepdims=True)
 
 
 def confusion(logits: Logits, labels: Labels) -> Float[np.ndarray, "true predicted"]:
@@ -66,11 +64,13 @@ def auroc(logits: Logits, labels: Labels) -> float:
     """Area under the ROC curve, mean over classes against the rest; NaN as `why_no_auroc` tells."""
     if why_no_auroc(labels, logits.shape[1]):
         return float("nan")
-    ranks = rankdata(probabilities(logits), axis=0)
-    own = labels[:, None] == np.arange(logits.shape[1])
-    n_own = own.sum(axis=0)
-    won = (ranks * own).sum(axis=0) - n_own * (n_own + 1) / 2    # pairs (own, other) in the right order
-    return _mean(won / (n_own * (len(labels) - n_own)))
+    p = probabilities(logits)
+    areas = []
+    for k in range(logits.shape[1]):
+        own, rest = p[labels == k, k], np.sort(p[labels != k, k])
+        below = np.searchsorted(rest, own, side="left") + np.searchsorted(rest, own, side="right")
+        areas.append(below.mean() / (2 * len(rest)))    # share of pairs (own, rest) in order, ties count half
+    return _mean(np.array(areas))
 
 
 def why_no_auroc(labels: Labels, n_classes: int) -> str:

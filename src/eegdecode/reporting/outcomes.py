@@ -71,7 +71,7 @@ def read_outcome(path: Path) -> Outcome:
         If the file is cut off, altered (each array carries a checksum), or belongs to another key.
     """
     try:
-        with np.load(path, allow_pickle=False) as packed:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as packed:
             header = json.loads(packed["header"].tobytes())
             header["columns"] = tuple(header["columns"])
             logits = {part: packed[f"logits_{part}"] for part in PARTS}

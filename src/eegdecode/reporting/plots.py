@@ -15,6 +15,7 @@ from eegdecode.reporting.predictions import Kept, load_predictions
 from eegdecode.reporting.results import Results, load_results
 from eegdecode.reporting.style import CHANCE, INK, TRAIN, VAL, new_figure, save, styled
 from eegdecode.reporting.tables import read_history
+from eegdecode.reporting.words import describe_setting
 
 MOST_NAMES = 40    # more subjects than this are drawn as ranks, without names and runs
 
@@ -42,14 +43,6 @@ def draw_figures(folder: Path) -> dict[str, Path]:
             figures["confusion"] = draw_confusion(kept)
         target = make_folder(Path(folder) / "figures")
         return {name: save(figure, target / f"{name}.png") for name, figure in figures.items()}
-
-
-def describe_setting(results: Results) -> str:
-    """Model and data set in words, and the setting of swept numbers that is shown."""
-    row = results.scores.iloc[0] if len(results.scores) else {"model": "?", "dataset": "?"}
-    setting = results.summary.get("setting") or {}
-    numbers = "".join(f", {name} = {value:g}" for name, value in setting.items())
-    return f"{row['model']} on {row['dataset']}{numbers}"
 
 
 def draw_confusion(kept: list[Kept]) -> Figure:

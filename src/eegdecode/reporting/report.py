@@ -8,10 +8,10 @@ from typing import Any
 
 from eegdecode.reporting.disk import write_text
 from eegdecode.reporting.metrics import METRICS
-from eegdecode.reporting.plots import describe_setting, draw_figures
 from eegdecode.reporting.results import Results, load_results
 from eegdecode.reporting.words import (
     chance_sentence,
+    describe_setting,
     honesty_sentences,
     mean_sentence,
     percent,
@@ -31,6 +31,8 @@ _CAPTIONS = {
 def write_report(folder: Path) -> Path:
     """Draw the figures and write ``report.md``; works half-way through an experiment, too."""
     folder = Path(folder)
+    from eegdecode.reporting.plots import draw_figures  # matplotlib takes half a second to import
+
     results = load_results(folder)
     figures = draw_figures(folder)
     text = "\n\n".join(part for part in _parts(results, figures) if part) + "\n"

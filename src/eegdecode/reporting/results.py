@@ -58,7 +58,7 @@ def summarise(scores: pd.DataFrame, *, marker: Mapping[str, Any]) -> dict[str, A
     """Counts, means, deviations, interval and chance of an experiment, half-finished or whole.
 
     Where numbers were swept, each setting is summarised by itself (``settings``), and the headline is the
-    one with the best mean *validation* accuracy: test scores choose nothing. Without validation there is none.
+    one with the best mean *validation* accuracy: test scores choose nothing. None without validation.
 
     Parameters
     ----------

@@ -11,10 +11,12 @@ from rich.text import Text
 from eegdecode.reporting.results import METRIC, Results
 from eegdecode.reporting.words import (
     chance_sentence,
+    epoch_sentence,
     mean_sentence,
     percent,
     protocol_name,
     protocol_sentence,
+    transductive_sentence,
 )
 
 MOST_ROWS = 30    # subjects beyond these are only in scores.csv
@@ -31,7 +33,10 @@ def last_screen(results: Results) -> Group:
     if summary["subjects"]:
         lines.append(_subjects_table(summary["subjects"]))
     lines.append(Text(mean_sentence(summary), style="bold"))
-    lines += [Text(text) for text in (chance_sentence(summary), protocol_sentence(results)) if text]
+    plain = (chance_sentence(summary), protocol_sentence(results), epoch_sentence(results))
+    lines += [Text(text) for text in plain if text]
+    if warning := transductive_sentence(results):
+        lines.append(Text(warning, style="yellow"))
     if summary["n_failed"]:
         lines.append(Text(f"FAILED runs: {summary['n_failed']}; scores.csv says why (status).", style="red"))
     if not summary["complete"]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binom
 
 CONFIDENCE = 0.95
 N_RESAMPLES = 10_000    # the interval's ends move by less than 0.1 point between seeds
@@ -29,6 +28,8 @@ def chance_bound(chance: float, n_trials: int, *, confidence: float = CONFIDENCE
     """
     if n_trials < 1 or np.isnan(chance):
         return float("nan")
+    from scipy.stats import binom  # takes half a second to import
+
     return float(binom.ppf(confidence, n_trials, chance) / n_trials)
 
 

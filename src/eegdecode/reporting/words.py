@@ -13,8 +13,16 @@ PROTOCOLS = {
 }
 SELECT = {
     "last": "The weights are those of the last epoch: nothing chose an epoch.",
-    "best_val": "The epoch of the weights was chosen on validation trials, taken from the training side.",
+    "best_val": "The epoch was chosen on validation trials, taken from the training side.",
 }
+
+
+def describe_setting(results: Results) -> str:
+    """Model and data set in words, and the setting of swept numbers that is shown."""
+    row = results.scores.iloc[0] if len(results.scores) else {"model": "?", "dataset": "?"}
+    setting = results.summary.get("setting") or {}
+    numbers = "".join(f", {name} = {value:g}" for name, value in setting.items())
+    return f"{row['model']} on {row['dataset']}{numbers}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -59,17 +67,25 @@ def protocol_name(results: Results) -> str:
 def honesty_sentences(results: Results) -> list[str]:
     """Which data chose what, and whether test trials were seen unlabelled."""
     summary = results.summary
-    select = summary.get("select")
-    said = []
-    if (results.scores["best_epoch"] > 0).any():
-        said.append(SELECT.get(str(select), f"The epoch was chosen by: {select or 'not noted'}."))
-    said.append("No test trial chose an epoch, a filter or a setting.")
+    said = [epoch_sentence(results), "No test trial chose an epoch, a filter or a setting."]
     if summary.get("setting_chosen_by"):
         said.append("Several settings were tried; the one shown has the best mean validation accuracy.")
     elif summary.get("settings"):
         said.append("Several settings were tried; without validation trials none is preferred.")
-    if results.scores["transductive"].any():
-        said.append("TRANSDUCTIVE: unlabelled test trials were used to align the data.")
-    else:
-        said.append("Inductive: nothing was fitted on test trials, not even without their labels.")
-    return said
+    inductive = "Inductive: nothing was fitted on test trials, not even without their labels."
+    return [text for text in (*said, transductive_sentence(results) or inductive) if text]
+
+
+def epoch_sentence(results: Results) -> str:
+    """Which data chose the epoch of the weights; empty for pipelines without epochs."""
+    if not (results.scores["best_epoch"] > 0).any():
+        return ""
+    select = results.summary.get("select")
+    return SELECT.get(str(select), f"The epoch of the weights was chosen by: {select or 'not noted'}.")
+
+
+def transductive_sentence(results: Results) -> str:
+    """A warning where unlabelled test trials were used; else empty."""
+    if not results.scores["transductive"].any():
+        return ""
+    return "TRANSDUCTIVE: unlabelled test trials were used to align the data."

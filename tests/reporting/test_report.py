@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import io
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from eegdecode.reporting.plots import draw_figures
+from eegdecode.reporting.report import write_report
+from eegdecode.reporting.results import load_results
+from eegdecode.reporting.screen import last_screen
+
+from .conftest import make_failed, make_meta, make_prediction, make_runs
+
+FIGURES = {"curves", "curves_by_subject", "subjects", "confusion"}
+
+
+def train(store: Any, n: int | None = None, **about: Any) -> Path:
+    for run in store.unfinished()[:n]:
+        store.add(make_prediction(run, store.meta, **about))
+    return store.folder
+
+
+def show(folder: Path) -> str:
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(last_screen(load_results(folder)))
+    return console.export_text()
+
+
+def test_whole_experiment(make_store: Any) -> None:
+    store = make_store()
+    folder = train(store)
+    summary = store.score().summary
+    (folder / "config.yaml").write_text("seed: 0\n")
+    report = write_report(folder).read_text()
+    for name in FIGURES:
+        assert f"figures/{name}.png" in report
+        assert (folder / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert f"{100 * summary['mean']:.1f} %" in report
+    for text in ("within_session", "4/4 runs", "No test trial chose", "last epoch", "seed: 0", "Inductive"):
+        assert text in report
+    assert "INCOMPLETE" not in report
+
+
+def test_screen_fits_a_terminal_and_says_what_a_number_needs(make_store: Any) -> None:
+    store = make_store()
+    folder = train(store)
+    store.score()
+    text = show(folder)
+    assert max(map(len, text.splitlines())) <= 80
+    flat = re.sub(r"\s+", " ", text)
+    for part in ("within_session", "test accuracy", "±", "Chance 25.0 %", "4/4 runs", "eegnet on simulated"):
+        assert part in flat
+    assert str(folder) in text.replace("\n", "")
+
+
+def test_killed_before_any_scoring(make_store: Any) -> None:
+    folder = train(make_store(), 1)
+    assert not (folder / "predictions.npz").exists()
+    report = write_report(folder).read_text()
+    assert "1/4 runs: INCOMPLETE" in report
+    assert "1/2" in report    # of the subject
+    assert "Runs left: 3" in show(folder)
+
+
+def test_nothing_finished_yet(make_store: Any) -> None:
+    store = make_store()
+    assert "No run is finished (0/4)" in write_report(store.folder).read_text()
+    assert "No run is finished" in show(store.folder)
+    assert store.score().summary["mean"] != store.score().summary["mean"]    # NaN, not 0
+
+
+def test_only_failures(make_store: Any, meta: pd.DataFrame) -> None:
+    store = make_store()
+    for run in store.unfinished():
+        store.add(make_failed(run, meta))
+    store.score()
+    report = write_report(store.folder).read_text()
+    assert "loss is NaN in epoch 3" in report
+    assert set(draw_figures(store.folder)) == {"curves", "curves_by_subject"}
+    assert "FAILED runs: 4" in show(store.folder)
+
+
+def test_transductive_is_said(make_store: Any) -> None:
+    store = make_store(facts={"dataset": "simulated", "model": "eegnet", "transductive": True})
+    folder = train(store)
+    assert "TRANSDUCTIVE" in write_report(folder).read_text()
+    assert "TRANSDUCTIVE" in show(folder)
+
+
+def test_classical_pipeline_has_no_curves_and_no_epoch(make_store: Any) -> None:
+    store = make_store()
+    folder = train(store, n_epochs=0, weights=False)
+    store.score()
+    report = write_report(folder).read_text()
+    assert set(draw_figures(folder)) == {"subjects", "confusion"}
+    assert "epoch" not in report.split("## What was run")[0].replace("chose an epoch", "")
+
+
+def test_sweep_shows_the_setting_that_validation_chose(make_store: Any, meta: pd.DataFrame) -> None:
+    store = make_store(runs=make_runs(meta, n_seeds=1, lrs=(1e-3, 1e-2)))
+    folder = train(store)
+    store.score()
+    report = write_report(folder).read_text()
+    assert "best mean validation accuracy" in report
+    assert "lr = 0.01" in report
+    assert "shown" in show(folder)
+
+
+@pytest.mark.parametrize("n_subjects", [1, 45])
+def test_any_number_of_subjects(make_store: Any, n_subjects: int) -> None:
+    meta = make_meta(n_subjects=n_subjects)
+    prints = dict.fromkeys(meta["subject"].unique(), "0")
+    store = make_store(meta=meta, runs=make_runs(meta, n_seeds=1), fingerprints=prints)
+    folder = train(store)
+    store.score()
+    assert set(draw_figures(folder)) == (FIGURES if n_subjects > 1 else FIGURES - {"curves_by_subject"})
+    assert ("15 more" in show(folder)) == (n_subjects == 45)
+
+
+def test_cost_of_a_run_does_not_grow(make_store: Any) -> None:
+    meta = make_meta(n_subjects=2)
+    store = make_store(runs=make_runs(meta, n_seeds=150))
+    took = []
+    for run in store.unfinished():
+        prediction = make_prediction(run, meta)
+        start = time.perf_counter()
+        store.add(prediction)
+        took.append(time.perf_counter() - start)
+    first, last = sorted(took[:100])[50], sorted(took[-100:])[50]    # medians
+    assert last < 3 * first
