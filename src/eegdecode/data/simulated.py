@@ -70,13 +70,17 @@ class SimulatedDataset:
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1; got {getattr(self, field)}")
         if self.n_trials % self.n_runs:
-            raise ValueError(f"n_trials={self.n_trials} a class do not divide among n_runs={self.n_runs} runs")
+            raise ValueError(
+                f"n_trials={self.n_trials} a class do not divide among n_runs={self.n_runs} runs"
+            )
         if not 0 < self.difficulty < np.inf:
             raise ValueError(f"difficulty must be positive and finite; got {self.difficulty}")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative; got {self.seed}")
         if not 100 <= self.sfreq <= 2000:
-            raise ValueError(f"sfreq must lie within 100 and 2000 Hz, to hold the beta band; got {self.sfreq}")
+            raise ValueError(
+                f"sfreq must lie within 100 and 2000 Hz, to hold the beta band; got {self.sfreq}"
+            )
 
     @property
     def name(self) -> str:
@@ -177,7 +181,7 @@ class SimulatedDataset:
         """Change of each area's power over a run, in dB, (area, time)."""
         change = np.zeros((len(AREAS), clock.n_times), np.float32)
         window = Clock(round(SPACING * self.sfreq), self.sfreq)
-        vigour = rng.uniform(0.3, 1.7, len(onsets))  # no two attempts are equal
+        vigour = rng.uniform(0.5, 1.5, len(onsets))  # no two attempts are equal
         shifts = rng.normal(0, JITTER, len(onsets)).clip(-2 * JITTER, 2 * JITTER)
         for onset, label, size, shift in zip(onsets, labels, vigour, shifts, strict=True):
             course = size * trapezium(window, ONSET + shift, OFFSET + shift, RAMP)
@@ -191,7 +195,7 @@ def _sources(person: Person, change: np.ndarray, rng: np.random.Generator, clock
     alpha = peak(clock, person.alpha, ALPHA_WIDTH)
     n, n_alpha = len(AREAS), len(OCCIPITAL)
     rhythms = coloured(rng, clock, [mu] * n + [beta] * n + [alpha] * n_alpha)
-    moods = waxing(rng, clock, n, 2.0) * from_db(change)  # mu and beta of an area go together
+    moods = waxing(rng, clock, n, 1.5) * from_db(change)  # mu and beta of an area go together
     rhythms *= np.concatenate([moods, moods, waxing(rng, clock, n_alpha, 3.0)])
     return np.concatenate([rhythms, blinks(rng, clock, rate=0.2, length=0.35)])
 

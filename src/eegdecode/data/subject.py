@@ -27,8 +27,8 @@ OCCIPITAL = (("PO3", "O1"), ("PO4", "O2"), ("POz", "Oz"))
 # (Pfurtscheller & Lopes da Silva, 1999, section 3).
 RESPONSE = np.array(
     [  # hand_left hand_right foot tongue_left tongue_right
-        [-0.40, -1.00, 0.20, 0.00, 0.00],
-        [-1.00, -0.40, 0.20, 0.00, 0.00],
+        [-0.25, -1.00, 0.20, 0.00, 0.00],
+        [-1.00, -0.25, 0.20, 0.00, 0.00],
         [0.30, 0.30, -1.00, 0.00, 0.00],
         [0.25, 0.25, 0.00, -1.00, -1.00],
     ]
@@ -90,7 +90,7 @@ def draw_person(rng: np.random.Generator, ability: float) -> Person:
     depth[[2, n + 2]] = 0.85  # the foot area lies in the fissure between the hemispheres
     places = BRAIN_RADIUS * depth * radial + rng.normal(0, 0.004, radial.shape)  # m
     places *= np.minimum(1, 0.95 * BRAIN_RADIUS / np.linalg.norm(places, axis=1, keepdims=True))
-    directions = unit(radial + rng.normal(0, 0.4, radial.shape))  # gyri point outwards, sulci sidewards
+    directions = unit(radial + rng.normal(0, 0.5, radial.shape))  # gyri point outwards, sulci sidewards
     eyes = 0.9 * BRAIN_RADIUS * unit(np.array([[0.0, 1.0, -0.3]]))
     strength = MU_RANGE[0] + (MU_RANGE[1] - MU_RANGE[0]) * ability
     moments = np.concatenate(
@@ -115,20 +115,20 @@ def draw_person(rng: np.random.Generator, ability: float) -> Person:
     )
 
 
-MU_RANGE = (8.0, 20.0)  # nAm
-DEPTH_RANGE = (4.0, 10.0)  # dB
+MU_RANGE = (12.0, 30.0)  # nAm
+DEPTH_RANGE = (2.7, 7.0)  # dB
 
 
 def another_day(person: Person, rng: np.random.Generator) -> Person:
     """Return the same subject in a session: the cap sits elsewhere, rhythms and impedances have changed."""
-    turn = rng.normal(0, 0.03, 3)  # rad about each axis: 3 mm on the scalp
+    turn = rng.normal(0, 0.02, 3)  # rad about each axis: 2 mm on the scalp
     places = person.places + np.cross(turn, person.places)
     places *= np.linalg.norm(person.places, axis=1, keepdims=True) / np.linalg.norm(
         places, axis=1, keepdims=True
     )
     n_motor, n_alpha = 2 * len(AREAS), len(OCCIPITAL)
     scale = np.concatenate(
-        [rng.lognormal(0, 0.1, n_motor), np.full(n_alpha, rng.lognormal(0, 0.3)), rng.lognormal(0, 0.1, 1)]
+        [rng.lognormal(0, 0.06, n_motor), np.full(n_alpha, rng.lognormal(0, 0.3)), rng.lognormal(0, 0.1, 1)]
     )
     return replace(
         person,
