@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float
 
 from eegdecode.data.headmodel import BRAIN_RADIUS, leadfield, towards, unit
+from eegdecode.data.rhythms import Clock, peak
 
 CLASSES = ("left_hand", "right_hand", "feet", "tongue")
-BANDS = ("mu", "beta")
 
 # Cortical areas by hemisphere, each with the electrodes that it lies below.
 AREAS = {
@@ -22,9 +22,9 @@ AREAS = {
 }
 OCCIPITAL = (("PO3", "O1"), ("PO4", "O2"), ("POz", "Oz"))
 
-# How imagery of a class changes the power of each area, as a share of the person's depth in dB: the area itself
-# desynchronises (hands: the opposite side more), and hand areas synchronise while feet or tongue are imagined
-# (Pfurtscheller & Lopes da Silva, 1999, section 3).
+# How imagery of a class changes the power of each area, as a share of the person's depth in dB: the area
+# itself desynchronises (hands: the opposite side more), and hand areas synchronise while feet or tongue are
+# imagined (Pfurtscheller & Lopes da Silva, 1999).
 RESPONSE = np.array(
     [  # hand_left hand_right foot tongue_left tongue_right
         [-0.25, -1.00, 0.20, 0.00, 0.00],
@@ -33,6 +33,12 @@ RESPONSE = np.array(
         [0.25, 0.25, 0.00, -1.00, -1.00],
     ]
 )
+
+# From the least to the most able subject.
+MU_RANGE = (12.0, 30.0)  # nAm: moment of a mu source at rest, 3 to 10 µV on the scalp
+DEPTH_RANGE = (2.7, 7.0)  # dB: 2.7 leaves half of the power, 7 a fifth
+
+MU_WIDTH, BETA_WIDTH, ALPHA_WIDTH = 1.0, 2.0, 0.8  # Hz: deviation of each rhythm's peak
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +75,12 @@ class Person:
     def gains(self) -> Float[np.ndarray, "chan source"]:
         """What each source at rest adds to each channel, in V."""
         return leadfield(self.places, self.directions) * self.moments
+
+    def spectra(self, clock: Clock) -> list[Float[np.ndarray, " freq"]]:
+        """Power density of every source but the eyes."""
+        n, n_alpha = len(AREAS), len(OCCIPITAL)
+        mu, beta = peak(clock, self.mu, MU_WIDTH), peak(clock, self.beta, BETA_WIDTH)
+        return [mu] * n + [beta] * n + [peak(clock, self.alpha, ALPHA_WIDTH)] * n_alpha
 
     def topography(self, label: int) -> Float[np.ndarray, " chan"]:
         """Amplitude at rest, in µV, of the sources that a class desynchronises most."""
@@ -113,10 +125,6 @@ def draw_person(rng: np.random.Generator, ability: float) -> Person:
         exponent=rng.uniform(1.1, 1.6),
         noise=rng.uniform(8.0, 11.0),
     )
-
-
-MU_RANGE = (12.0, 30.0)  # nAm
-DEPTH_RANGE = (2.7, 7.0)  # dB
 
 
 def another_day(person: Person, rng: np.random.Generator) -> Person:
