@@ -10,29 +10,39 @@ import numpy as np
 from jaxtyping import Float
 
 # The 22 EEG electrodes of BCI Competition IV 2a (Tangermann et al., 2012), in the order of its files.
-CHANNELS = tuple("Fz FC3 FC1 FCz FC2 FC4 C5 C3 C1 Cz C2 C4 C6 CP3 CP1 CPz CP2 CP4 P1 Pz P2 POz".split())
+# fmt: off
+CHANNELS = (
+    "Fz", "FC3", "FC1", "FCz", "FC2", "FC4", "C5", "C3", "C1", "Cz", "C2", "C4", "C6",
+    "CP3", "CP1", "CPz", "CP2", "CP4", "P1", "Pz", "P2", "POz",
+)
+# fmt: on
 REFERENCE = "TP9"  # over the left mastoid, the reference of 2a
 MONTAGE = "easycap-M1"  # electrodes on a sphere of 95 mm, so that cap and head model agree
-BRAIN_RADIUS = 0.0855  # m: the innermost of the model's shells; MNE drops sources outside it
+HEAD_RADIUS = 0.095  # m: of that sphere
+BRAIN_RADIUS = 0.9 * HEAD_RADIUS  # m: the innermost of the model's shells; MNE drops sources outside it
 
 
 @lru_cache(maxsize=1)
 def _cap() -> mne.Info:
     """Every electrode of the montage, without those outside the recording."""
     montage = mne.channels.make_standard_montage(MONTAGE)
-    return mne.create_info(montage.ch_names, 250.0, "eeg").set_montage(montage)
+    info = mne.create_info(montage.ch_names, 250.0, "eeg")
+    info.set_montage(montage)
+    return info
 
 
 @lru_cache(maxsize=1)
 def _sphere() -> mne.bem.ConductorModel:
     """Brain, fluid, skull and scalp as four spheres with MNE's usual radii and conductivities."""
-    return mne.make_sphere_model("auto", "auto", _cap(), verbose="error")
+    centre = np.array([0.0, 0.0, _cap()["chs"][_cap().ch_names.index("Cz")]["loc"][2] - HEAD_RADIUS])
+    return mne.make_sphere_model(centre, HEAD_RADIUS, verbose="error")
 
 
 def recording_info(sfreq: float) -> mne.Info:
     """Make the header of a recording: the 22 channels with their positions."""
     info = mne.create_info(list(CHANNELS), sfreq, "eeg")
-    return info.set_montage(mne.channels.make_standard_montage(MONTAGE))
+    info.set_montage(mne.channels.make_standard_montage(MONTAGE))
+    return info
 
 
 def towards(electrodes: Sequence[str]) -> Float[np.ndarray, " 3"]:
@@ -63,8 +73,8 @@ def leadfield(
     places = positions + sphere["r0"]
     dipoles = mne.Dipole(np.arange(n) / 1e3, places, np.ones(n), orientations, np.full(n, 100.0))
     info = mne.pick_info(cap, [cap.ch_names.index(name) for name in (*CHANNELS, REFERENCE)])
-    forward, _ = mne.make_forward_dipole(dipoles, sphere, info, verbose="error")
-    potential = forward["sol"]["data"] * 1e-9
+    forward: dict = mne.make_forward_dipole(dipoles, sphere, info, verbose="error")[0]  # pyright: ignore
+    potential = 1e-9 * np.asarray(forward["sol"]["data"], np.float64)
     return potential[:-1] - potential[-1:]
 
 
@@ -72,8 +82,8 @@ def leadfield(
 def background_mixing(n_dipoles: int = 500) -> Float[np.ndarray, "chan chan"]:
     """Matrix that turns independent signals into what a whole cortex of independent dipoles looks like.
 
-    Many dipoles of equal spectrum make Gaussian signals with the covariance ``L @ L.T`` of their lead field, so
-    22 signals mixed by its root stand for all of them. Scaled to a mean power of one a channel.
+    Many dipoles of equal spectrum make Gaussian signals with the covariance ``L @ L.T`` of their lead
+    field, so 22 signals mixed by its root stand for all of them. Scaled to a mean power of one a channel.
     """
     rng = np.random.default_rng(500)  # every head shares this cortex; what differs is what it does
     directions = unit(rng.standard_normal((n_dipoles, 3)))

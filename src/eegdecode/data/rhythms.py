@@ -31,7 +31,7 @@ def coloured(
     amplitude = np.sqrt(np.asarray(densities))
     amplitude = (amplitude / np.linalg.norm(amplitude, axis=1, keepdims=True)).astype(np.float32)
     parts = rng.standard_normal((2, *amplitude.shape), dtype=np.float32) / 2
-    return fft.irfft((parts[0] + 1j * parts[1]) * amplitude, n=clock.n_times, norm="forward")
+    return np.asarray(fft.irfft((parts[0] + 1j * parts[1]) * amplitude, n=clock.n_times, norm="forward"))
 
 
 def one_over_f(clock: Clock, exponent: float, *, lowest: float = 0.5) -> Float[np.ndarray, " freq"]:
@@ -41,12 +41,12 @@ def one_over_f(clock: Clock, exponent: float, *, lowest: float = 0.5) -> Float[n
 
 
 def peak(clock: Clock, centre: float, width: float) -> Float[np.ndarray, " freq"]:
-    """Power density of a rhythm: a bell around ``centre`` with a standard deviation of ``width``, both in Hz."""
+    """Power density of a rhythm: a bell around ``centre`` with a deviation of ``width``, both in Hz."""
     return np.exp(-0.5 * ((clock.frequencies() - centre) / width) ** 2)
 
 
 def waxing(rng: np.random.Generator, clock: Clock, n_series: int, spread_db: float) -> Signals:
-    """Amplitudes that wax and wane over seconds, whatever the task; ``spread_db`` is their deviation in dB."""
+    """Amplitudes that wax and wane over seconds, whatever the task, by a deviation of ``spread_db``."""
     slow = clock.frequencies() < 0.3
     slow[0] = False
     return from_db(spread_db * coloured(rng, clock, [slow.astype(float)] * n_series))

@@ -10,15 +10,13 @@ from typing import Any
 import mne
 import numpy as np
 
-from eegdecode.data.headmodel import CHANNELS, REFERENCE, background_mixing, recording_info
+from eegdecode.data.headmodel import CHANNELS, background_mixing, recording_info
 from eegdecode.data.recording import Recording
-from eegdecode.data.rhythms import Clock, blinks, coloured, from_db, one_over_f, peak, trapezium, waxing
-from eegdecode.data.subject import AREAS, BANDS, CLASSES, OCCIPITAL, Person, another_day, draw_person
+from eegdecode.data.rhythms import Clock, blinks, coloured, from_db, one_over_f, trapezium, waxing
+from eegdecode.data.subject import AREAS, CLASSES, OCCIPITAL, Person, another_day, draw_person
+from eegdecode.data.truth import AMPLIFIER, JITTER, OFFSET, ONSET, RAMP, describe
 
 SESSIONS = ("0train", "1test")
-ONSET, OFFSET, RAMP = 0.5, 3.5, 0.5  # s after the cue: imagery begins and ends, and how fast
-JITTER = 0.1  # s: deviation of both from trial to trial
-MU_WIDTH, BETA_WIDTH, ALPHA_WIDTH = 1.0, 2.0, 0.8  # Hz: deviation of each rhythm's peak
 LEAD, SPACING = 4.0, 6.0  # s: before the first cue, and from cue to cue
 GOLDEN = 0.6180339887  # multiples of it, modulo one, fill a range evenly however few they are
 
@@ -28,10 +26,10 @@ class SimulatedDataset:
     """Four-class motor imagery of people who do not exist, laid out as BCI Competition IV 2a.
 
     Dipoles in the hand, foot and tongue areas of the motor cortex oscillate at rest and desynchronise during
-    imagery [1]_; they are seen through a spherical head by the electrodes and reference of 2a [2]_, on top of a
-    1/f background from the whole cortex, occipital alpha, blinks and amplifier noise. The classes differ in
-    rhythm power alone: in no evoked potential, and not before the cue. A subject's signals depend on ``seed``,
-    its name and the design, never on which other subjects there are.
+    imagery [1]_; they are seen through a spherical head by the electrodes and reference of 2a [2]_, on top of
+    a 1/f background from the whole cortex, occipital alpha, blinks and amplifier noise. The classes differ in
+    rhythm power alone: in no evoked potential, and not before the cue. A subject's signals depend on
+    ``seed``, its name and the design, never on which other subjects there are.
 
     Parameters
     ----------
@@ -42,7 +40,8 @@ class SimulatedDataset:
     n_runs : int
         Runs per session.
     difficulty : float
-        All desynchronisation in dB is divided by it. At 1, CSP + LDA is as good as on the real 2a; 100 is chance.
+        All desynchronisation in dB is divided by it. At 1, CSP + LDA is as good as on the real 2a; at 100 all
+        is chance.
     seed : int
         Another seed, other subjects.
     subjects : sequence of int or str, optional
@@ -70,13 +69,17 @@ class SimulatedDataset:
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1; got {getattr(self, field)}")
         if self.n_trials % self.n_runs:
-            raise ValueError(f"n_trials={self.n_trials} a class do not divide among n_runs={self.n_runs} runs")
+            raise ValueError(
+                f"n_trials={self.n_trials} a class do not divide among n_runs={self.n_runs} runs"
+            )
         if not 0 < self.difficulty < np.inf:
             raise ValueError(f"difficulty must be positive and finite; got {self.difficulty}")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative; got {self.seed}")
         if not 100 <= self.sfreq <= 2000:
-            raise ValueError(f"sfreq must lie within 100 and 2000 Hz, to hold the beta band; got {self.sfreq}")
+            raise ValueError(
+                f"sfreq must lie within 100 and 2000 Hz, to hold the beta band; got {self.sfreq}"
+            )
 
     @property
     def name(self) -> str:
@@ -116,29 +119,8 @@ class SimulatedDataset:
                 yield Recording(raw, subject, session, str(run), onsets, labels, source)
 
     def truth(self, subject: str) -> dict[str, Any]:
-        """Say where, in which bands and when the signals of a subject differ between classes (JSON-able)."""
-        person = self._person(subject)
-        classes = {}
-        for label, name in enumerate(CLASSES):
-            gains = person.topography(label)
-            classes[name] = {
-                "channels": [CHANNELS[i] for i in np.argsort(-gains)],
-                "topography_uv": dict(zip(CHANNELS, gains.round(4).tolist(), strict=True)),
-                "power_change_db": dict(
-                    zip(AREAS, (person.depths[label] / self.difficulty).round(4).tolist(), strict=True)
-                ),
-            }
-        widths = {"mu": 2 * MU_WIDTH, "beta": 2 * BETA_WIDTH}
-        centres = {"mu": person.mu, "beta": person.beta}
-        return {
-            "subject": subject,
-            "reference": REFERENCE,
-            "bands_hz": {
-                band: [round(centres[band] + side * widths[band], 2) for side in (-1, 1)] for band in BANDS
-            },
-            "time_s": {"onset": ONSET, "offset": OFFSET, "ramp": RAMP, "jitter": JITTER},
-            "classes": classes,
-        }
+        """Say where, in which bands and when a subject's signals differ between classes; see `describe`."""
+        return {"subject": subject, **describe(self._person(subject), self.difficulty, self.sfreq)}
 
     def _rng(self, subject: str, session: int = 0, run: int = 0) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence([self.seed, int(subject), session, run]))
@@ -177,7 +159,7 @@ class SimulatedDataset:
         """Change of each area's power over a run, in dB, (area, time)."""
         change = np.zeros((len(AREAS), clock.n_times), np.float32)
         window = Clock(round(SPACING * self.sfreq), self.sfreq)
-        vigour = rng.uniform(0.3, 1.7, len(onsets))  # no two attempts are equal
+        vigour = rng.uniform(0.5, 1.5, len(onsets))  # no two attempts are equal
         shifts = rng.normal(0, JITTER, len(onsets)).clip(-2 * JITTER, 2 * JITTER)
         for onset, label, size, shift in zip(onsets, labels, vigour, shifts, strict=True):
             course = size * trapezium(window, ONSET + shift, OFFSET + shift, RAMP)
@@ -187,12 +169,9 @@ class SimulatedDataset:
 
 def _sources(person: Person, change: np.ndarray, rng: np.random.Generator, clock: Clock) -> np.ndarray:
     """Rhythms, alpha and blinks of one run relative to their size at rest, (source, time)."""
-    mu, beta = peak(clock, person.mu, MU_WIDTH), peak(clock, person.beta, BETA_WIDTH)
-    alpha = peak(clock, person.alpha, ALPHA_WIDTH)
-    n, n_alpha = len(AREAS), len(OCCIPITAL)
-    rhythms = coloured(rng, clock, [mu] * n + [beta] * n + [alpha] * n_alpha)
-    moods = waxing(rng, clock, n, 2.0) * from_db(change)  # mu and beta of an area go together
-    rhythms *= np.concatenate([moods, moods, waxing(rng, clock, n_alpha, 3.0)])
+    rhythms = coloured(rng, clock, person.spectra(clock))
+    moods = waxing(rng, clock, len(AREAS), 1.5) * from_db(change)  # mu and beta of an area go together
+    rhythms *= np.concatenate([moods, moods, waxing(rng, clock, len(OCCIPITAL), 3.0)])
     return np.concatenate([rhythms, blinks(rng, clock, rate=0.2, length=0.35)])
 
 
@@ -202,4 +181,4 @@ def _background(person: Person, rng: np.random.Generator, clock: Clock) -> np.nd
     cortex = coloured(rng, clock, [one_over_f(clock, person.exponent)] * n)
     amplifier = rng.standard_normal((n, clock.n_times), dtype=np.float32)
     volts = (1e-6 * person.noise * background_mixing()).astype(np.float32) @ cortex
-    return volts + np.float32(0.7e-6) * amplifier  # V: noise of a good amplifier and electrode
+    return volts + np.float32(1e-6 * AMPLIFIER) * amplifier

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float
 
 from eegdecode.data.headmodel import BRAIN_RADIUS, leadfield, towards, unit
+from eegdecode.data.rhythms import Clock, peak
 
 CLASSES = ("left_hand", "right_hand", "feet", "tongue")
-BANDS = ("mu", "beta")
 
 # Cortical areas by hemisphere, each with the electrodes that it lies below.
 AREAS = {
@@ -22,17 +22,23 @@ AREAS = {
 }
 OCCIPITAL = (("PO3", "O1"), ("PO4", "O2"), ("POz", "Oz"))
 
-# How imagery of a class changes the power of each area, as a share of the person's depth in dB: the area itself
-# desynchronises (hands: the opposite side more), and hand areas synchronise while feet or tongue are imagined
-# (Pfurtscheller & Lopes da Silva, 1999, section 3).
+# How imagery of a class changes the power of each area, as a share of the person's depth in dB: the area
+# itself desynchronises (hands: the opposite side more), and hand areas synchronise while feet or tongue are
+# imagined (Pfurtscheller & Lopes da Silva, 1999).
 RESPONSE = np.array(
     [  # hand_left hand_right foot tongue_left tongue_right
-        [-0.40, -1.00, 0.20, 0.00, 0.00],
-        [-1.00, -0.40, 0.20, 0.00, 0.00],
+        [-0.25, -1.00, 0.20, 0.00, 0.00],
+        [-1.00, -0.25, 0.20, 0.00, 0.00],
         [0.30, 0.30, -1.00, 0.00, 0.00],
         [0.25, 0.25, 0.00, -1.00, -1.00],
     ]
 )
+
+# From the least to the most able subject.
+MU_RANGE = (12.0, 30.0)  # nAm: moment of a mu source at rest, 3 to 10 µV on the scalp
+DEPTH_RANGE = (2.7, 7.0)  # dB: 2.7 leaves half of the power, 7 a fifth
+
+MU_WIDTH, BETA_WIDTH, ALPHA_WIDTH = 1.0, 2.0, 0.8  # Hz: deviation of each rhythm's peak
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +76,12 @@ class Person:
         """What each source at rest adds to each channel, in V."""
         return leadfield(self.places, self.directions) * self.moments
 
+    def spectra(self, clock: Clock) -> list[Float[np.ndarray, " freq"]]:
+        """Power density of every source but the eyes."""
+        n, n_alpha = len(AREAS), len(OCCIPITAL)
+        mu, beta = peak(clock, self.mu, MU_WIDTH), peak(clock, self.beta, BETA_WIDTH)
+        return [mu] * n + [beta] * n + [peak(clock, self.alpha, ALPHA_WIDTH)] * n_alpha
+
     def topography(self, label: int) -> Float[np.ndarray, " chan"]:
         """Amplitude at rest, in µV, of the sources that a class desynchronises most."""
         n = len(AREAS)
@@ -90,7 +102,7 @@ def draw_person(rng: np.random.Generator, ability: float) -> Person:
     depth[[2, n + 2]] = 0.85  # the foot area lies in the fissure between the hemispheres
     places = BRAIN_RADIUS * depth * radial + rng.normal(0, 0.004, radial.shape)  # m
     places *= np.minimum(1, 0.95 * BRAIN_RADIUS / np.linalg.norm(places, axis=1, keepdims=True))
-    directions = unit(radial + rng.normal(0, 0.4, radial.shape))  # gyri point outwards, sulci sidewards
+    directions = unit(radial + rng.normal(0, 0.5, radial.shape))  # gyri point outwards, sulci sidewards
     eyes = 0.9 * BRAIN_RADIUS * unit(np.array([[0.0, 1.0, -0.3]]))
     strength = MU_RANGE[0] + (MU_RANGE[1] - MU_RANGE[0]) * ability
     moments = np.concatenate(
@@ -115,20 +127,16 @@ def draw_person(rng: np.random.Generator, ability: float) -> Person:
     )
 
 
-MU_RANGE = (8.0, 20.0)  # nAm
-DEPTH_RANGE = (4.0, 10.0)  # dB
-
-
 def another_day(person: Person, rng: np.random.Generator) -> Person:
     """Return the same subject in a session: the cap sits elsewhere, rhythms and impedances have changed."""
-    turn = rng.normal(0, 0.03, 3)  # rad about each axis: 3 mm on the scalp
+    turn = rng.normal(0, 0.02, 3)  # rad about each axis: 2 mm on the scalp
     places = person.places + np.cross(turn, person.places)
     places *= np.linalg.norm(person.places, axis=1, keepdims=True) / np.linalg.norm(
         places, axis=1, keepdims=True
     )
     n_motor, n_alpha = 2 * len(AREAS), len(OCCIPITAL)
     scale = np.concatenate(
-        [rng.lognormal(0, 0.1, n_motor), np.full(n_alpha, rng.lognormal(0, 0.3)), rng.lognormal(0, 0.1, 1)]
+        [rng.lognormal(0, 0.06, n_motor), np.full(n_alpha, rng.lognormal(0, 0.3)), rng.lognormal(0, 0.1, 1)]
     )
     return replace(
         person,
