@@ -18,7 +18,7 @@ ALLOWED = {
     "models": (("models.layers",), ("torch",)),
     "training": (("trials", "runs", "training"), ("torch", "sklearn", "pyriemann", "scipy")),
     "reporting": (("runs", "reporting"), ("sklearn", "scipy", "matplotlib", "wandb", "safetensors", "rich")),
-    "experiment.py": (("trials", "runs", "data", "protocols", "sweeps", "reporting"), ()),
+    "experiment.py": (("trials", "runs", "data", "protocols", "sweeps", "reporting"), ("rich",)),
     "__init__.py": ((), ()),
 }
 HEAVY = {"torch", "mne", "moabb", "sklearn", "pyriemann", "matplotlib", "wandb", "scipy", "safetensors", "rich"}

@@ -36,6 +36,11 @@ class Results:
     scores: pd.DataFrame
     summary: dict[str, Any]
 
+    @property
+    def complete(self) -> bool:
+        """Whether every run is done."""
+        return self.summary["n_done"] == self.summary["n_expected"]
+
     def setting(self) -> pd.DataFrame:
         """Rows of the setting that the summary's mean is of: all of them unless numbers were swept."""
         return _of(self.scores, self.summary.get("setting") or {})
