@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 from jaxtyping import install_import_hook
 
+import tests.typecheck  # noqa: F401  (the hook looks it up by name)
+
 os.environ.setdefault("MPLBACKEND", "Agg")
 install_import_hook("eegdecode", "tests.typecheck.check")
 

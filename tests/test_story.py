@@ -1,0 +1,170 @@
+"""The main job as users start it: a command, a folder of results, an interruption, a mistake."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from eegdecode.reporting.metrics import score
+from eegdecode.reporting.predictions import load_predictions
+from tests.data.bnci_files import write_bnci2014_001
+
+ROOT = Path(__file__).parents[1]
+SMALL = [
+    "dataset.n_trials=9", "dataset.subjects=[1,2]", "preprocess.sfreq=100", "trainer.batch_size=16", "device=cpu",
+    "model.width=8", "model.depth=1",
+]    # fmt: skip
+
+
+def start(*arguments, folder, **environment):
+    """Start scripts/train.py in a folder of its own."""
+    env = {
+        **os.environ, "EEGDECODE_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1", "COLUMNS": "100",
+        "PYTHONPATH": str(ROOT / "src"), **environment,
+    }    # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments],
+        cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )    # fmt: skip
+
+
+def run(*arguments, folder, code=0, **environment):
+    """Run it to its end and return what it printed."""
+    process = start(*arguments, folder=folder, **environment)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == code, output
+    return output
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One small experiment, run once for all that look at its folder."""
+    folder = tmp_path_factory.mktemp("story")
+    output = run(*SMALL, "trainer.epochs=2", "sweep.seeds=2", "out_dir=out", folder=folder)
+    return folder / "out", output
+
+
+def test_the_folder_holds_what_the_readme_promises(finished):
+    folder, _ = finished
+    for name in ("config.yaml", "scores.csv", "history.csv", "predictions.npz", "summary.json", "report.md"):
+        assert (folder / name).stat().st_size > 0, name
+    assert len(list((folder / "checkpoints").glob("*.safetensors"))) == 4
+    assert len(list((folder / "figures").glob("*.png"))) >= 3
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["n_done"], summary["n_expected"]) == (4, 4)
+    history = pd.read_csv(folder / "history.csv")
+    assert len(history) == 4 * 2
+    for image in (folder / "figures").glob("*.png"):
+        assert image.name in (folder / "report.md").read_text()
+
+
+def test_the_last_screen_says_score_chance_protocol_and_folder(finished):
+    _, output = finished
+    for text in ("sttransformer on simulated", "cross_session", "test accuracy", "chance", "4/4 runs", "out"):
+        assert text in output
+
+
+def test_every_score_can_be_recomputed_from_the_predictions(finished):
+    folder, _ = finished
+    scores = pd.read_csv(folder / "scores.csv")
+    predictions = load_predictions(folder)
+    assert len(predictions) == len(scores)
+    for row in scores.to_dict("records"):
+        parts = predictions[row["key"]]
+        for part in ("val", "test"):
+            again = score(parts[part].logits, parts[part].labels)
+            for name, value in again.items():
+                np.testing.assert_allclose(row[f"{part}_{name}"], value, rtol=1e-6, err_msg=name)
+
+
+def test_the_same_command_trains_nothing_twice_and_another_setting_trains_anew(finished):
+    folder, _ = finished
+    again = run(*SMALL, "trainer.epochs=2", "sweep.seeds=2", "out_dir=out", folder=folder.parent)
+    assert "4 of 4 runs were finished before" in again
+    assert "[1/" not in again
+    changed = run(*SMALL, "trainer.epochs=2", "sweep.seeds=1", "trainer.lr=2e-3", "out_dir=out", folder=folder.parent)
+    assert "[2/2]" in changed
+    assert "finished before" not in changed
+
+
+def test_a_killed_experiment_goes_on_where_it_stopped(tmp_path):
+    command = [*SMALL, "trainer.epochs=12", "sweep.seeds=3"]
+    process = start(*command, folder=tmp_path)
+    root = tmp_path / "data" / "runs" / "simulated" / "sttransformer"
+    until = time.monotonic() + 120
+    while len(list(root.glob("*/finished/*.npz"))) < 3 and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    (folder,) = root.iterdir()
+    kept = {path: path.stat().st_mtime_ns for path in (folder / "finished").glob("*.npz")}
+    assert 3 <= len(kept) < 6
+    output = run(*command, folder=tmp_path)
+    assert f"{len(kept)} of 6 runs were finished before" in output
+    assert list(root.iterdir()) == [folder]
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    run(*command, "out_dir=whole", folder=tmp_path)
+    broken, whole = (pd.read_csv(f / "scores.csv").drop(columns="seconds") for f in (folder, tmp_path / "whole"))
+    pd.testing.assert_frame_equal(broken, whole)
+
+
+def test_ctrl_c_reports_what_is_finished(tmp_path):
+    process = start(*SMALL, "trainer.epochs=12", "sweep.seeds=3", "out_dir=out", folder=tmp_path)
+    until = time.monotonic() + 120
+    while not list(tmp_path.glob("out/finished/*.npz")) and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert 1 <= summary["n_done"] < summary["n_expected"] == 6
+    assert f"{summary['n_done']}/6" in output
+
+
+def test_2a_through_moabbs_own_loader(tmp_path):
+    """Files in the published layout: two sessions, runs without events, missing samples, artefact flags."""
+    write_bnci2014_001(tmp_path / "mne_data")
+    output = run(
+        "dataset=bci4_2a", "dataset.subjects=[1]", "model=sttransformer", "trainer.epochs=4", "out_dir=out",
+        "model.width=16", "device=cpu", folder=tmp_path, MNE_DATA=str(tmp_path / "mne_data"),
+    )    # fmt: skip
+    row = pd.read_csv(tmp_path / "out" / "scores.csv").iloc[0]
+    assert row["n_train"] + row["n_val"] == row["n_test"] == 288, output
+    labels = next(iter(load_predictions(tmp_path / "out").values()))["test"].labels
+    np.testing.assert_array_equal(np.bincount(labels), [72] * 4)
+    assert row["test_accuracy"] > 0.4    # a class is a loud rhythm in one channel
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trainer.epohcs=3"], "epohcs"),
+        (["model=eegnett"], "eegnett"),
+        (["trainer.lr=-1"], "trainer.lr must be between 0 and 10, got -1"),
+        (["device=cuda:7"], "device=cuda:7 is not there"),
+        (["dataset.subjects=[9]"], "9"),
+        (["protocol=within_session", "protocol.folds=100"], "fewer than protocol.folds=100"),
+        (["preprocess.tmax=100"], "tmax"),
+        (["preprocess.l_freq=50", "preprocess.h_freq=40"], "40"),
+        (["dataset=physionet_mi", "dataset.subjects=[1]"], "S001"),
+        (["dataset=mi_openbci", "dataset.folder=nowhere"], "nowhere"),
+        (["model.heads=7"], "width 40 must be a multiple of heads 7"),
+        (["model.patch=10"], "longer than a trial"),
+        (["out_dir=/proc/nowhere"], "/proc/nowhere"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else "",
+)
+def test_a_mistake_is_named_without_a_traceback(arguments, message, tmp_path):
+    small = ["dataset.n_trials=9", "dataset.subjects=[1]"] if not any("dataset" in a for a in arguments) else []
+    output = run(*small, *arguments, folder=tmp_path, code=1, MNE_DATA=str(tmp_path / "empty"))
+    assert message in output
+    assert "Traceback" not in output
+    assert len(output.splitlines()) < 15, output
