@@ -58,8 +58,9 @@ def test_a_table_says_the_same(folder, tmp_path):
 
 def test_missing_files_of_a_table_show_at_the_call(folder, tmp_path):
     (tmp_path / "table.csv").write_text("file,subject\nsub-99_eeg.fif,anna\n")
-    with pytest.raises(FileNotFoundError, match=r"sub-99_eeg.fif of subject anna"):
-        dataset(folder, pattern=None, table=tmp_path / "table.csv").recordings("anna")
+    mine = dataset(folder, pattern=None, table=tmp_path / "table.csv")
+    with pytest.raises(FileNotFoundError, match=r"sub-99_eeg.fif of subject anna .*does not exist"):
+        load_trials(mine, Preprocess(), cache_dir=tmp_path)
 
 
 def test_labels_from_a_stim_channel(tmp_path):
@@ -102,7 +103,7 @@ def test_other_formats(tmp_path, suffix, prefix):
         ({"pattern": "s{subject}.edf"}, FileNotFoundError, ["'s{subject}.edf'", "README.txt"]),
         ({"pattern": None, "table": "no.csv"}, FileNotFoundError, ["no.csv"]),
         ({"subjects": [7, 2]}, ValueError, ["no subject 7", "02, 12"]),
-        ({"events": {}}, ValueError, ["dataset.events", "left, right", "sub-02_run-9"]),
+        ({"events": None}, ValueError, ["dataset.events", "left, right", "sub-02_run-9"]),
         ({"pattern": "sub-{subject}_*.fif"}, ValueError, ["run-10_eeg.fif", "the same subject, session"]),
     ],
 )
@@ -121,7 +122,7 @@ def test_a_folder_that_is_not_there():
     ("settings", "words"),
     [
         ({"events": {"up": "up", "down": "down"}}, ["sub-02_run-9", "up, down", "its marks: left, right"]),
-        ({"labels_from": "stim"}, ["sub-02_run-9", "no stim channel", "dataset.stim_channel"]),
+        ({"labels_from": "stim", "events": {1: "a", 2: "b"}}, ["no stim channel", "dataset.stim_channel"]),
         ({"labels_from": "file"}, ["sub-02_run-9", "label ''", "left, right"]),
     ],
 )
@@ -135,6 +136,7 @@ def test_recordings_without_cues_say_what_they_hold(folder, settings, words):
     ("settings", "word"),
     [
         ({"labels_from": "names"}, "names"),
+        ({"labels_from": "stim"}, "whole numbers"),
         ({"interval": [2, 1]}, "2.0"),
         ({"pattern": "{person}.fif"}, "person"),
         ({"pattern": None}, "dataset.table"),

@@ -109,7 +109,8 @@ def source_digest() -> str:
 def _stamps(dataset: Dataset, subject: str) -> list[list[str | int]]:
     """Name, size and time of change of the files of a subject, where the data set has any that may change."""
     files = dataset.files(subject) if isinstance(dataset, FromFiles) else ()
-    return [[str(file), (stat := file.stat()).st_size, stat.st_mtime_ns] for file in files]
+    present = [file for file in files if file.exists()]    # the data set tells what is missing
+    return [[str(file), (stat := file.stat()).st_size, stat.st_mtime_ns] for file in present]
 
 
 def _read(path: Path) -> Trials:

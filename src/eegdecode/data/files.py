@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class FileDataset:
         ``{label}`` of the pattern or the column ``label``; the cue is the first sample).
     events : mapping of str to str
         What marks a cue (annotation, code or file label) -> class name, in the order of the labels. Several
-        marks may share a class.
+        marks may share a class. None: an error that lists the marks of the first file.
     interval : (float, float)
         Default window in s relative to the cue; the end is exclusive.
     subjects : sequence of str or int, or None
@@ -54,14 +54,14 @@ class FileDataset:
     pattern: str | None = None
     table: str | Path | None = None
     labels_from: str = "annotations"
-    events: Mapping[Any, Any] = field(default_factory=dict)
+    events: Mapping[Any, Any] | None = None
     interval: Sequence[float | int] = (0.0, 4.0)
     subjects: Sequence[str | int] | None = None
     stim_channel: str | None = None
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        put(self, "events", {str(mark): str(label) for mark, label in self.events.items()})
+        put(self, "events", {str(mark): str(label) for mark, label in (self.events or {}).items()})
         put(self, "interval", (float(self.interval[0]), float(self.interval[1])))
         if self.subjects is not None:
             if isinstance(self.subjects, str) or not self.subjects:
@@ -70,6 +70,8 @@ class FileDataset:
         if self.labels_from not in LABELS_FROM:
             known = ", ".join(LABELS_FROM)
             raise ValueError(f"dataset.labels_from={self.labels_from!r} is not one of: {known}")
+        if self.labels_from == "stim" and not all(mark.isdigit() for mark in self._class_of()):
+            raise ValueError(f"dataset.events={self.events}: the marks of a stim channel are whole numbers")
         if self.interval[0] >= self.interval[1]:
             raise ValueError(f"dataset.interval={self.interval} must begin before it ends")
         if (self.pattern is None) == (self.table is None):
@@ -80,7 +82,7 @@ class FileDataset:
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names, in the order of ``events``."""
-        return tuple(dict.fromkeys(self.events.values()))
+        return tuple(dict.fromkeys(self._class_of().values()))
 
     def subject_names(self) -> tuple[str, ...]:
         """Return the selected subjects; ``2`` finds ``02``."""
@@ -118,27 +120,32 @@ class FileDataset:
 
     def _read(self, row: Mapping[Any, str]) -> Recording:
         raw = read_raw(Path(row["file"]))
+        class_of = self._class_of()
+        names = ", ".join(class_of)
         if self.labels_from == "file":
-            if row["label"] not in self.events:
-                known = ", ".join(self.events)
-                raise ValueError(f"{row['file']}: label {row['label']!r} is not in dataset.events ({known})")
-            onsets, labels = np.zeros(1, np.int64), np.array([self.events[row["label"]]])
+            if row["label"] not in class_of:
+                raise ValueError(f"{row['file']}: label {row['label']!r} is not in dataset.events ({names})")
+            onsets, labels = np.zeros(1, np.int64), np.array([class_of[row["label"]]])
         elif self.labels_from == "stim":
             if self.stim_channel is None and not has_stim_channel(raw):
                 raise ValueError(
                     f"{row['file']} has no stim channel; name it by dataset.stim_channel (channels: "
                     f"{', '.join(raw.ch_names)}), or set dataset.labels_from=annotations"
                 )
-            codes = {int(code): label for code, label in self.events.items()}
+            codes = {int(code): label for code, label in class_of.items()}
             onsets, labels = cues_from_stim(raw, codes, stim_channel=self.stim_channel)
         else:
-            onsets, labels = cues_from_annotations(raw, self.events)
+            onsets, labels = cues_from_annotations(raw, class_of)
         if not len(onsets):
             raise ValueError(
-                f"{row['file']}: no cue named {', '.join(self.events)} (dataset.events); "
-                f"its marks: {self._marks(Path(row['file']))}"
+                f"{row['file']}: no cue named {names} (dataset.events); its marks: "
+                f"{self._marks(Path(row['file']))}. Leave recordings without cues out by the pattern or table"
             )
         return Recording(raw, row["subject"], row["session"], row["run"], onsets, labels, row["file"])
+
+    def _class_of(self) -> dict[str, str]:
+        """Mark -> class name."""
+        return dict(self.events or {})
 
     def _marks(self, file: Path) -> str:
         """What could be named as a cue in a file."""
