@@ -11,11 +11,15 @@ from scipy.signal import butter, sosfiltfilt
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.pipeline import make_pipeline
 
-from eegdecode.data.headmodel import CHANNELS, background_mixing, leadfield, towards
-from eegdecode.data.rhythms import Clock, coloured, one_over_f, peak, trapezium
+from eegdecode.data.headmodel import CHANNELS
 from eegdecode.data.simulated import SESSIONS, SimulatedDataset
 
 SMALL = SimulatedDataset(n_trials=4, n_runs=2)
+
+
+@lru_cache(maxsize=1)
+def runs(dataset, subject):
+    return list(dataset.recordings(subject))
 
 
 @lru_cache(maxsize=4)
@@ -24,7 +28,7 @@ def windows(dataset, subject, interval=(0.0, 4.0), band=(4.0, 40.0)):
     sos = butter(4, band, "bandpass", fs=dataset.sfreq, output="sos")
     first, stop = (round(t * dataset.sfreq) for t in interval)
     parts = {session: ([], []) for session in SESSIONS}
-    for recording in dataset.recordings(subject):
+    for recording in runs(dataset, subject):
         signal = sosfiltfilt(sos, 1e6 * recording.raw.get_data())
         X, y = parts[recording.session]
         X.extend(signal[:, onset + first : onset + stop] for onset in recording.onsets)
@@ -141,59 +145,8 @@ def test_truth_of_harder_data_is_shallower():
     assert hard["topography_uv"] == easy["topography_uv"]
 
 
-def band_powers(dataset, subject, interval):
-    """Class -> mean power spectrum in an interval about the cue, (channel, frequency), with 0.5 Hz steps."""
-    first, n = (round(t * dataset.sfreq) for t in (interval[0], interval[1] - interval[0]))
-    parts = {name: [] for name in dataset.classes}
-    for recording in dataset.recordings(subject):
-        signal = 1e6 * recording.raw.get_data()
-        for onset, label in zip(recording.onsets, recording.labels, strict=True):
-            piece = signal[:, onset + first : onset + first + n]
-            parts[label].append(np.abs(np.fft.rfft(piece * np.hanning(n), n=500)) ** 2)
-    return {name: np.mean(pieces, axis=0) for name, pieces in parts.items()}
-
-
-def change_db(dataset, subject, interval):
-    """Change of power against the second before the cue, in dB, (class, channel, frequency)."""
-    during = band_powers(dataset, subject, interval)
-    before = np.mean(list(band_powers(dataset, subject, (-2.0, 0.0)).values()), axis=0)
-    return np.array([10 * np.log10(during[name] / before) for name in dataset.classes])
-
-
-@pytest.mark.parametrize("subject", ["1", "2", "3", "4"])
-def test_truth_matches_the_signals(subject):
-    dataset = SimulatedDataset(difficulty=0.5)
-    truth = dataset.truth(subject)
-    start = truth["time_s"]["onset"] + truth["time_s"]["ramp"]
-    f = np.arange(251) / 2
-    measured = change_db(dataset, subject, (start, start + 2.0))
-    late = change_db(dataset, subject, (3.8, 5.8))
-    for band, (low, high) in truth["bands_hz"].items():
-        inside = (f >= low) & (f <= high)
-        seen = measured[..., inside].mean(axis=2)
-        known = np.array([list(c["channel_change_db"][band].values()) for c in truth["classes"].values()])
-        assert np.corrcoef(seen.ravel(), known.ravel())[0, 1] > 0.8, band
-        assert np.abs(seen - known).mean() < 0.6, band  # dB
-        assert between_classes(late[..., inside]) < 0.6, band
-    assert between_classes(measured[..., (f >= 32) & (f <= 45)]) < 0.5
-
-
-def between_classes(changes):
-    """Largest distance in dB of a class from the mean over classes, over the channels."""
-    changes = changes.mean(axis=2)
-    return np.abs(changes - changes.mean(axis=0)).max()
-
-
-def test_channels_of_the_truth_lie_over_their_area():
-    for seed in range(3):
-        truth = SimulatedDataset(seed=seed).truth("1")["classes"]
-        assert {"C4", "CP4", "C2", "C6", "FC4", "CP2"} & set(truth["left_hand"]["channels"][:4])
-        assert {"C3", "CP3", "C1", "C5", "FC3", "CP1"} & set(truth["right_hand"]["channels"][:4])
-        assert {"Cz", "CPz", "FCz", "C1", "C2"} & set(truth["feet"]["channels"][:4])
-
-
 def test_no_class_information_before_the_cue_nor_in_the_mean():
-    dataset = SimulatedDataset(difficulty=0.5, subjects=[2, 3])
+    dataset = SimulatedDataset(difficulty=0.5, subjects=(2, 3))
     n = 2 * 144
     assert abs(transfer(dataset, interval=(-2.0, 0.0)).mean() - 0.25) < bound_of_chance(n)
     scores = []
@@ -212,7 +165,7 @@ def test_trial_order_tells_nothing():
 
 def test_difficulty_is_one_monotone_knob():
     easy, usual, hopeless = (
-        transfer(SimulatedDataset(subjects=[2, 3], difficulty=difficulty)).mean()
+        transfer(SimulatedDataset(subjects=(2, 3), difficulty=difficulty)).mean()
         for difficulty in (0.5, 1.0, 100.0)
     )
     assert easy > usual + 0.05
@@ -234,56 +187,28 @@ def test_default_subjects_are_as_hard_as_those_of_2a():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
-def test_other_seeds_are_as_hard_and_subjects_hard_to_transfer(seed):
+def test_other_seeds_are_as_hard_and_subjects_hard_to_transfer():
     """Print with ``-s``: the calibration, seed by seed."""
-    dataset = SimulatedDataset(seed=seed)
-    within = transfer(dataset)
-    data = {s: windows(dataset, s) for s in dataset.subject_names()}
-    across = []
-    for subject in data:
-        rest = [part for other in data if other != subject for part in data[other].values()]
-        model = csp_lda().fit(*(np.concatenate(parts) for parts in zip(*rest, strict=True)))
-        across.append(np.mean([model.score(*part) for part in data[subject].values()]))
-    print(
-        f"seed {seed}: cross-session {within.round(2)}, mean {within.mean():.3f}; "
-        f"leave-one-subject-out {np.round(across, 2)}, mean {np.mean(across):.3f}"
-    )
-    assert 0.58 < within.mean() < 0.8
-    assert np.ptp(within) > 0.1
-    assert 0.25 + bound_of_chance(8 * 144) < np.mean(across) < within.mean()
+    scores = []
+    for seed in range(1, 6):
+        dataset = SimulatedDataset(seed=seed)
+        data = {subject: windows(dataset, subject) for subject in dataset.subject_names()}
+        within = np.array([csp_lda().fit(*d["0train"]).score(*d["1test"]) for d in data.values()])
+        across = np.array([leave_out(data, subject) for subject in data])
+        print(
+            f"seed {seed}: cross-session {within.round(2)}, mean {within.mean():.3f}; leave one subject out"
+        )
+        print(f"    {across.round(2)}, mean {across.mean():.3f}")
+        assert np.ptp(within) > 0.1
+        assert 0.25 + bound_of_chance(8 * 144) < across.mean() < within.mean()
+        scores.append(within.mean())
+    assert 0.6 <= np.mean(scores) <= 0.75
+    assert min(scores) > 0.55
+    assert max(scores) < 0.85
 
 
-def test_a_radial_dipole_is_largest_above_itself():
-    direction = towards(["C3"])[None]
-    potential = leadfield(0.08 * direction, direction)[:, 0]
-    assert CHANNELS[np.argmax(potential)] == "C3"
-    assert 1e-7 < potential.max() < 1e-6  # V per nAm
-
-
-def test_background_has_unit_power_and_neighbours_agree():
-    covariance = background_mixing() @ background_mixing().T
-    assert np.trace(covariance) == pytest.approx(len(CHANNELS))
-    scale = np.sqrt(np.diag(covariance))
-    correlation = covariance / np.outer(scale, scale)
-    c3, c1, c4 = (CHANNELS.index(name) for name in ("C3", "C1", "C4"))
-    assert correlation[c3, c1] > 0.85 > 0.7 > correlation[c3, c4]
-
-
-def test_noise_has_the_spectrum_and_power_asked_for():
-    clock = Clock(50_000, 250.0)
-    noise = coloured(np.random.default_rng(0), clock, [one_over_f(clock, 1.0), peak(clock, 10.0, 1.0)])
-    assert noise.dtype == np.float32
-    np.testing.assert_allclose(noise.var(axis=1), 1, rtol=0.1)
-    power = np.abs(np.fft.rfft(noise)) ** 2
-    f = clock.frequencies()
-    ratio = power[0, (f > 4) & (f < 5)].mean() / power[0, (f > 40) & (f < 50)].mean()
-    assert ratio == pytest.approx(10, rel=0.15)
-    assert power[1, abs(f - 10) < 3].sum() > 0.99 * power[1].sum()
-
-
-def test_trapezium_starts_and_ends_on_time():
-    course = trapezium(Clock(1000, 250.0), 0.5, 3.5, 0.5)
-    t = np.arange(1000) / 250
-    assert (course[(t <= 0.5) | (t >= 3.5)] == 0).all()
-    assert (course[(t >= 1) & (t <= 3)] == 1).all()
+def leave_out(data, subject):
+    """Accuracy on a subject, trained on both sessions of the others."""
+    rest = [part for other in data if other != subject for part in data[other].values()]
+    model = csp_lda().fit(*(np.concatenate(parts) for parts in zip(*rest, strict=True)))
+    return np.mean([model.score(*part) for part in data[subject].values()])

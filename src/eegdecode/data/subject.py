@@ -93,12 +93,13 @@ class Person:
 def draw_person(rng: np.random.Generator, ability: float) -> Person:
     """Draw a subject; ``ability``, between 0 and 1, sets how strong and how modulated the rhythms are.
 
-    The strength of the sensorimotor rhythm at rest predicts who can steer a BCI (Blankertz et al., 2010).
+    The strength of the sensorimotor rhythm at rest predicts who can steer a BCI (Blankertz et al., 2010,
+    Neurophysiological predictor of SMR-based BCI performance, NeuroImage 51, 1303-1309).
     """
     n = len(AREAS)
     sites = [towards(names) for names in AREAS.values()] * 2 + [towards(names) for names in OCCIPITAL]
     radial = np.stack(sites)
-    depth = np.full((len(radial), 1), 0.92)
+    depth = np.full((len(radial), 1), 0.92)  # of the brain's radius: the crown of a gyrus
     depth[[2, n + 2]] = 0.85  # the foot area lies in the fissure between the hemispheres
     places = BRAIN_RADIUS * depth * radial + rng.normal(0, 0.004, radial.shape)  # m
     places *= np.minimum(1, 0.95 * BRAIN_RADIUS / np.linalg.norm(places, axis=1, keepdims=True))
@@ -108,9 +109,9 @@ def draw_person(rng: np.random.Generator, ability: float) -> Person:
     moments = np.concatenate(
         [
             strength * rng.lognormal(0, 0.15, n),
-            0.5 * strength * rng.lognormal(0, 0.15, n),
-            rng.uniform(8, 25) * rng.lognormal(0, 0.2, len(OCCIPITAL)),
-            [rng.uniform(1200, 2000)],
+            0.5 * strength * rng.lognormal(0, 0.15, n),  # beta is half of mu
+            rng.uniform(8, 25) * rng.lognormal(0, 0.2, len(OCCIPITAL)),  # nAm: hardly any to plain alpha
+            [rng.uniform(1200, 2000)],  # nAm: 60 to 150 µV at Fz
         ]
     )
     deepest = DEPTH_RANGE[0] + (DEPTH_RANGE[1] - DEPTH_RANGE[0]) * ability
