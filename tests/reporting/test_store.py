@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -263,8 +264,6 @@ def test_classical_pipelines_have_no_checkpoint(make_store: Any, meta: pd.DataFr
 
 
 def test_without_validation_trials(make_store: Any, meta: pd.DataFrame) -> None:
-    from dataclasses import replace
-
     empty = np.zeros(0, np.int64)
     runs = [replace(run, split=replace(run.split, val=empty)) for run in make_runs(meta, n_seeds=1)]
     store = make_store(runs=runs)
@@ -292,6 +291,21 @@ def test_two_processes_do_not_share_a_folder(make_store: Any, monkeypatch: pytes
         patch.setattr(folders, "_held", {})    # as another process would see it
         with pytest.raises(RuntimeError, match="another process"):
             make_store()
+
+
+def test_doubles_stay_doubles(make_store: Any, meta: pd.DataFrame) -> None:
+    store = make_store()
+    for run in store.unfinished():
+        prediction = make_prediction(run, meta, weights=False)
+        store.add(replace(prediction, logits={k: v / np.float64(3) for k, v in prediction.logits.items()}))
+    store.score()
+    assert load_predictions(store.folder)[0].logits["test"].dtype == np.float64
+
+
+def test_a_file_in_the_way_of_the_folder(make_store: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="out_dir"):
+        make_store(folder=tmp_path / "file")
 
 
 def test_runs_that_are_not_of_the_experiment_are_refused(make_store: Any, meta: pd.DataFrame) -> None:
