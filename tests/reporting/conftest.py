@@ -86,6 +86,18 @@ def make_failed(run: Run, meta: pd.DataFrame) -> Prediction:
     return replace(good, logits=empty, weights={}, status="failed: loss is NaN in epoch 3, at once")
 
 
+def fill(store: Any, n: int | None = None) -> list[Run]:
+    """Train what is unfinished, or the first n of it."""
+    todo = store.unfinished()[:n]
+    for run in todo:
+        store.add(make_prediction(run, store.meta))
+    return todo
+
+
+def names(runs: list[Run]) -> list[str]:
+    return [run.name() for run in runs]
+
+
 @pytest.fixture
 def meta() -> pd.DataFrame:
     return make_meta(n_subjects=2)

@@ -3,9 +3,11 @@ from __future__ import annotations
 import io
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
@@ -110,6 +112,31 @@ def test_sweep_shows_the_setting_that_validation_chose(make_store: Any, meta: pd
     assert "best mean validation accuracy" in report
     assert "lr = 0.01" in report
     assert "shown" in show(folder)
+
+
+def test_sweep_without_validation_prefers_no_setting(make_store: Any, meta: pd.DataFrame) -> None:
+    empty = np.zeros(0, np.int64)
+    runs = make_runs(meta, n_seeds=1, lrs=(1e-3, 1e-2))
+    store = make_store(runs=[replace(run, split=replace(run.split, val=empty)) for run in runs])
+    folder = train(store)
+    assert store.score().summary["mean"] is None
+    report = write_report(folder).read_text()
+    assert "none is preferred" in report
+    assert "lr = 0.01" in report
+    assert "no validation trials to choose one by" in re.sub(r"\s+", " ", show(folder))
+
+
+def test_unbalanced_classes_are_said(make_store: Any, meta: pd.DataFrame) -> None:
+    rare = meta.assign(label=(meta.index % 6 == 0).astype(int))
+    store = make_store(meta=rare, classes=("other", "target"), runs=make_runs(rare, n_seeds=1))
+    for run in store.unfinished():
+        labels = rare["label"].to_numpy()
+        logits = {part: np.zeros((len(getattr(run.split, part)), 2)) - [0, 1] for part in ("val", "test")}
+        assert labels[run.split.test].mean() < 0.2
+        store.add(replace(make_prediction(run, meta), logits=logits))
+    summary = store.score().summary
+    assert summary["mean"] == pytest.approx(summary["chance"])
+    assert "balanced accuracy, 50.0 %" in re.sub(r"\s+", " ", show(store.folder))
 
 
 @pytest.mark.parametrize("n_subjects", [1, 45])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,9 +42,11 @@ def test_offline_jobs_lie_below_the_run_folder(results: Results, caplog: Any) ->
     assert "wandb failed" not in caplog.text
     written = list((results.folder / "wandb").glob("offline-run-*/run-*.wandb"))
     assert len(written) == 2
-    content = written[0].read_bytes()
-    for text in (b"train_loss/sub-1", b"n_expected", b"two jobs, one process"):
-        assert text in content
+    texts = (b"train_loss/sub-1", b"n_expected", b"two jobs, one process")
+    deadline = time.monotonic() + 30    # wandb's own process writes on for a moment after the job is finished
+    while not all(text in file.read_bytes() for file in written for text in texts):
+        assert time.monotonic() < deadline, "the offline file does not hold what was logged"
+        time.sleep(0.1)
     assert list((results.folder / "wandb").glob("offline-run-*/files/media/table/scores*"))
 
 

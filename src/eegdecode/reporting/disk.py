@@ -14,6 +14,7 @@ from typing import IO, Any
 TEMPORARY = ".part"    # suffix of a file that is being written
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_FOLDER = (errno.EEXIST, errno.ENOTDIR)
 
 
 @contextlib.contextmanager
@@ -26,6 +27,8 @@ def clear_errors(path: Path) -> Iterator[None]:
             advice = "the disk is full. Free some space, then start the same command again"
         elif error.errno in _CLOSED:
             advice = "no permission to write there. Give another folder (out_dir=...) or change its rights"
+        elif error.errno in _NO_FOLDER:
+            advice = "a file stands where a folder is needed. Give another folder (out_dir=...)"
         else:
             raise
         safe = "what is finished stays intact and will not be trained anew"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ def environment() -> dict[str, Any]:
     return {
         "versions": {"python": platform.python_version(), **_versions()},
         "git_commit": git_commit(),
-        "command": " ".join(["python", *sys.argv]),
+        "command": shlex.join(["python", *sys.argv]),
         "system": platform.platform(terse=True),
     }
 

@@ -58,8 +58,7 @@ def choose_folder(root: Path, *, key: str) -> Path:
     for attempt in range(1, 10_000):
         folder = root / (name if attempt == 1 else f"{name}_{attempt}")
         try:
-            with clear_errors(folder):
-                folder.mkdir()
+            folder.mkdir()
         except FileExistsError:
             continue
         hold(folder)

@@ -36,7 +36,7 @@ def draw_figures(folder: Path) -> dict[str, Path]:
             figures["curves"] = draw_curves(history, shown, n_classes=n_classes, title=title)
         if len(history["subject"].unique()) > 1:
             figures["curves_by_subject"] = draw_curves_by_subject(history, shown, n_classes=n_classes)
-        if len(done):
+        if results.summary["subjects"] and len(done):
             figures["subjects"] = draw_subjects(results, done)
         kept = _kept(folder, done)
         if kept:
@@ -94,7 +94,7 @@ def draw_subjects(results: Results, done: pd.DataFrame) -> Figure:
     ticks = [*enumerate(names), *last]
     ax.set_xticks([at for at, _ in ticks], [name for _, name in ticks], **slant)
     ax.set_xlabel(f"{len(rows)} subjects, in order of their score" if crowded else "subject")
-    figure.suptitle(_headline(results), x=0.01, ha="left", fontsize=9)
+    figure.suptitle(f"{describe_setting(results)}\n{_headline(results)}", x=0.01, ha="left", fontsize=9)
     handles, names = ax.get_legend_handles_labels()
     legend = dict(zip(names, handles, strict=True))    # one entry a name
     figure.legend(legend.values(), legend.keys(), loc="outside lower center", ncols=4, columnspacing=1.2)

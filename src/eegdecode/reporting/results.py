@@ -16,7 +16,6 @@ from eegdecode.reporting.folders import MARKER
 from eegdecode.reporting.metrics import METRICS
 from eegdecode.reporting.tables import read_scores
 
-_COUNTS = ("n_done", "n_expected", "n_failed", "complete", "metric")
 METRIC = "accuracy"    # the headline; chance and its bound belong to it
 
 
@@ -80,7 +79,7 @@ def summarise(scores: pd.DataFrame, *, marker: Mapping[str, Any]) -> dict[str, A
     done = scores["status"] == "done"
     n_expected = int(expected["n"].sum())
     counts = {"n_done": int(done.sum()), "n_expected": n_expected, "n_failed": int((~done).sum())}
-    return {
+    computed = {
         **counts,
         "complete": counts["n_done"] == n_expected,
         "metric": METRIC,
@@ -89,8 +88,8 @@ def summarise(scores: pd.DataFrame, *, marker: Mapping[str, Any]) -> dict[str, A
         **{name: marker.get(name) for name in ("classes", "data_hash", "split_hash")},
         "experiment": marker["key"],
         "noted": list(facts),
-        **{name: fact for name, fact in facts.items() if name not in _COUNTS},
     }
+    return {**computed, **{name: fact for name, fact in facts.items() if name not in computed}}
 
 
 def _summary(scores: pd.DataFrame, expected: pd.DataFrame) -> dict[str, Any]:

@@ -214,10 +214,15 @@ def _shapes(run: Run, n_classes: int) -> dict[str, tuple[int, int]]:
     return {part: (len(getattr(run.split, part)), n_classes) for part in PARTS}
 
 
+def _floats(logits: np.ndarray) -> np.ndarray:
+    """At least single precision; doubles (of classical pipelines) stay doubles, so their scores are exact."""
+    return np.asarray(logits, np.result_type(logits, np.float32))
+
+
 def _outcome_of(prediction: Prediction, key: str, n_classes: int) -> Outcome:
     """What is kept of a prediction; one that is called done but holds NaN has failed."""
     run, status = prediction.run, prediction.status
-    logits = {part: np.asarray(prediction.logits[part], np.float32) for part in PARTS}
+    logits = {part: _floats(prediction.logits[part]) for part in PARTS}
     if status == "done" and any(np.isnan(array).any() for array in logits.values()):
         status = "failed: the logits hold NaN"
     shapes = {part: logits[part].shape for part in PARTS}

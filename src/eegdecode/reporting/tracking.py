@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -100,15 +99,16 @@ class WandbTracker:
     def _open(self, config: Mapping[str, Any], folder: Path) -> None:
         import wandb
 
-        os.environ.setdefault("WANDB_SILENT", "true")    # our own screen stays readable
         self._job = wandb.init(
             dir=folder,
             mode=self.mode,    # pyright: ignore[reportArgumentType]
             config=plain(config),
             reinit="finish_previous",    # a multirun has several jobs in one process
-            settings=wandb.Settings(silent=True, console="off"),
+            settings=wandb.Settings(silent=True, console="off"),    # our own screen stays readable
             **self.about,
         )
+        if self.mode == "online":
+            log.info("wandb: %s", self._job.url)
         self._job.define_metric("epoch", hidden=True)
         self._job.define_metric("*", step_metric="epoch")
 

@@ -32,7 +32,9 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 def mean_sentence(summary: dict[str, Any]) -> str:
     """Mean, deviations, interval and counts in one line; says so where runs are missing."""
-    if not summary.get("setting_done"):
+    if summary["setting"] is None:
+        return f"Several settings, and no validation trials to choose one by: no mean ({_counts(summary)})"
+    if not summary["setting_done"]:
         return f"No run is finished (0/{summary['n_expected']})."
     low, high = summary["interval"]
     text = f"{percent(summary['mean'])} %"
@@ -47,10 +49,18 @@ def mean_sentence(summary: dict[str, Any]) -> str:
 
 def chance_sentence(summary: dict[str, Any]) -> str:
     """Chance and the score that guessing rarely exceeds."""
-    if not summary.get("n_test"):
+    if not summary["n_test"]:
         return ""
     chance, bound = percent(summary["chance"]), percent(summary["chance_bound"])
-    return f"Chance {chance} %; guessing exceeds {bound} % in 5 % of cases ({summary['n_test']} trials)."
+    balanced = percent(summary["metrics"]["balanced_accuracy"]["mean"])
+    unequal = f" Classes are unbalanced: better read the balanced accuracy, {balanced} %."
+    return f"Chance {chance} %; guessing exceeds {bound} % in 5 % of cases ({summary['n_test']} trials)." + (
+        unequal if summary["chance"] > 1.05 / len(summary["classes"]) else ""
+    )
+
+
+def _counts(summary: dict[str, Any]) -> str:
+    return f"{summary['n_done']}/{summary['n_expected']} runs"
 
 
 def protocol_sentence(results: Results) -> str:

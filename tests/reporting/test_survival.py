@@ -1,0 +1,152 @@
+"""A run folder under kills, damage, full disks and failed runs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from eegdecode.reporting import disk, folders
+from eegdecode.reporting.results import load_results
+from eegdecode.reporting.tables import read_scores
+
+from .conftest import fill, make_failed, make_prediction, names
+
+
+def test_a_checkpoint_that_another_setting_replaced_is_trained_anew(make_store: Any) -> None:
+    fill(make_store())
+    fill(make_store(context={}), 1)
+    assert len(make_store().unfinished()) == 1
+
+
+def test_failed_runs_are_said_and_tried_again(make_store: Any, meta: pd.DataFrame, caplog: Any) -> None:
+    store = make_store()
+    run = store.unfinished()[0]
+    store.add(make_failed(run, meta))
+    assert "loss is NaN in epoch 3" in caplog.text
+    fill(store)
+    assert store.score().summary["complete"]    # tried again by fill
+    assert read_scores(store.folder)["status"].eq("done").all()
+
+
+def test_a_failed_run_stays_visible(make_store: Any, meta: pd.DataFrame) -> None:
+    store = make_store()
+    todo = store.unfinished()
+    store.add(make_failed(todo[0], meta))
+    for run in todo[1:]:
+        store.add(make_prediction(run, meta))
+    summary = store.score().summary
+    assert (summary["n_done"], summary["n_expected"], summary["n_failed"]) == (3, 4, 1)
+    again = make_store()
+    assert names(again.unfinished()) == [todo[0].name()]
+    row = again.score().scores.iloc[0]
+    assert row["status"].startswith("failed: loss is NaN")
+    assert np.isnan(row["test_accuracy"])
+
+
+def test_nan_logits_are_not_done(make_store: Any, meta: pd.DataFrame) -> None:
+    store = make_store()
+    prediction = make_prediction(store.unfinished()[0], meta)
+    prediction.logits["test"][0, 0] = np.nan
+    store.add(prediction)
+    assert len(store.unfinished()) == 4
+
+
+@pytest.mark.parametrize(
+    ("where", "damage"),
+    [
+        *(("finished", damage) for damage in ("cut", "altered", "empty", "gone")),
+        *(("checkpoints", damage) for damage in ("cut", "empty", "gone")),    # safetensors has no checksum
+    ],
+)
+def test_damage_is_noticed_and_trained_anew(make_store: Any, caplog: Any, where: str, damage: str) -> None:
+    fill(make_store())
+    suffix = "npz" if where == "finished" else "safetensors"
+    file = sorted((make_store().folder / where).glob(f"*.{suffix}"))[0]
+    content = file.read_bytes()
+    middle = len(content) // 2
+    altered = content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes({"cut": content[:middle], "altered": altered, "empty": b""}[damage])
+    store = make_store()
+    assert len(fill(store)) == 1
+    assert ("anew" in caplog.text) == ((where, damage) != ("finished", "gone"))
+    assert store.score().summary["complete"]
+
+
+def test_half_written_files_are_swept_and_never_counted(make_store: Any) -> None:
+    store = make_store()
+    fill(store, 1)
+    part = store.folder / "finished" / f".{'a' * 32}.npz.123.part"
+    part.write_bytes(b"PK")
+    with (store.folder / "scores.csv").open("a") as file:
+        file.write("simulated,within_ses")    # a line that a kill cut off
+    assert len(load_results(store.folder).scores) == 1
+    assert len(make_store().unfinished()) == 3
+    assert not part.exists()
+
+
+def test_kill_in_the_middle(tmp_path: Path) -> None:
+    """A process that is killed without warning, again and again, ends with every run there once."""
+    script = Path(__file__).with_name("train_slowly.py")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    deadline = time.monotonic() + 90
+    kills = 0
+    while time.monotonic() < deadline:
+        worker = subprocess.Popen([sys.executable, script, tmp_path / "out"], env=environment)
+        try:
+            worker.wait(timeout=None if kills >= 3 else 2.5 + 0.13 * kills)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.wait()
+            kills += 1
+        if worker.returncode == 0:
+            break
+    results = load_results(tmp_path / "out")
+    assert results.summary["complete"]
+    assert results.scores["key"].is_unique
+    trained = (tmp_path / "out" / "trained.txt").read_text().split()
+    assert len(trained) - len(set(trained)) <= kills    # at most the run that the kill hit is trained twice
+
+
+@pytest.mark.parametrize(("number", "advice"), [(errno.ENOSPC, "disk is full"), (errno.EACCES, "out_dir")])
+def test_full_disk_says_what_to_do_and_keeps_what_is_finished(
+    make_store: Any, monkeypatch: pytest.MonkeyPatch, number: int, advice: str
+) -> None:
+    store = make_store()
+    fill(store, 1)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk.Path, "replace", refuse)
+        with pytest.raises(OSError, match=advice) as caught:
+            fill(store, 1)
+    assert caught.value.errno == number
+    assert not list(store.folder.rglob("*.part"))
+    assert len(make_store().unfinished()) == 3
+
+
+def test_two_processes_do_not_share_a_folder(make_store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_store()
+    with monkeypatch.context() as patch:
+        patch.setattr(folders, "_held", {})    # as another process would see it
+        with pytest.raises(RuntimeError, match="another process"):
+            make_store()
+
+
+def test_a_file_in_the_way_of_the_folder(make_store: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="out_dir"):
+        make_store(folder=tmp_path / "file")
