@@ -5,9 +5,8 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
-from jaxtyping import install_import_hook
-
 import tests.typecheck  # noqa: F401  (the hook looks it up by name)
+from jaxtyping import install_import_hook
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 install_import_hook("eegdecode", "tests.typecheck.check")

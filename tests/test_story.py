@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tests.data.bnci_files import write_bnci2014_001
 
 from eegdecode.reporting.metrics import score
 from eegdecode.reporting.predictions import load_predictions
-from tests.data.bnci_files import write_bnci2014_001
 
 ROOT = Path(__file__).parents[1]
 SMALL = [
@@ -74,13 +74,12 @@ def test_the_last_screen_says_score_chance_protocol_and_folder(finished):
 def test_every_score_can_be_recomputed_from_the_predictions(finished):
     folder, _ = finished
     scores = pd.read_csv(folder / "scores.csv")
-    predictions = load_predictions(folder)
+    predictions = {kept.key: kept for kept in load_predictions(folder)}
     assert len(predictions) == len(scores)
     for row in scores.to_dict("records"):
-        parts = predictions[row["key"]]
+        kept = predictions[row["key"]]
         for part in ("val", "test"):
-            again = score(parts[part].logits, parts[part].labels)
-            for name, value in again.items():
+            for name, value in score(kept.logits[part], kept.labels[part]).items():
                 np.testing.assert_allclose(row[f"{part}_{name}"], value, rtol=1e-6, err_msg=name)
 
 
@@ -138,8 +137,8 @@ def test_2a_through_moabbs_own_loader(tmp_path):
     )    # fmt: skip
     row = pd.read_csv(tmp_path / "out" / "scores.csv").iloc[0]
     assert row["n_train"] + row["n_val"] == row["n_test"] == 288, output
-    labels = next(iter(load_predictions(tmp_path / "out").values()))["test"].labels
-    np.testing.assert_array_equal(np.bincount(labels), [72] * 4)
+    (kept,) = load_predictions(tmp_path / "out")
+    np.testing.assert_array_equal(np.bincount(kept.labels["test"]), [72] * 4)
     assert row["test_accuracy"] > 0.4    # a class is a loud rhythm in one channel
 
 

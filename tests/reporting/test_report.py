@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 import re
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -149,15 +148,3 @@ def test_any_number_of_subjects(make_store: Any, n_subjects: int) -> None:
     assert set(draw_figures(folder)) == (FIGURES if n_subjects > 1 else FIGURES - {"curves_by_subject"})
     assert ("15 more" in show(folder)) == (n_subjects == 45)
 
-
-def test_cost_of_a_run_does_not_grow(make_store: Any) -> None:
-    meta = make_meta(n_subjects=2)
-    store = make_store(runs=make_runs(meta, n_seeds=150))
-    took = []
-    for run in store.unfinished():
-        prediction = make_prediction(run, meta)
-        start = time.perf_counter()
-        store.add(prediction)
-        took.append(time.perf_counter() - start)
-    first, last = sorted(took[:100])[50], sorted(took[-100:])[50]    # medians
-    assert last < 3 * first

@@ -142,7 +142,7 @@ def test_two_processes_do_not_share_a_folder(make_store: Any, monkeypatch: pytes
     make_store()
     with monkeypatch.context() as patch:
         patch.setattr(folders, "_held", {})    # as another process would see it
-        with pytest.raises(RuntimeError, match="another process"):
+        with pytest.raises(BlockingIOError, match="another process"):
             make_store()
 
 

@@ -66,7 +66,7 @@ class Store:
     ) -> None:
         self.folder = make_folder(Path(out_dir))
         if not hold(self.folder):
-            raise RuntimeError(f"another process uses {self.folder}: wait for it or give another out_dir")
+            raise BlockingIOError(f"another process uses {self.folder}: wait for it or give another out_dir")
         self.meta, self.classes, self.facts = meta, tuple(classes), dict(facts)
         self.runs = _by_name(runs)
         self.keys = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -49,7 +50,7 @@ class DeepSettings:
     lr: float = 1e-3
     weight_decay: float = 0.01
     optimiser: str = "adamw"
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: Sequence[float] = (0.9, 0.999)
     schedule: str = "cosine"
     warmup: float = 0.05
     clip: float | None = 1.0
