@@ -94,7 +94,7 @@ class STTransformer(nn.Module):
     def __init__(
         self, n_chans: int, n_times: int, n_classes: int, sfreq: float, *,
         width: int = 40, heads: int = 4, depth: int = 2, expand: int = 2,
-        kernel: float = 0.25, patch: float = 0.3, stride: float = 0.15, drop: float = 0.3,
+        kernel: float = 0.25, patch: float = 1.0, stride: float = 0.25, drop: float = 0.5,
     ) -> None:    # fmt: skip
         super().__init__()
         samples = {"kernel": kernel, "patch": patch, "stride": stride}
