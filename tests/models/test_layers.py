@@ -74,8 +74,8 @@ def test_spatial_attention_works():
 
 
 def test_sizes_that_do_not_fit_are_named():
-    with pytest.raises(ValueError, match="longer than a trial"):
-        STTransformer(4, 20, 2, 100.0, patch=0.5)
+    with pytest.raises(ValueError, match="width 10 must be a multiple of heads 4"):
+        STTransformer(4, 20, 2, 100.0, width=10)
     with pytest.raises(ValueError, match="at least 32 samples"):
         EEGNet(4, 20, 2, 100.0)
 

@@ -81,7 +81,7 @@ class STTransformer(nn.Module):
     width, heads, depth, expand : int
         Width of a token, attention heads, number of blocks, width of the feed-forward as a multiple.
     kernel, patch, stride : float
-        Temporal filter, patch, and distance between patches, in s.
+        Temporal filter, patch, and distance between patches, in s. A shorter trial is one patch.
     drop : float
         Dropout rate everywhere.
 
@@ -99,8 +99,7 @@ class STTransformer(nn.Module):
         super().__init__()
         samples = {"kernel": kernel, "patch": patch, "stride": stride}
         samples = {name: max(1, round(length * sfreq)) for name, length in samples.items()}
-        if samples["patch"] > n_times:
-            raise ValueError(f"a patch of {patch} s is longer than a trial of {n_times / sfreq:g} s")
+        samples["patch"] = min(samples["patch"], n_times)
         self.spatial = SpatialAttention(n_chans, drop=drop)
         self.embed = PatchEmbedding(n_chans, width, **samples, drop=drop)
         self.blocks = nn.Sequential(*[Block(width, heads=heads, expand=expand, drop=drop) for _ in range(depth)])
