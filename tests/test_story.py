@@ -83,6 +83,18 @@ def test_every_score_can_be_recomputed_from_the_predictions(finished):
                 np.testing.assert_allclose(row[f"{part}_{name}"], value, rtol=1e-6, err_msg=name)
 
 
+def test_the_notebook_runs_on_a_finished_folder(finished, monkeypatch, capsys):
+    folder, _ = finished
+    monkeypatch.setenv("EEGDECODE_RUNS", str(folder.parent))
+    book = json.loads((ROOT / "notebooks" / "look_at_a_run.ipynb").read_text())
+    cells = ["".join(cell["source"]) for cell in book["cells"] if cell["cell_type"] == "code"]
+    names: dict = {}
+    for cell in cells:
+        exec(cell, names)
+    assert "4/4 runs" in capsys.readouterr().out
+    assert len(names["kept"]) == 4
+
+
 def test_the_same_command_trains_nothing_twice_and_another_setting_trains_anew(finished):
     folder, _ = finished
     again = run(*SMALL, "trainer.epochs=2", "sweep.seeds=2", "out_dir=out", folder=folder.parent)
