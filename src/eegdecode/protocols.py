@@ -77,18 +77,21 @@ class CrossSession:
 
     Parameters
     ----------
-    test : {"last", "each"} or list of str
+    test : {"last", "each"}, int or list of str
         Test on the last session after training on all before it (2a: first -> second), on each session in
-        turn after training on the others, or on the named ones after training on the others.
+        turn after training on the others, on so many last ones (2b: 2, of five), or on the named ones after
+        training on the others.
     """
 
-    test: str | Sequence[str] = "last"
+    test: str | int | Sequence[str] = "last"
     shuffle_seed: int = 42
     name: str = "cross_session"
 
     def __post_init__(self) -> None:
         if isinstance(self.test, str) and self.test not in ("last", "each"):
-            raise ValueError(f"protocol.test must be last, each or a list of sessions, got {self.test!r}")
+            raise ValueError(f"protocol.test must be last, each, a number or a list of sessions, got {self.test!r}")
+        if isinstance(self.test, int) and self.test < 1:
+            raise ValueError(f"protocol.test={self.test} must be at least 1: the number of last sessions to test on")
 
     def __call__(self, meta: pd.DataFrame, *, validation: float) -> list[Split]:
         """Make a split for each subject and test session."""
@@ -112,7 +115,7 @@ class CrossSession:
             return [names[-1:]]
         if self.test == "each":
             return [[name] for name in names]
-        tested = [str(name) for name in self.test]
+        tested = names[-self.test :] if isinstance(self.test, int) else [str(name) for name in self.test]
         absent = [name for name in tested if name not in names]
         if absent or len(tested) == len(names):
             raise ValueError(f"protocol.test={tested} does not fit subject {subject}, whose sessions are {names}")

@@ -24,7 +24,7 @@ def index_pattern(folder: Path, pattern: str) -> pd.DataFrame:
             f"{', '.join(present[:5])}"
         )
     rows = [{"file": str(folder / name), **_defaults(parts)} for name, parts in matches]
-    rows.sort(key=lambda row: [_natural(row[part]) for part in PARTS])
+    rows.sort(key=lambda row: [natural(row[part]) for part in PARTS])
     return _checked(pd.DataFrame(rows), f"dataset.pattern={pattern!r}")
 
 
@@ -69,7 +69,7 @@ def check_pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(text)
 
 
-def _natural(text: str) -> list[tuple[int, str]]:
+def natural(text: str) -> list[tuple[int, str]]:
     """Sort key by which run 10 comes after run 9."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
 
