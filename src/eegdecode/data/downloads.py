@@ -15,7 +15,7 @@ import mne
 PAGE = (b"<!doctype html", b"<html", b"<?xml")    # how a web page begins, in small letters
 
 
-class MissingFile(FileNotFoundError):
+class MissingFileError(FileNotFoundError):
     """A file that is neither on disk nor can be fetched; the message says what it is and where it belongs."""
 
 
@@ -74,7 +74,7 @@ def _fetch(
         fetch(url, known_hash, fname=file.name, path=str(file.parent), **settings)
         _check(file)
     except Exception as error:    # whatever the network, a proxy or a full disk throw
-        raise MissingFile(
+        raise MissingFileError(
             f"{what} is missing and could not be fetched. It belongs in {file.parent} and comes from {url}. "
             "Fetch it, set MNE_DATA to the folder that has it, or leave the subject out "
             f"(dataset.subjects=[...]). Cause: {brief(error)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +77,25 @@ def natural(text: str) -> list[tuple[int, str]]:
 def plain_number(name: str) -> str:
     """Drop leading zeros: ``02`` and ``2`` are one subject."""
     return str(int(name)) if name.isdigit() else name
+
+
+def subject_list(subjects: Sequence[str | int] | None) -> tuple[str, ...] | None:
+    """Names of the selected subjects, as they were typed."""
+    if subjects is None:
+        return None
+    if isinstance(subjects, str) or not subjects:
+        raise ValueError(f"dataset.subjects={subjects!r} must be a list such as [1,2], or null")
+    return tuple(str(subject) for subject in subjects)
+
+
+def choose_subjects(known: tuple[str, ...], wanted: Sequence[str | int] | None, name: str) -> tuple[str, ...]:
+    """Return those of the known subjects that are wanted; ``2`` finds ``02``."""
+    if wanted is None:
+        return known
+    numbers = {plain_number(subject): subject for subject in reversed(known)}
+    names = [str(subject) for subject in wanted]
+    found = {subject: subject if subject in known else numbers.get(plain_number(subject)) for subject in names}
+    absent = [subject for subject, match in found.items() if match is None]
+    if absent:
+        raise ValueError(f"{name} has no subject {', '.join(absent)}; it has {', '.join(known)}")
+    return tuple(dict.fromkeys(match for match in found.values() if match is not None))

@@ -11,7 +11,7 @@ import mne
 import numpy as np
 
 from eegdecode.data.cues import cues_from_annotations, cues_from_stim, has_stim_channel
-from eegdecode.data.downloads import MissingFile, brief, data_folder, files_on_disk
+from eegdecode.data.downloads import MissingFileError, brief, data_folder, files_on_disk
 from eegdecode.data.index import natural
 from eegdecode.data.recording import Recording
 
@@ -93,10 +93,10 @@ class MoabbDataset:
         try:
             with self._files_on_disk(source, subject):
                 files = np.ravel(source.data_path(int(subject)))
-        except MissingFile:
+        except MissingFileError:
             raise
         except OSError as error:    # some classes ask a server which files there are
-            raise MissingFile(
+            raise MissingFileError(
                 f"{self.name}: what MOABB needs of subject {subject} is neither below MNE_DATA={data_folder()} nor "
                 f"can be fetched. {_address(error)}Put it there, or leave the subject out "
                 f"(dataset.subjects=[...]). Cause: {brief(error)}"
@@ -117,7 +117,7 @@ class MoabbDataset:
         try:
             with self._files_on_disk(source, subject):
                 return source._get_single_subject_data(int(subject))
-        except MissingFile:
+        except MissingFileError:
             raise
         except Exception as error:    # each format has its own way to fail
             raise ValueError(
@@ -172,7 +172,8 @@ def _moabb_class(name: str) -> Any:
 
     found = getattr(moabb.datasets, name, None)
     if not isinstance(found, type) or not issubclass(found, BaseDataset):
-        alike = [known for known in vars(moabb.datasets) if known.lower()[:5] == name.lower()[:5]]
+        kinds = [known for known, kind in vars(moabb.datasets).items() if isinstance(kind, type)]
+        alike = [known for known in kinds if known.lower()[:4] == name.lower()[:4]]
         hint = f"; similar names: {', '.join(alike)}" if alike else ""
         raise ValueError(f"MOABB has no data set {name!r}{hint}; see moabb.datasets for the names")
     return found
