@@ -65,8 +65,8 @@ class MoabbDataset:
         if self.interval is None:
             put(self, "interval", [edge - self.cue_delay for edge in self._source().interval])
         put(self, "classes", tuple(str(name) for name in self.classes or ()))
-        begin, end = self.interval or ()
-        put(self, "interval", (float(begin), float(end)))
+        begin, end = (float(edge) for edge in self.interval or ())
+        put(self, "interval", (begin, end))
         put(self, "unread", tuple(self.unread))
         if self.run_order is not None:
             put(self, "run_order", tuple(str(run) for run in self.run_order))
