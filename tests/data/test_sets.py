@@ -1,5 +1,6 @@
 """Each public set of configs/dataset: what it says fits MOABB's class, and its loader finds the cue to the sample."""
 
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,8 @@ def parts(name, *overrides):
 
 @pytest.fixture
 def mne_data(tmp_path, monkeypatch):
+    """An empty folder of public sets, and no network."""
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("asked the network"))
     monkeypatch.setenv("MNE_DATA", str(tmp_path / "mne_data"))
     return tmp_path / "mne_data"
 

@@ -12,7 +12,7 @@ import mne
 
 from eegdecode.data.cues import Sliding, cues_from_annotations
 from eegdecode.data.downloads import brief
-from eegdecode.data.index import choose_subjects, natural, subject_list
+from eegdecode.data.index import check_folder, choose_subjects, natural, subject_list
 from eegdecode.data.reading import scaled
 from eegdecode.data.recording import Recording
 
@@ -107,8 +107,7 @@ class BidsDataset:
         import mne_bids
 
         folder = Path(self.folder).expanduser()
-        if not folder.is_dir():
-            raise FileNotFoundError(f"dataset.folder={folder} is no folder; give yours: dataset.folder=PATH")
+        check_folder(folder)
         with mne.utils.use_log_level("error"):
             paths = mne_bids.find_matching_paths(folder, datatypes="eeg", suffixes="eeg", ignore_nosub=True)
         paths = [path for path in paths if path.extension in FORMATS]

@@ -105,5 +105,6 @@ def data_folder() -> Path:
 
 
 def brief(error: Exception) -> str:
-    """Kind and message of an error, on one short line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+    """Kind and message of an error on one short line: what was tried stands at its begin, the cause at its end."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text if len(text) < 240 else f'{text[:90]} [...] {text[-140:]}'}"

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from eegdecode.data.cues import Cues, Sliding, cues_from_annotations, cues_from_stim, has_stim_channel
-from eegdecode.data.index import check_pattern, choose_subjects, index_pattern, index_table, subject_list
+from eegdecode.data.index import check_folder, check_pattern, choose_subjects, index_pattern, index_table, subject_list
 from eegdecode.data.reading import read_raw, scaled
 from eegdecode.data.recording import Recording
 
@@ -171,8 +171,7 @@ class FileDataset:
     def _index(self) -> pd.DataFrame:
         """Files with subject, session, run and label, in the order of time."""
         folder = Path(self.folder).expanduser()
-        if not folder.is_dir():
-            raise FileNotFoundError(f"dataset.folder={folder} is no folder; give yours: dataset.folder=PATH")
+        check_folder(folder)
         if self.pattern is not None:
             return index_pattern(folder, self.pattern)
         return index_table(folder, folder / Path(str(self.table)).expanduser())

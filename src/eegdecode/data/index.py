@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import string
 from collections.abc import Mapping, Sequence
@@ -28,11 +29,22 @@ def index_pattern(folder: Path, pattern: str) -> pd.DataFrame:
     return _checked(pd.DataFrame(rows), f"dataset.pattern={pattern!r}")
 
 
+def check_folder(folder: Path) -> None:
+    """Say what is wrong with the folder of a data set, if anything is."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"dataset.folder={folder} is no folder; give yours: dataset.folder=PATH")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise PermissionError(f"dataset.folder={folder} cannot be read: ask its owner, or copy it to your own")
+
+
 def index_table(folder: Path, table: Path) -> pd.DataFrame:
     """Files that a CSV table names, with subject, session, run and label, in its order."""
     if not table.is_file():
         raise FileNotFoundError(f"dataset.table={table} does not exist")
-    rows = pd.read_csv(table, dtype=str, keep_default_na=False)
+    try:
+        rows = pd.read_csv(table, dtype=str, keep_default_na=False)
+    except ValueError as error:    # of pandas and of the decoder
+        raise ValueError(f"dataset.table={table} is no CSV table with a header file,subject,...: {error}") from error
     for column in ("file", "subject"):
         if column not in rows:
             raise ValueError(f"{table} has no column {column!r}; it has {', '.join(rows.columns)}")
