@@ -49,7 +49,6 @@ class Trials:
     meta : DataFrame
         One row a trial, in the order of ``X``, index 0..n-1. Columns ``trial`` (unique name), ``subject``,
         ``session``, ``run`` (all str) and ``label`` (int, an index into ``classes``); more are allowed.
-        Where several trials are windows of one cue, ``group`` names it: no split parts them.
         Rows stand in the order of recording within each (subject, session, run), sessions in the order of time.
     signal : Signal
         Channels, rate, window start and electrode positions.

@@ -4,6 +4,7 @@ import pytest
 from tests.data.fakes import CHANNELS, make_raw
 from tests.data.gdf_files import write_gdf
 
+from eegdecode.data.cache import Cache
 from eegdecode.data.files import FileDataset
 from eegdecode.data.prepare import load_trials
 from eegdecode.data.preprocess import Preprocess
@@ -117,6 +118,15 @@ def test_a_cut_file_is_named(tmp_path, suffix):
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with pytest.raises(ValueError, match=rf"sub-1_run-1_eeg.{suffix} cannot be read.*Copy it again"):
         next(dataset(tmp_path, pattern="sub-{subject}_run-{run}_eeg." + suffix).recordings("1"))
+
+
+def test_an_edited_companion_has_an_entry_of_its_own(tmp_path):
+    write(tmp_path / "sub-1_run-1_eeg.vhdr")
+    mine = dataset(tmp_path, pattern="sub-{subject}_run-{run}_eeg.vhdr")
+    before = Cache(mine, Preprocess()).path("1")
+    markers = tmp_path / "sub-1_run-1_eeg.vmrk"
+    markers.write_text(markers.read_text().replace("left", "right", 1))
+    assert Cache(mine, Preprocess()).path("1") != before
 
 
 def test_windows_of_one_cue_share_a_group(folder, tmp_path):

@@ -78,10 +78,9 @@ class BidsDataset:
         return choose_subjects(tuple(dict.fromkeys(str(path.subject) for path in paths)), self.subjects, self.name)
 
     def files(self, subject: str) -> tuple[Path, ...]:
-        """Return the files of a subject, its tables included, in the order of time."""
-        paths = [path for path in self._paths() if path.subject == subject]
-        parts = [sorted(path.fpath.parent.glob(f"{path.basename.rpartition('_')[0]}*")) for path in paths]
-        return tuple(dict.fromkeys(file for part in parts for file in part if file.is_file()))
+        """Return all that lies beside the recordings of a subject, such as tables of events and channels."""
+        folders = dict.fromkeys(path.fpath.parent for path in self._paths() if path.subject == subject)
+        return tuple(file for folder in folders for file in sorted(folder.iterdir()) if file.is_file())
 
     def recordings(self, subject: str) -> Iterator[Recording]:
         """Yield the recordings of a subject; a folder without any is reported at the call."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +106,11 @@ class FileDataset:
         return choose_subjects(tuple(dict.fromkeys(index["subject"])), self.subjects, self.name)
 
     def files(self, subject: str) -> tuple[Path, ...]:
-        """Return the files of a subject, in the order of time."""
+        """Return the files of a subject in the order of time, with their companions (``.vmrk``, ``.fdt``)."""
         index = self._index()
-        return tuple(Path(file) for file in index["file"][index["subject"] == subject])
+        files = [Path(file) for file in index["file"][index["subject"] == subject]]
+        parts = [[file, *sorted(file.parent.glob(f"{escape(file.stem)}.*"))] for file in files]
+        return tuple(dict.fromkeys(file for part in parts for file in part))
 
     def recordings(self, subject: str) -> Iterator[Recording]:
         """Yield the recordings of a subject; missing files are reported at the call."""

@@ -13,7 +13,6 @@ from eegdecode.data.recording import Recording
 
 log = logging.getLogger(__name__)
 
-LEAST, MOST = 1e-3, 1e5    # µV: deviations beyond which the unit is wrong, however small or noisy the signal
 HEAD = 0.3    # m: no electrode is farther from the middle of the head
 
 
@@ -108,6 +107,9 @@ def _standardise(X: np.ndarray, source: str) -> np.ndarray:
         first = int((deviation == 0).argmax()) + 1
         raise ValueError(f"{source}: trial {first} is flat; it cannot be standardised")
     return (X / deviation).astype(np.float32)
+
+
+LEAST, MOST = 1e-3, 1e5    # µV: deviations beyond which the unit is wrong, however small or noisy the signal
 
 
 def _check_unit(X: np.ndarray, source: str) -> None:
