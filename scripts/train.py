@@ -1,5 +1,6 @@
 """Train, test and report one experiment: python scripts/train.py [group=choice ...] [key=value ...]."""
 
+import logging
 import sys
 
 import hydra
@@ -13,6 +14,8 @@ def main(cfg: DictConfig) -> None:
     try:
         from eegdecode.experiment import run_experiment  # here, so that --help and a typo answer at once
 
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("eegdecode").setLevel(logging.INFO)
         choices = {group: name for group, name in HydraConfig.get().runtime.choices.items() if "/" not in group}
         config = OmegaConf.to_yaml(cfg, resolve=True)
         results = run_experiment(**hydra.utils.instantiate(cfg, _convert_="all"), choices=choices, config=config)

@@ -156,7 +156,7 @@ def test_2a_through_moabbs_own_loader(tmp_path):
         (["dataset=physionet_mi", "dataset.subjects=[1]"], "S001"),
         (["dataset=mi_openbci", "dataset.folder=nowhere"], "nowhere"),
         (["model.heads=7"], "width 40 must be a multiple of heads 7"),
-        (["model.patch=10"], "longer than a trial"),
+        (["model.drop=2"], "drop must be in [0, 1), got 2"),
         (["out_dir=/proc/nowhere"], "/proc/nowhere"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from eegdecode.reporting.report import write_report
 from eegdecode.reporting.results import Results
 from eegdecode.reporting.screen import last_screen
 from eegdecode.reporting.store import Store
-from eegdecode.runs import Run, describe
+from eegdecode.runs import Run, describe, training_sources
 from eegdecode.sweeps import Sweep, expand, stacks
 
 
@@ -50,7 +51,10 @@ def run_experiment(
     runs = expand(splits, sweep, seed=seed)
     identity = {
         "meta": trials.meta, "fingerprints": trials.fingerprints,
-        "context": describe({"model": model, "trainer": trainer, "frontend": frontend}),
+        "context": {
+            **describe({"model": model, "trainer": trainer, "frontend": frontend}),
+            "sources": training_sources(), "torch": version("torch"),
+        },
     }    # fmt: skip
     root = Path("data", "runs", choices["dataset"], choices["model"])
     folder = Path(out_dir) if out_dir else choose_folder(root, key=experiment_key(runs, **identity))

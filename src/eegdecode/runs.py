@@ -7,6 +7,7 @@ import functools
 import hashlib
 import inspect
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,10 +174,17 @@ def describe(thing: Any) -> Any:
     return str(thing)
 
 
+def training_sources() -> str:
+    """Digest of the code that turns a split into logits: the training wing and the layers that networks share."""
+    here = Path(__file__).parent
+    files = [*sorted((here / "training").glob("*.py")), here / "models" / "layers.py"]
+    return hashlib.blake2b(b"".join(file.read_bytes() for file in files), digest_size=16).hexdigest()
+
+
 def _source_digest(thing: Any) -> str:
     """Digest of the file that defines a class or function; of library code, the version of the library."""
     package = (thing.__module__ or "").partition(".")[0]
     file = inspect.getsourcefile(thing) if not inspect.isbuiltin(thing) else None
-    if (package not in {"eegdecode", "__main__"} and file and "site-packages" in file) or not file:
-        return getattr(__import__(package), "__version__", "unknown") if package else "unknown"
+    if not file or (package != "eegdecode" and "site-packages" in file):
+        return getattr(sys.modules.get(package), "__version__", "unknown")
     return hashlib.blake2b(Path(file).read_bytes(), digest_size=8).hexdigest()

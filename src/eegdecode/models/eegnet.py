@@ -2,11 +2,106 @@
 
 from __future__ import annotations
 
+import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from eegdecode.models.layers import Dropout, MaxNormConv2d, MaxNormLinear
+from eegdecode.models.layers import Dropout, MaxNormConv2d, MaxNormLinear, filter_maps, limit_norm
+
+
+MOMENTUM = 0.1    # of the running statistics, torch's default
+
+
+class FilterBank(nn.Module):
+    """Temporal filters, batch norm, spatial filters of each: EEGNet's first block, (B, C, T) -> (B, F D, T').
+
+    `plain` is the definition. `forward` gives the same with a C/D-th of the arithmetic. All three steps are
+    linear (the norm: ``a_f u + b_f``), so channels are mixed first and F D maps are filtered, not F C::
+
+        z_fd = a_f w_f * (s_fd x) + b_f sum_c s_fdc
+
+    The statistics of the norm need no map either. With m and R the mean and the second moment of K
+    neighbouring samples over the batch, ``mean_f = w_f m`` and ``var_f = w_f R w_f - mean_f²``.
+    """
+
+    def __init__(self, n_chans: int, filters: int, depth: int, length: int) -> None:
+        super().__init__()
+        self.temporal = nn.Conv2d(1, filters, (1, length), padding=(0, length // 2), bias=False)
+        self.norm = nn.BatchNorm2d(filters, momentum=MOMENTUM)
+        self.spatial = MaxNormConv2d(
+            filters, filters * depth, (n_chans, 1), groups=filters, bias=False, max_norm=1.0
+        )    # fmt: skip
+
+    def plain(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch map time2"]:
+        """Step by step, as in the paper."""
+        return self.spatial(self.norm(self.temporal(rearrange(x, "b c t -> b 1 c t")))).squeeze(2)
+
+    def forward(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch map time2"]:
+        """Mix channels, filter in time, then scale as the norm would have done."""
+        w = self.temporal.weight[:, 0, 0]                                                # (F, K)
+        s = limit_norm(self.spatial.weight, self.spatial.max_norm)[:, 0, :, 0]           # (F D, C)
+        depth, half = len(s) // len(w), w.shape[1] // 2
+        x = F.pad(x, (half, half))
+        mean, var = self._statistics(x, w)
+        scale = self.norm.weight * (var + self.norm.eps).rsqrt()                         # (F,)
+        shift = self.norm.bias - scale * mean
+        scale, shift = (v.repeat_interleave(depth, dim=0)[:, None] for v in (scale, shift))
+        z = filter_maps(s @ x, (scale * w.repeat_interleave(depth, dim=0)))
+        return z + shift * s.sum(1, keepdim=True)
+
+    def _statistics(self, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of each temporal filter's output, (F,): of the batch in training, else the running."""
+        norm = self.norm
+        if not norm.training:
+            return norm.get_buffer("running_mean"), norm.get_buffer("running_var")
+        count = x.shape[0] * x.shape[1] * (x.shape[2] - w.shape[1] + 1)
+        m, R = lag_moments(x, w.shape[1])
+        mean = w @ m
+        var = ((w @ R) * w).sum(1) - mean**2
+        with torch.no_grad():    # as nn.BatchNorm2d does it, the running variance unbiased
+            for name, now in (("running_mean", mean), ("running_var", var * (count / (count - 1)))):
+                norm.get_buffer(name).mul_(1 - MOMENTUM).add_(MOMENTUM * now)
+            norm.get_buffer("num_batches_tracked").add_(1)
+        return mean, var
+
+
+@torch.no_grad()
+def lag_moments(
+    x: Float[Tensor, "batch chan padded"], length: int
+) -> tuple[Float[Tensor, " lag"], Float[Tensor, "lag lag2"]]:    # fmt: skip
+    """Mean m_i and second moment R_ij of x[t + i], x[t + j] over trials, channels and t.
+
+    R_{i,i+l} is the autocorrelation at lag l less the products that begin before i or after the last t + i.
+    The first comes from one Fourier transform, the others from the first and last 2 L samples.
+    """
+    n_times = x.shape[-1] - length + 1
+    count = x.shape[0] * x.shape[1] * n_times
+    total = x.sum((0, 1)).double()
+    sums = F.pad(total.cumsum(0), (1, 0))
+    m = (sums[n_times:][:length] - sums[:length]) / count
+    n_fft = 1 << (x.shape[-1] + length - 1).bit_length()
+    spectrum = torch.view_as_real(torch.fft.rfft(x, n_fft))
+    power = spectrum.square().sum((0, 1, 3)).double()
+    whole = torch.fft.irfft(power, n_fft)[:length]                                       # r(l)
+    begin = _diagonal_sums(x[..., : 2 * length], length)
+    end = _diagonal_sums(x.flip(-1)[..., : 2 * length], length)
+    i = torch.arange(length, device=x.device)
+    lag = (i[None, :] - i[:, None]).abs()                                                # l = |j - i|
+    first = torch.minimum(i[:, None], i[None, :])
+    last = length - 1 - torch.maximum(i[:, None], i[None, :])
+    R = whole[lag] - begin[first, lag] - end[last, lag]
+    return m.to(x.dtype), (R / count).to(x.dtype)
+
+
+def _diagonal_sums(edge: Float[Tensor, "batch chan edge"], length: int) -> Float[Tensor, "begin lag"]:
+    """Sum of x[s] x[s + l] over trials, channels and s < n, for every n and lag l below ``length``."""
+    flat = F.pad(edge, (0, max(0, 2 * length - edge.shape[-1]))).flatten(0, 1).double()
+    gram = flat.mT @ flat
+    s = torch.arange(length, device=edge.device)
+    products = gram[s[:, None], s[:, None] + s[None, :]]                                 # (s, l)
+    return F.pad(products.cumsum(0), (0, 0, 1, 0))[:length]
 
 
 class EEGNet(nn.Module):
@@ -40,21 +135,18 @@ class EEGNet(nn.Module):
         length = max(2, round(kernel * sfreq))
         if n_times < 32:
             raise ValueError(f"EEGNet pools time by 32: it needs at least 32 samples, got n_times={n_times}")
-        self.temporal = nn.Conv2d(1, filters, (1, length), padding=(0, length // 2), bias=False)
-        self.norm1 = nn.BatchNorm2d(filters)
-        self.spatial = MaxNormConv2d(filters, maps, (n_chans, 1), groups=filters, bias=False, max_norm=1.0)
-        self.squash1 = nn.Sequential(nn.BatchNorm2d(maps), nn.ELU(), nn.AvgPool2d((1, 4)), Dropout(drop))
+        self.bank = FilterBank(n_chans, filters, depth, length)
+        self.squash1 = nn.Sequential(nn.BatchNorm1d(maps), nn.ELU(), nn.AvgPool1d(4), Dropout(drop))
         self.separable = nn.Sequential(
-            nn.Conv2d(maps, maps, (1, 16), padding=(0, 8), groups=maps, bias=False),
-            nn.Conv2d(maps, maps, 1, bias=False),
+            nn.Conv1d(maps, maps, 16, padding=8, groups=maps, bias=False),
+            nn.Conv1d(maps, maps, 1, bias=False),
         )
-        self.squash2 = nn.Sequential(nn.BatchNorm2d(maps), nn.ELU(), nn.AvgPool2d((1, 8)), Dropout(drop))
+        self.squash2 = nn.Sequential(nn.BatchNorm1d(maps), nn.ELU(), nn.AvgPool1d(8), Dropout(drop))
         samples = n_times + 1 - length % 2                     # an even kernel adds one sample
         self.head = MaxNormLinear(maps * ((samples // 4 + 1) // 8), n_classes, max_norm=0.25)
 
     def forward(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch class"]:
         """Logits of each trial."""
-        z = self.norm1(self.temporal(rearrange(x, "b c t -> b 1 c t")))   # (B, F1, C, T)
-        z = self.squash1(self.spatial(z))                                 # (B, D, 1, T / 4)
-        z = self.squash2(self.separable(z))                               # (B, D, 1, T / 32)
-        return self.head(rearrange(z, "b d 1 n -> b (d n)"))
+        z = self.squash1(self.bank(x))                         # (B, F D, T / 4)
+        z = self.squash2(self.separable(z))                    # (B, F D, T / 32)
+        return self.head(rearrange(z, "b d n -> b (d n)"))

@@ -79,16 +79,32 @@ class MaxNormLinear(nn.Linear):
         return F.linear(input, limit_norm(self.weight, self.max_norm), self.bias)
 
 
-class TimeFilter(nn.Module):
-    """One long filter over time for each map: a depthwise 'same' convolution (B, D, T) -> (B, D, T).
+def filter_maps(
+    x: Float[Tensor, "batch map padded"], weight: Float[Tensor, "map length"], *, block: int = 64
+) -> Float[Tensor, "batch map time"]:    # fmt: skip
+    """Filter each map with its own kernel: what ``conv1d(x, weight[:, None], groups=D)`` gives.
 
-    Cut the padded signal into overlapping blocks x_n of b + L - 1 samples. Then every block of b outputs is
-    a matrix product, ``y_n = W x_n`` with the banded Toeplitz matrix ``W[j, i] = w[i - j]``: the same sums as
-    ``conv1d(groups=D)``, which runs at a small part of a processor's matrix rate (4 times slower, forward
-    and backward, for (58, 40, 1000) and 63 taps on two cores).
+    Cut the signal into overlapping blocks x_n of b + L - 1 samples. Then every block of b outputs is a matrix
+    product, ``y_n = W x_n`` with the banded Toeplitz matrix ``W[j, i] = w[i - j]``: the same sums, at a
+    processor's matrix rate (forward and backward 4 times faster for (58, 40, 1000) and 63 taps on two cores).
+
+    Parameters
+    ----------
+    block : int
+        b in samples. The work grows with (b + L) / b, and matrices need some size to be fast.
     """
+    maps, length = weight.shape
+    n_times = x.shape[-1] - length + 1
+    n_blocks = -(-n_times // block)
+    blocks = F.pad(x, (0, n_blocks * block - n_times)).unfold(2, block + length - 1, block)    # (B, D, n, b + L - 1)
+    # a row [w, 0 ... 0] of L + b entries, repeated and cut one short, moves by one from row to row
+    rows = F.pad(weight, (0, block))[:, None].expand(maps, block, length + block).flatten(1)
+    toeplitz = rows[:, : block * (block + length - 1)].unflatten(1, (block, block + length - 1))
+    return torch.einsum("bdni,dji->bdnj", blocks, toeplitz).flatten(2)[..., :n_times]
 
-    block = 64    # samples; the work grows with (b + L) / b, the matrices need some size to be fast
+
+class TimeFilter(nn.Module):
+    """One long filter over time for each map: a depthwise 'same' convolution (B, D, T) -> (B, D, T)."""
 
     def __init__(self, maps: int, length: int) -> None:
         super().__init__()
@@ -97,15 +113,8 @@ class TimeFilter(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch map time"]) -> Float[Tensor, "batch map time"]:
         """Filter every map with its own kernel."""
-        (maps, length), n_times, b = self.weight.shape, x.shape[-1], self.block
-        n_blocks = -(-n_times // b)
-        padded = F.pad(x, (length // 2, n_blocks * b - n_times + (length - 1) // 2 + 1))
-        blocks = padded.unfold(2, b + length - 1, b)[:, :, :n_blocks]                      # (B, D, n, b + L - 1)
-        # a row [w, 0 ... 0] of L + b entries, repeated and cut one short, moves by one from row to row
-        rows = F.pad(self.weight, (0, b))[:, None].expand(maps, b, length + b).flatten(1)
-        toeplitz = rows[:, : b * (b + length - 1)].unflatten(1, (b, b + length - 1))       # (D, b, b + L - 1)
-        y = torch.einsum("bdni,dji->bdnj", blocks, toeplitz)
-        return y.flatten(2)[..., :n_times]
+        length = self.weight.shape[1]
+        return filter_maps(F.pad(x, (length // 2, (length - 1) // 2)), self.weight)
 
 
 class Attention(nn.Module):

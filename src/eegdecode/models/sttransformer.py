@@ -81,7 +81,7 @@ class STTransformer(nn.Module):
     width, heads, depth, expand : int
         Width of a token, attention heads, number of blocks, width of the feed-forward as a multiple.
     kernel, patch, stride : float
-        Temporal filter, patch, and distance between patches, in s.
+        Temporal filter, patch, and distance between patches, in s. A shorter trial is one patch.
     drop : float
         Dropout rate everywhere.
 
@@ -94,13 +94,12 @@ class STTransformer(nn.Module):
     def __init__(
         self, n_chans: int, n_times: int, n_classes: int, sfreq: float, *,
         width: int = 40, heads: int = 4, depth: int = 2, expand: int = 2,
-        kernel: float = 0.25, patch: float = 0.3, stride: float = 0.15, drop: float = 0.3,
+        kernel: float = 0.25, patch: float = 1.0, stride: float = 0.25, drop: float = 0.5,
     ) -> None:    # fmt: skip
         super().__init__()
         samples = {"kernel": kernel, "patch": patch, "stride": stride}
         samples = {name: max(1, round(length * sfreq)) for name, length in samples.items()}
-        if samples["patch"] > n_times:
-            raise ValueError(f"a patch of {patch} s is longer than a trial of {n_times / sfreq:g} s")
+        samples["patch"] = min(samples["patch"], n_times)
         self.spatial = SpatialAttention(n_chans, drop=drop)
         self.embed = PatchEmbedding(n_chans, width, **samples, drop=drop)
         self.blocks = nn.Sequential(*[Block(width, heads=heads, expand=expand, drop=drop) for _ in range(depth)])

@@ -46,7 +46,7 @@ class DeepSettings:
     """
 
     epochs: int = 100
-    batch_size: int = 64
+    batch_size: int = 32
     lr: float = 1e-3
     weight_decay: float = 0.01
     optimiser: str = "adamw"
