@@ -6,7 +6,7 @@ import sys
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="train")
@@ -21,6 +21,8 @@ def main(cfg: DictConfig) -> None:
         results = run_experiment(**hydra.utils.instantiate(cfg, _convert_="all"), choices=choices, config=config)
     except InstantiationException as error:
         sys.exit(f"error: {error.__cause__ or error}")
+    except MissingMandatoryValue as error:
+        sys.exit(f"error: {str(error).splitlines()[0]}; give it: {error.full_key}=...")
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

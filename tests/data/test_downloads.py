@@ -20,17 +20,18 @@ from eegdecode.data.downloads import MissingFileError, data_folder, files_on_dis
 
 # pooch leaves the connections of failed downloads to the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+BODIES = {"page": b"\n<!DOCTYPE html><p>Log in first</p>", "empty": b"", "files": b'[{"id": 1}]'}
 CONTENT = b"MATLAB 5.0 MAT-file" + bytes(200_000)
 
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.asked.append(self.path)
-        name = Path(self.path).stem
+        name = Path(self.path.partition("?")[0]).stem
         if name == "absent":
             self.send_error(404)
             return
-        body = {"page": b"\n<!DOCTYPE html><p>Log in first</p>", "empty": b""}.get(name, CONTENT)
+        body = BODIES.get(name, CONTENT)
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -155,6 +156,16 @@ def test_classes_with_a_downloader_of_their_own_are_served_from_disk_too(server,
         with pytest.raises(MissingFileError, match=r"other.zip of subject 7"):
             Module.retrieve(url, None, "other.zip", tmp_path, progressbar=True)
     assert Module.retrieve is pooch.retrieve
+
+
+def test_the_list_of_an_article_is_asked_for_once(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("MNE_DATA", str(tmp_path))
+    for _ in range(2):
+        with files_on_disk("toy", "7"):
+            url = f"http://127.0.0.1:{server.server_port}/files?page=1"
+            assert download.fs_issue_request("GET", url, headers={}) == [{"id": 1}]
+    assert server.asked == ["/files?page=1"]
+    assert [path.suffix for path in (tmp_path / "figshare-lists").iterdir()] == [".json"]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path, monkeypatch):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch
@@ -12,6 +15,7 @@ from typing import Any
 
 import mne
 
+LOCK = threading.RLock()    # MOABB's functions are exchanged for one data set at a time
 PAGE = (b"<!doctype html", b"<html", b"<?xml")    # how a web page begins, in small letters
 
 
@@ -39,6 +43,28 @@ def files_on_disk(name: str, subject: str, *, module: Any = None, unread: Sequen
     import moabb.datasets.download as download
     import pooch
 
+    retrieve = _offline_first(download.retrieve, f"{name}: the file {{}} of subject {subject}", unread)
+    ours: dict[str, Any] = {"retrieve": retrieve, "file_hash": lambda file: None}
+    ours["fs_issue_request"] = _remembering(download.fs_issue_request)
+    places = [(download, attribute) for attribute in ours]
+    places += [(place, "retrieve") for place in (pooch, module) if hasattr(place, "retrieve")]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(LOCK)
+        for place, attribute in places:
+            stack.callback(setattr, place, attribute, getattr(place, attribute))
+            setattr(place, attribute, ours[attribute])
+        stack.enter_context(mne.utils.use_log_level("error"))
+        stack.enter_context(warnings.catch_warnings())
+        # MOABB asks for the template head by a name that MNE 1.13 is about to drop.
+        warnings.filterwarnings("ignore", message="Montage name", category=FutureWarning)
+        warnings.filterwarnings("ignore", message="Unverified HTTPS request")
+        yield
+
+
+def _offline_first(fetch: Callable[..., Any], title: str, unread: Sequence[str]) -> Callable[..., Any]:
+    """Return pooch's ``retrieve`` with files on disk before all, and with failures explained."""
+    import pooch
+
     def retrieve(url: str, known_hash: str | None = None, fname: str | None = None, path: Any = None,
                  processor: Any = None, downloader: Any = None, progressbar: Any = True) -> Any:    # fmt: skip
         folder = Path(path or pooch.os_cache("pooch")).resolve()
@@ -46,21 +72,29 @@ def files_on_disk(name: str, subject: str, *, module: Any = None, unread: Sequen
         action = "fetch"
         if not file.is_file() and not any(fnmatch(file.name, text) for text in unread):
             action = "download"
-            _fetch(fetch, url, known_hash, file, downloader, f"{name}: the file {file.name} of subject {subject}")
+            _fetch(fetch, url, known_hash, file, downloader, title.format(file.name))
         return processor(str(file), action, None) if processor else str(file)
 
-    fetch = download.retrieve
-    places = [(place, "retrieve", retrieve) for place in (download, pooch, module) if hasattr(place, "retrieve")]
-    with contextlib.ExitStack() as stack:
-        for place, attribute, ours in [*places, (download, "file_hash", lambda file: None)]:
-            stack.callback(setattr, place, attribute, getattr(place, attribute))
-            setattr(place, attribute, ours)
-        stack.enter_context(mne.utils.use_log_level("error"))
-        stack.enter_context(warnings.catch_warnings())
-        # MOABB asks for the template head by a name that MNE 1.13 is about to drop.
-        warnings.filterwarnings("ignore", message="Montage name", category=FutureWarning)
-        warnings.filterwarnings("ignore", message="Unverified HTTPS request")
-        yield
+    return retrieve
+
+
+def _remembering(ask: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep which files an article of Figshare has: MOABB asks each time, also when all of them are on disk."""
+
+    def ask_once(method: str, url: str, headers: Any, data: Any = None, binary: bool = False) -> Any:
+        kept = data_folder() / "figshare-lists" / f"{hashlib.blake2b(url.encode(), digest_size=8).hexdigest()}.json"
+        with contextlib.suppress(OSError, ValueError):
+            return json.loads(kept.read_text())
+        answer = ask(method, url, headers, data, binary)
+        if method == "GET" and isinstance(answer, list | dict):
+            with contextlib.suppress(OSError):    # a folder that is read only, or full
+                kept.parent.mkdir(exist_ok=True)
+                partial = kept.with_suffix(f".{os.getpid()}")
+                partial.write_text(json.dumps(answer))
+                partial.replace(kept)
+        return answer
+
+    return ask_once
 
 
 def _fetch(
