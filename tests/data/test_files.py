@@ -120,6 +120,16 @@ def test_a_cut_file_is_named(tmp_path, suffix):
         next(dataset(tmp_path, pattern="sub-{subject}_run-{run}_eeg." + suffix).recordings("1"))
 
 
+def test_brainvision_signals_that_end_before_their_marks_are_suspected(tmp_path, caplog):
+    write(tmp_path / "sub-1_run-1_eeg.vhdr")
+    signals = tmp_path / "sub-1_run-1_eeg.eeg"
+    signals.write_bytes(signals.read_bytes()[: signals.stat().st_size // 2])
+    events = {"Comment/left": "l", "Comment/right": "r"}
+    mine = dataset(tmp_path, pattern="sub-{subject}_run-{run}_eeg.vhdr", events=events)
+    assert len(next(mine.recordings("1")).onsets) == 3    # of 4
+    assert "sub-1_run-1_eeg.vhdr may be cut" in caplog.text
+
+
 def test_an_edited_companion_has_an_entry_of_its_own(tmp_path):
     write(tmp_path / "sub-1_run-1_eeg.vhdr")
     mine = dataset(tmp_path, pattern="sub-{subject}_run-{run}_eeg.vhdr")
