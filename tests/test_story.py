@@ -167,3 +167,13 @@ def test_a_mistake_is_named_without_a_traceback(arguments, message, tmp_path):
     assert message in output
     assert "Traceback" not in output
     assert len(output.splitlines()) < 15, output
+
+
+def test_a_multirun_does_all_jobs_and_reports_the_failed_one(tmp_path):
+    output = run(
+        "-m", "dataset.n_trials=6", "dataset.subjects=[1]", "model=csp_lda", "device=cpu",
+        "out_dir=out", "protocol.test=first,last,each", folder=tmp_path, code=1,
+    )    # fmt: skip
+    assert "protocol.test must be last, each or a list of sessions, got 'first'" in output
+    assert sorted(p.name for p in tmp_path.glob("out/*/summary.json")) == ["summary.json"] * 2
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["1_csp_lda", "2_csp_lda"]

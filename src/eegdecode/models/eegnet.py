@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from eegdecode.models.layers import Dropout, MaxNormConv2d, MaxNormLinear, filter_maps, limit_norm
 
-
 MOMENTUM = 0.1    # of the running statistics, torch's default
 
 
