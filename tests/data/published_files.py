@@ -12,8 +12,12 @@ from scipy.io import savemat
 GIGADB = "gigadb-datasets/live/pub/10.5524/100001_101000"
 
 
+RNG = np.random.default_rng(0)
+
+
 def noise(*shape):
-    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)    # µV
+    """Never the same twice: equal trials on both sides of a split are an error."""
+    return RNG.standard_normal(shape).astype(np.float32)    # µV
 
 
 def cells(values):
@@ -45,6 +49,10 @@ def _graz_run():
 
 def bnci2014_009(root):
     """Flashes every 0.25 s, one in six the target; the published amplitudes are ten times too large."""
+    save(root / "MNE-bnci-data/~bci/database/009-2014/A01S.mat", data=cells([_speller_run() for _ in range(3)]))
+
+
+def _speller_run():
     flash = np.arange(256, 256 + 48 * 64, 64)
     X, y, stim = noise(4000, 16), np.zeros(4000, np.uint8), np.zeros(4000, np.uint8)
     X[flash, 0] = 1000
@@ -52,8 +60,7 @@ def bnci2014_009(root):
         y[flash + k], stim[flash + k] = np.where(np.arange(48) % 6, 1, 2), np.arange(48) % 12 + 1
     names = ["Fz", "FCz", "Cz", "CPz", "Pz", "Oz", "F3", "F4", "C3", "C4", "CP3", "CP4", "P3", "P4", "PO7", "PO8"]
     run = {"X": X, "y": y, "y_stim": stim, "channels": cells(names), "classes": cells(["NonTarget", "Target"])}
-    run["classes_stim"] = cells([f"row or column {k}" for k in range(1, 13)])
-    save(root / "MNE-bnci-data/~bci/database/009-2014/A01S.mat", data=cells([run] * 3))
+    return run | {"classes_stim": cells([f"row or column {k}" for k in range(1, 13)])}
 
 
 def nakanishi2015(root):
@@ -74,21 +81,21 @@ def cho2017(root):
     """All trials of the left hand, and all of the right."""
     event = np.zeros(20000)
     event[1024 + 3584 * np.arange(5)] = 1
-    signals = noise(68, 20000)
-    signals[0, event > 0] = 100
-    eeg = {"imagery_left": signals, "imagery_right": signals, "imagery_event": event, "srate": 512}
+    left, right = noise(68, 20000), noise(68, 20000)
+    left[0, event > 0] = right[0, event > 0] = 100
+    eeg = {"imagery_left": left, "imagery_right": right, "imagery_event": event, "srate": 512}
     save(root / f"MNE-gigadb-data/{GIGADB}/100295/mat_data/s01.mat", eeg=eeg)
 
 
 def lee2019_mi(root):
     template = next(name for name in mne.channels.get_builtin_montages() if name.endswith("_1005"))
     names = mne.channels.make_standard_montage(template).ch_names[:62]
-    t, x = 2000 + 5000 * np.arange(6), noise(33000, 62)
-    x[t, 0] = 100
     kinds = np.array([[1, "right"], [2, "left"]], dtype=object)
-    run = {"x": x, "t": t, "fs": 1000, "y_dec": np.tile([1, 2], 3), "chan": cells(names), "class": kinds}
-    run |= {"EMG": noise(33000, 4), "EMG_index": cells(["EMG1", "EMG2", "EMG3", "EMG4"])}
     for session in (1, 2):
+        t, x = 2000 + 5000 * np.arange(6), noise(33000, 62)
+        x[t, 0] = 100
+        run = {"x": x, "t": t, "fs": 1000, "y_dec": np.tile([1, 2], 3), "chan": cells(names), "class": kinds}
+        run |= {"EMG": noise(33000, 4), "EMG_index": cells(["EMG1", "EMG2", "EMG3", "EMG4"])}
         file = f"{GIGADB}/100542/session{session}/s1/sess{session:02d}_subj01_EEG_MI.mat"
         save(root / "MNE-lee2019-mi-data" / file, EEG_MI_train=run, EEG_MI_test=run)
 
