@@ -8,7 +8,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
 failures = []  # of the jobs of a multirun (-m): one that fails does not stop the others
 
@@ -30,6 +30,8 @@ def main(cfg: DictConfig) -> None:
             failures.append(f"{results.folder}: not all runs are done")
     except InstantiationException as error:
         failures.append(str(error.__cause__ or error))
+    except MissingMandatoryValue as error:
+        failures.append(f"{str(error).splitlines()[0]}; give it: {error.full_key}=...")
     except (ValueError, OSError) as error:
         failures.append(str(error))
     except KeyboardInterrupt:

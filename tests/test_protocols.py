@@ -1,3 +1,5 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 
@@ -6,7 +8,7 @@ from eegdecode.runs import Split
 
 PROTOCOLS = [
     WithinSession(folds=4), WithinSession(folds=4, blocks=True), CrossSession(), CrossSession(test="each"),
-    CrossSession(test=["s1"]), CrossSubject(), CrossSubject(folds=2),
+    CrossSession(test=["s1"]), CrossSession(test=2), CrossSubject(), CrossSubject(folds=2),
 ]    # fmt: skip
 
 
@@ -75,6 +77,31 @@ def test_cross_session_learns_from_earlier_sessions(make_trials):
     assert len(CrossSession(test="each")(meta, validation=0)) == 2 * 3
 
 
+def test_the_last_two_sessions(make_trials):
+    meta = make_trials(n_sessions=5).meta
+    for split in CrossSession(test=2)(meta, validation=0):
+        assert split.session == "s3+s4"
+        assert set(meta["session"].iloc[split.train]) == {"s0", "s1", "s2"}
+    with pytest.raises(ValueError, match=r"protocol.test=\['s0', 's1'\] does not fit subject 1"):
+        CrossSession(test=2)(make_trials(n_sessions=2).meta, validation=0)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=repr)
+@pytest.mark.parametrize("validation", [0.0, 0.25])
+def test_windows_of_one_cue_stand_on_one_side(make_trials, protocol, validation):
+    """Windows are split as their cues would be, had each one window."""
+    meta = make_trials(n_subjects=4, n_sessions=3).meta
+    windows = meta.loc[meta.index.repeat(3)].reset_index(drop=True)
+    windows["group"] = windows["trial"]
+    windows["trial"] += np.tile(["/0", "/1", "/2"], len(meta))
+    pairs = zip(protocol(meta, validation=validation), protocol(windows, validation=validation), strict=True)
+    for whole, cut in pairs:
+        sides = [set(windows["group"].iloc[part]) for part in (cut.train, cut.val, cut.test)]
+        assert not any(one & other for one, other in combinations(sides, 2))
+        assert sides == [set(meta["trial"].iloc[part]) for part in (whole.train, whole.val, whole.test)]
+        assert sum(map(len, (cut.train, cut.val, cut.test))) == 3 * sum(map(len, (whole.train, whole.val, whole.test)))
+
+
 def test_cross_subject_never_sees_the_subject(make_trials):
     meta = make_trials(n_subjects=5).meta
     splits = CrossSubject()(meta, validation=0.2)
@@ -105,6 +132,8 @@ def test_bad_settings_are_named():
         WithinSession(folds=1)
     with pytest.raises(ValueError, match="got 'first'"):
         CrossSession(test="first")
+    with pytest.raises(ValueError, match="test=0 must be at least 1"):
+        CrossSession(test=0)
 
 
 def test_hold_out_is_stratified_and_blocks_come_last(make_trials):

@@ -54,15 +54,17 @@ class WithinSession:
         """Make ``folds`` splits for each subject and session."""
         splits = []
         for (subject, session), rows in _groups(meta, ["subject", "session"]):
-            labels = meta["label"].to_numpy()[rows]
+            firsts, of_row = _cues(meta.iloc[rows])
+            labels = meta["label"].to_numpy()[rows][firsts]
             least = np.unique(labels, return_counts=True)[1].min()
             if least < self.folds:
                 raise ValueError(
                     f"subject {subject}, session {session}: a class has only {least} trials, fewer than "
                     f"protocol.folds={self.folds}; take fewer folds"
                 )
-            for fold, (train, test) in enumerate(self._folds(labels)):
-                train, val = hold_out(rows[train], meta, validation, blocks=self.blocks, seed=self.shuffle_seed)
+            for fold, (_, tested) in enumerate(self._folds(labels)):
+                test = np.isin(of_row, tested)
+                train, val = hold_out(rows[~test], meta, validation, blocks=self.blocks, seed=self.shuffle_seed)
                 splits.append(Split(train, val, rows[test], subject, session, fold, self.name))
         return splits
 
@@ -77,18 +79,21 @@ class CrossSession:
 
     Parameters
     ----------
-    test : {"last", "each"} or list of str
+    test : {"last", "each"}, int or list of str
         Test on the last session after training on all before it (2a: first -> second), on each session in
-        turn after training on the others, or on the named ones after training on the others.
+        turn after training on the others, on so many last ones (2b: 2, of five), or on the named ones after
+        training on the others.
     """
 
-    test: str | Sequence[str] = "last"
+    test: str | int | Sequence[str] = "last"
     shuffle_seed: int = 42
     name: str = "cross_session"
 
     def __post_init__(self) -> None:
         if isinstance(self.test, str) and self.test not in ("last", "each"):
-            raise ValueError(f"protocol.test must be last, each or a list of sessions, got {self.test!r}")
+            raise ValueError(f"protocol.test must be last, each, a number or a list of sessions, got {self.test!r}")
+        if isinstance(self.test, int) and self.test < 1:
+            raise ValueError(f"protocol.test={self.test} must be at least 1: the number of last sessions to test on")
 
     def __call__(self, meta: pd.DataFrame, *, validation: float) -> list[Split]:
         """Make a split for each subject and test session."""
@@ -112,7 +117,7 @@ class CrossSession:
             return [names[-1:]]
         if self.test == "each":
             return [[name] for name in names]
-        tested = [str(name) for name in self.test]
+        tested = names[-self.test :] if isinstance(self.test, int) else [str(name) for name in self.test]
         absent = [name for name in tested if name not in names]
         if absent or len(tested) == len(names):
             raise ValueError(f"protocol.test={tested} does not fit subject {subject}, whose sessions are {names}")
@@ -164,6 +169,8 @@ def hold_out(
 ) -> tuple[np.ndarray, np.ndarray]:    # fmt: skip
     """Hold a share of training rows out for validation, the same share of each subject, session and class.
 
+    Windows of one cue (column ``group``) stay together.
+
     Parameters
     ----------
     blocks : bool
@@ -177,18 +184,25 @@ def hold_out(
     if share == 0:
         return rows, rows[:0]
     rng = np.random.default_rng(seed)
-    strata = meta.iloc[rows].groupby(["subject", "session", "label"], sort=False).indices
+    firsts, of_row = _cues(meta.iloc[rows])
+    strata = meta.iloc[rows[firsts]].groupby(["subject", "session", "label"], sort=False).indices
     held = []
     for members in strata.values():
         order = np.sort(members) if blocks else rng.permutation(members)
         # the fraction is drawn, so that the share is right on average however small the strata are
         count = int(share * len(order) + (0.5 if blocks else rng.random()))
         held.append(order[len(order) - min(count, len(order) - 1) :])
-    is_val = np.zeros(len(rows), bool)
-    is_val[np.concatenate(held)] = True
+    is_val = np.isin(of_row, np.concatenate(held))
     if not is_val.any():
         raise ValueError(f"{len(rows)} training trials are too few to hold out trainer.validation={share}; take 0")
     return rows[~is_val], rows[is_val]
+
+
+def _cues(meta: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """First row of each cue, and which cue each row was cut from: windows of one cue are split as one."""
+    names = meta["group"] if "group" in meta else meta["trial"]
+    of_row, _ = pd.factorize(names)
+    return np.unique(of_row, return_index=True)[1], of_row
 
 
 def _groups(meta: pd.DataFrame, columns: list[str]) -> list[tuple[tuple[str, ...], np.ndarray]]:

@@ -2,7 +2,9 @@ import mne
 import numpy as np
 import pytest
 from tests.data.fakes import CHANNELS, make_raw
+from tests.data.gdf_files import write_gdf
 
+from eegdecode.data.cache import Cache
 from eegdecode.data.files import FileDataset
 from eegdecode.data.prepare import load_trials
 from eegdecode.data.preprocess import Preprocess
@@ -86,15 +88,85 @@ def test_one_label_a_file(tmp_path):
     assert trials.meta["trial"].is_unique
 
 
-@pytest.mark.parametrize(("suffix", "prefix"), [("edf", ""), ("bdf", ""), ("vhdr", "Comment/")])
-def test_other_formats(tmp_path, suffix, prefix):
-    mne.export.export_raw(tmp_path / f"sub-1_run-1.{suffix}", annotated(), verbose="error")
-    events = {prefix + mark: label for mark, label in EVENTS.items()}
-    mine = dataset(tmp_path, pattern="sub-{subject}_run-{run}." + suffix, events=events)
-    trials = load_trials(mine, Preprocess(), cache_dir=tmp_path / "cache")
+def write(file):
+    if file.suffix == ".gdf":
+        write_gdf(file, annotated(), [(500, 769), (1500, 770), (2500, 769), (3500, 770)])
+    elif file.suffix == ".fif":
+        annotated().save(file, verbose="error")
+    else:
+        mne.export.export_raw(file, annotated(), verbose="error")
+
+
+@pytest.mark.parametrize("suffix", ["fif", "edf", "bdf", "gdf", "vhdr", "set"])
+def test_every_format_gives_the_same_trials(tmp_path, suffix):
+    file = tmp_path / f"sub-1_run-1_eeg.{suffix}"
+    write(file)
+    marks = {"vhdr": ("Comment/left", "Comment/right"), "gdf": ("769", "770")}.get(suffix, ("left", "right"))
+    pattern, events = "sub-{subject}_run-{run}_eeg." + suffix, dict(zip(marks, EVENTS, strict=True))
+    trials = load_trials(dataset(tmp_path, pattern=pattern, events=events), Preprocess(), cache_dir=tmp_path / "cache")
     assert trials.X.shape == (4, 3, 200)
     assert trials.signal.ch_names == CHANNELS
-    np.testing.assert_allclose(trials.X[0], annotated()._data[:, 500:700] * 1e6, atol=0.01)
+    assert list(trials.y) == [0, 1, 0, 1]
+    for x, onset in zip(trials.X, (500, 1500, 2500, 3500), strict=True):
+        np.testing.assert_allclose(x, annotated()._data[:, onset : onset + 200] * 1e6, atol=0.06)
+
+
+@pytest.mark.parametrize("suffix", ["fif", "edf", "bdf", "gdf", "set"])
+def test_a_cut_file_is_named(tmp_path, suffix):
+    file = tmp_path / f"sub-1_run-1_eeg.{suffix}"
+    write(file)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(ValueError, match=rf"sub-1_run-1_eeg.{suffix} cannot be read.*Copy it again"):
+        next(dataset(tmp_path, pattern="sub-{subject}_run-{run}_eeg." + suffix).recordings("1"))
+
+
+def test_brainvision_signals_that_end_before_their_marks_are_suspected(tmp_path, caplog):
+    write(tmp_path / "sub-1_run-1_eeg.vhdr")
+    signals = tmp_path / "sub-1_run-1_eeg.eeg"
+    signals.write_bytes(signals.read_bytes()[: signals.stat().st_size // 2])
+    events = {"Comment/left": "l", "Comment/right": "r"}
+    mine = dataset(tmp_path, pattern="sub-{subject}_run-{run}_eeg.vhdr", events=events)
+    assert len(next(mine.recordings("1")).onsets) == 3    # of 4
+    assert "sub-1_run-1_eeg.vhdr may be cut" in caplog.text
+
+
+def test_an_edited_companion_has_an_entry_of_its_own(tmp_path):
+    write(tmp_path / "sub-1_run-1_eeg.vhdr")
+    mine = dataset(tmp_path, pattern="sub-{subject}_run-{run}_eeg.vhdr")
+    before = Cache(mine, Preprocess()).path("1")
+    markers = tmp_path / "sub-1_run-1_eeg.vmrk"
+    markers.write_text(markers.read_text().replace("left", "right", 1))
+    assert Cache(mine, Preprocess()).path("1") != before
+
+
+def test_windows_of_one_cue_share_a_group(folder, tmp_path):
+    mine = dataset(folder, subjects=[2], until=5, overlap=0.5)
+    trials = load_trials(mine, Preprocess(), cache_dir=tmp_path)
+    assert trials.X.shape == (2 * 4 * 4, 3, 200)    # windows of 2 s at 0, 1, 2 and 3 s
+    np.testing.assert_allclose(trials.X[0, :, 100:], trials.X[1, :, :100])
+    assert list(trials.y[:8]) == [0] * 4 + [1] * 4
+    assert list(trials.meta["group"].value_counts().unique()) == [4]
+    assert trials.meta["group"].iloc[5] == "sub-02_ses-9_run-0_cue-0004"
+    again = load_trials(mine, Preprocess(), cache_dir=tmp_path)    # from the cache
+    assert list(again.meta["group"]) == list(trials.meta["group"])
+
+
+def test_one_label_a_file_in_many_windows(tmp_path):
+    for label, seconds in (("open", 60), ("closed", 41)):
+        make_raw(seconds=seconds).save(tmp_path / f"ann_{label}_0_eeg.fif", verbose="error")
+    pattern, events = "{subject}_{label}_{run}_eeg.fif", {"open": "o", "closed": "c"}
+    mine = dataset(tmp_path, pattern=pattern, labels_from="file", events=events, until="end")
+    trials = load_trials(mine, Preprocess(), cache_dir=tmp_path / "cache")
+    assert list(np.bincount(trials.y)) == [30, 20]
+    assert trials.meta["group"].nunique() == 2
+
+
+def test_files_that_hold_microvolts_can_be_scaled(tmp_path):
+    raw = annotated()
+    raw._data *= 1e6
+    raw.save(tmp_path / "sub-1_run-1_eeg.fif", verbose="error")
+    trials = load_trials(dataset(tmp_path, scale=1e-6), Preprocess(), cache_dir=tmp_path / "cache")
+    np.testing.assert_allclose(trials.X[0], annotated()._data[:, 500:700] * 1e6, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +195,9 @@ def test_a_folder_that_is_not_there():
     [
         ({"events": {"up": "up", "down": "down"}}, ["sub-02_run-9", "up, down", "its marks: left, right"]),
         ({"labels_from": "stim", "events": {1: "a", 2: "b"}}, ["no stim channel", "dataset.stim_channel"]),
+        ({"labels_from": "stim", "events": {1: "a"}, "stim_channel": "STI"}, ["no stim channel STI", "C3, Cz"]),
         ({"labels_from": "file"}, ["sub-02_run-9", "label ''", "left, right"]),
+        ({"until": 1}, ["sub-02_run-9", "no window of 2 s", "dataset.until=1"]),
     ],
 )
 def test_recordings_without_cues_say_what_they_hold(folder, settings, words):
@@ -143,6 +217,8 @@ def test_recordings_without_cues_say_what_they_hold(folder, settings, words):
         ({"table": "table.csv"}, "dataset.pattern"),
         ({"subjects": "1"}, "'1'"),
         ({"subjects": []}, "[]"),
+        ({"until": "next"}, "'next'"),
+        ({"until": 4, "overlap": 1}, "overlap=1"),
     ],
 )
 def test_bad_settings_are_named_at_once(settings, word):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import mne
@@ -41,6 +42,49 @@ def cues_from_stim(
     """
     events = mne.find_events(raw, stim_channel=stim_channel, shortest_event=0, verbose="error")
     return _cues(raw, events, classes)
+
+
+@dataclass(frozen=True)
+class Sliding:
+    """Several windows a cue, one after another, in place of one.
+
+    Parameters
+    ----------
+    until : float or "end"
+        Time in s after the cue that no window exceeds; ``"end"``: the next cue, or the end of the recording.
+    overlap : float
+        Share of a window that the next one repeats, from 0 to below 1.
+    """
+
+    until: float | int | str = "end"
+    overlap: float | int = 0.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.until, str) and self.until != "end":
+            raise ValueError(f"dataset.until={self.until!r} must be a time in s, end, or null for one window a cue")
+        if not 0 <= self.overlap < 1:
+            raise ValueError(f"dataset.overlap={self.overlap} must be a share of a window, from 0 to below 1")
+
+    def __call__(
+        self, raw: mne.io.BaseRaw, cues: Cues, interval: Sequence[float], source: str
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Onsets and labels of all windows, and to which one's cue each belongs."""
+        sfreq, (begin, end) = raw.info["sfreq"], interval
+        length, step = end - begin, (end - begin) * (1 - self.overlap)
+        stops = [*cues[0][1:], len(raw.times)]
+        parts = []
+        for onset, stop in zip(cues[0], stops, strict=True):
+            last = (stop - onset) / sfreq if self.until == "end" else float(self.until)
+            count = int((last - begin - length) / step + 1e-6) + 1 if last - begin >= length - 1e-6 else 0
+            parts.append(onset + np.round(np.arange(count) * step * sfreq).astype(np.int64))
+        counts = [len(part) for part in parts]
+        if not sum(counts):
+            raise ValueError(
+                f"{source}: no window of {length:g} s fits between {begin:g} s after a cue and "
+                f"dataset.until={self.until}; shorten dataset.interval"
+            )
+        first = np.cumsum([0, *counts[:-1]])
+        return np.concatenate(parts), np.repeat(cues[1], counts), np.repeat(first, counts)
 
 
 def has_stim_channel(raw: mne.io.BaseRaw) -> bool:

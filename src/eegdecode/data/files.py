@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import mne
 import numpy as np
 import pandas as pd
 
-from eegdecode.data.cues import cues_from_annotations, cues_from_stim, has_stim_channel
-from eegdecode.data.index import check_pattern, index_pattern, index_table, plain_number
+from eegdecode.data.cues import Cues, Sliding, cues_from_annotations, cues_from_stim, has_stim_channel
+from eegdecode.data.index import check_folder, check_pattern, choose_subjects, index_pattern, index_table, subject_list
+from eegdecode.data.reading import read_raw, scaled
 from eegdecode.data.recording import Recording
 
 LABELS_FROM = ("annotations", "stim", "file")
@@ -47,6 +49,13 @@ class FileDataset:
         None: all that are found.
     stim_channel : str or None
         None: those that MNE finds.
+    until : float, "end" or None
+        Instead of one window a cue: windows as long as ``interval``, one after another, up to this time in s
+        after the cue, or up to the next cue or the end of the file. No split parts those of one cue.
+    overlap : float
+        Share of such a window that the next one repeats.
+    scale : float
+        What turns the signals into V where a file does not say so: ``1e-6`` for µV.
     """
 
     name: str
@@ -58,15 +67,16 @@ class FileDataset:
     interval: Sequence[float | int] = (0.0, 4.0)
     subjects: Sequence[str | int] | None = None
     stim_channel: str | None = None
+    until: float | int | str | None = None
+    overlap: float | int = 0.0
+    scale: float | int = 1.0
 
     def __post_init__(self) -> None:
         put = object.__setattr__
         put(self, "events", {str(mark): str(label) for mark, label in (self.events or {}).items()})
         put(self, "interval", (float(self.interval[0]), float(self.interval[1])))
-        if self.subjects is not None:
-            if isinstance(self.subjects, str) or not self.subjects:
-                raise ValueError(f"dataset.subjects={self.subjects!r} must be a list such as [1,2], or null")
-            put(self, "subjects", tuple(str(subject) for subject in self.subjects))
+        put(self, "subjects", subject_list(self.subjects))
+        Sliding(self.until or "end", self.overlap)
         if self.labels_from not in LABELS_FROM:
             known = ", ".join(LABELS_FROM)
             raise ValueError(f"dataset.labels_from={self.labels_from!r} is not one of: {known}")
@@ -93,21 +103,14 @@ class FileDataset:
                 "dataset.events is empty: say which marks are which class, e.g. "
                 f"'dataset.events={{left: left_hand}}'. Marks of {file}: {self._marks(Path(file))}"
             )
-        known = tuple(dict.fromkeys(index["subject"]))
-        if self.subjects is None:
-            return known
-        numbers = {plain_number(name): name for name in reversed(known)}
-        wanted = [str(subject) for subject in self.subjects]
-        found = {name: name if name in known else numbers.get(plain_number(name)) for name in wanted}
-        absent = [name for name, match in found.items() if match is None]
-        if absent:
-            raise ValueError(f"{self.name} has no subject {', '.join(absent)}; it has {', '.join(known)}")
-        return tuple(dict.fromkeys(match for match in found.values() if match is not None))
+        return choose_subjects(tuple(dict.fromkeys(index["subject"])), self.subjects, self.name)
 
     def files(self, subject: str) -> tuple[Path, ...]:
-        """Return the files of a subject, in the order of time."""
+        """Return the files of a subject in the order of time, with their companions (``.vmrk``, ``.fdt``)."""
         index = self._index()
-        return tuple(Path(file) for file in index["file"][index["subject"] == subject])
+        files = [Path(file) for file in index["file"][index["subject"] == subject]]
+        parts = [[file, *sorted(file.parent.glob(f"{escape(file.stem)}.*"))] for file in files]
+        return tuple(dict.fromkeys(file for part in parts for file in part))
 
     def recordings(self, subject: str) -> Iterator[Recording]:
         """Yield the recordings of a subject; missing files are reported at the call."""
@@ -120,28 +123,37 @@ class FileDataset:
 
     def _read(self, row: Mapping[Any, str]) -> Recording:
         raw = read_raw(Path(row["file"]))
-        class_of = self._class_of()
-        names = ", ".join(class_of)
-        if self.labels_from == "file":
-            if row["label"] not in class_of:
-                raise ValueError(f"{row['file']}: label {row['label']!r} is not in dataset.events ({names})")
-            onsets, labels = np.zeros(1, np.int64), np.array([class_of[row["label"]]])
-        elif self.labels_from == "stim":
-            if self.stim_channel is None and not has_stim_channel(raw):
-                raise ValueError(
-                    f"{row['file']} has no stim channel; name it by dataset.stim_channel (channels: "
-                    f"{', '.join(raw.ch_names)}), or set dataset.labels_from=annotations"
-                )
-            codes = {int(code): label for code, label in class_of.items()}
-            onsets, labels = cues_from_stim(raw, codes, stim_channel=self.stim_channel)
-        else:
-            onsets, labels = cues_from_annotations(raw, class_of)
+        onsets, labels = self._cues(row, raw)
         if not len(onsets):
             raise ValueError(
-                f"{row['file']}: no cue named {names} (dataset.events); its marks: "
+                f"{row['file']}: no cue named {', '.join(self._class_of())} (dataset.events); its marks: "
                 f"{self._marks(Path(row['file']))}. Leave recordings without cues out by the pattern or table"
             )
-        return Recording(raw, row["subject"], row["session"], row["run"], onsets, labels, row["file"])
+        groups = None
+        if self.until is not None:
+            sliding = Sliding(self.until, self.overlap)
+            onsets, labels, groups = sliding(raw, (onsets, labels), self.interval, row["file"])
+        raw = scaled(raw, float(self.scale))
+        return Recording(raw, row["subject"], row["session"], row["run"], onsets, labels, row["file"], groups)
+
+    def _cues(self, row: Mapping[Any, str], raw: mne.io.BaseRaw) -> Cues:
+        class_of = self._class_of()
+        if self.labels_from == "file":
+            if row["label"] not in class_of:
+                names = ", ".join(class_of)
+                raise ValueError(f"{row['file']}: label {row['label']!r} is not in dataset.events ({names})")
+            return np.zeros(1, np.int64), np.array([class_of[row["label"]]])
+        if self.labels_from == "annotations":
+            return cues_from_annotations(raw, class_of)
+        absent = self.stim_channel is not None and self.stim_channel not in raw.ch_names
+        if absent or (self.stim_channel is None and not has_stim_channel(raw)):
+            raise ValueError(
+                f"{row['file']} has no stim channel{f' {self.stim_channel}' if absent else ''}; name it by "
+                f"dataset.stim_channel (channels: {', '.join(raw.ch_names)}), or set "
+                "dataset.labels_from=annotations"
+            )
+        codes = {int(code): label for code, label in class_of.items()}
+        return cues_from_stim(raw, codes, stim_channel=self.stim_channel)
 
     def _class_of(self) -> dict[str, str]:
         """Mark -> class name."""
@@ -162,16 +174,7 @@ class FileDataset:
     def _index(self) -> pd.DataFrame:
         """Files with subject, session, run and label, in the order of time."""
         folder = Path(self.folder).expanduser()
-        if not folder.is_dir():
-            raise FileNotFoundError(f"dataset.folder={folder} is no folder; give yours: dataset.folder=PATH")
+        check_folder(folder)
         if self.pattern is not None:
             return index_pattern(folder, self.pattern)
         return index_table(folder, folder / Path(str(self.table)).expanduser())
-
-
-def read_raw(file: Path) -> mne.io.BaseRaw:
-    """Open a recording of any format without loading its signals; an unreadable one is named."""
-    try:
-        return mne.io.read_raw(file, preload=False, verbose="error")
-    except Exception as error:    # each format has its own way to fail
-        raise ValueError(f"{file} cannot be read: {type(error).__name__}: {error}") from error

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,26 @@ def index_pattern(folder: Path, pattern: str) -> pd.DataFrame:
             f"{', '.join(present[:5])}"
         )
     rows = [{"file": str(folder / name), **_defaults(parts)} for name, parts in matches]
-    rows.sort(key=lambda row: [_natural(row[part]) for part in PARTS])
+    rows.sort(key=lambda row: [natural(row[part]) for part in PARTS])
     return _checked(pd.DataFrame(rows), f"dataset.pattern={pattern!r}")
+
+
+def check_folder(folder: Path) -> None:
+    """Say what is wrong with the folder of a data set, if anything is."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"dataset.folder={folder} is no folder; give yours: dataset.folder=PATH")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise PermissionError(f"dataset.folder={folder} cannot be read: ask its owner, or copy it to your own")
 
 
 def index_table(folder: Path, table: Path) -> pd.DataFrame:
     """Files that a CSV table names, with subject, session, run and label, in its order."""
     if not table.is_file():
         raise FileNotFoundError(f"dataset.table={table} does not exist")
-    rows = pd.read_csv(table, dtype=str, keep_default_na=False)
+    try:
+        rows = pd.read_csv(table, dtype=str, keep_default_na=False)
+    except ValueError as error:    # of pandas and of the decoder
+        raise ValueError(f"dataset.table={table} is no CSV table with a header file,subject,...: {error}") from error
     for column in ("file", "subject"):
         if column not in rows:
             raise ValueError(f"{table} has no column {column!r}; it has {', '.join(rows.columns)}")
@@ -69,7 +81,7 @@ def check_pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(text)
 
 
-def _natural(text: str) -> list[tuple[int, str]]:
+def natural(text: str) -> list[tuple[int, str]]:
     """Sort key by which run 10 comes after run 9."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
 
@@ -77,3 +89,25 @@ def _natural(text: str) -> list[tuple[int, str]]:
 def plain_number(name: str) -> str:
     """Drop leading zeros: ``02`` and ``2`` are one subject."""
     return str(int(name)) if name.isdigit() else name
+
+
+def subject_list(subjects: Sequence[str | int] | None) -> tuple[str, ...] | None:
+    """Names of the selected subjects, as they were typed."""
+    if subjects is None:
+        return None
+    if isinstance(subjects, str) or not subjects:
+        raise ValueError(f"dataset.subjects={subjects!r} must be a list such as [1,2], or null")
+    return tuple(str(subject) for subject in subjects)
+
+
+def choose_subjects(known: tuple[str, ...], wanted: Sequence[str | int] | None, name: str) -> tuple[str, ...]:
+    """Return those of the known subjects that are wanted; ``2`` finds ``02``."""
+    if wanted is None:
+        return known
+    numbers = {plain_number(subject): subject for subject in reversed(known)}
+    names = [str(subject) for subject in wanted]
+    found = {subject: subject if subject in known else numbers.get(plain_number(subject)) for subject in names}
+    absent = [subject for subject, match in found.items() if match is None]
+    if absent:
+        raise ValueError(f"{name} has no subject {', '.join(absent)}; it has {', '.join(known)}")
+    return tuple(dict.fromkeys(match for match in found.values() if match is not None))

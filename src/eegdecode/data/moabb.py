@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import warnings
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
-from pathlib import Path
 from typing import Any
 
 import mne
 import numpy as np
 
 from eegdecode.data.cues import cues_from_annotations, cues_from_stim, has_stim_channel
+from eegdecode.data.downloads import MissingFileError, brief, data_folder, files_on_disk
+from eegdecode.data.index import natural
 from eegdecode.data.recording import Recording
 
 
@@ -26,18 +24,21 @@ class MoabbDataset:
     ----------
     name : str
         Short name, as typed and as it stands in results.
-    class_name : str
-        MOABB's class: ``BNCI2014_001``.
-    classes : sequence of str
-        MOABB's names of the events that are trials, in the order of the labels.
-    interval : (float, float)
-        Default window in s relative to the cue; the end is exclusive.
+    class_name : str or None
+        MOABB's class: ``BNCI2014_001``. None: ``name``.
+    classes : sequence of str or None
+        MOABB's names of the events that are trials, in the order of the labels. None: all of the class (P300:
+        ``NonTarget``, ``Target``).
+    interval : (float, float) or None
+        Default window in s relative to the cue; the end is exclusive. None: the class's.
     subjects : sequence of int or None
         MOABB's numbers. None: all that MOABB lists (which costs the import of MOABB, some seconds).
     cue_delay : float
         Time from MOABB's event to the cue, in s: some sets mark the start of the trial.
     run_order : sequence of str or None
         MOABB's names of the runs in the order of time, where MOABB gives them in another.
+    runs_as_sessions : bool
+        Runs stand in for sessions, where MOABB calls the parts of a set so (Schirrmeister2017).
     options : mapping
         Keyword arguments of MOABB's class.
     unread : sequence of str
@@ -45,28 +46,35 @@ class MoabbDataset:
     """
 
     name: str
-    class_name: str
-    classes: Sequence[str]
-    interval: Sequence[float | int]
+    class_name: str | None = None
+    classes: Sequence[str] | None = None
+    interval: Sequence[float | int] | None = None
     subjects: Sequence[int | str] | None = None
     cue_delay: float | int = 0.0
     run_order: Sequence[str] | None = None
+    runs_as_sessions: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     unread: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        put(self, "classes", tuple(str(name) for name in self.classes))
-        put(self, "interval", (float(self.interval[0]), float(self.interval[1])))
+        put(self, "class_name", self.class_name or self.name)
         put(self, "cue_delay", float(self.cue_delay))
+        if self.classes is None:
+            put(self, "classes", _all_classes(self._source()))
+        if self.interval is None:
+            put(self, "interval", [edge - self.cue_delay for edge in self._source().interval])
+        put(self, "classes", tuple(str(name) for name in self.classes or ()))
+        begin, end = (float(edge) for edge in self.interval or ())
+        put(self, "interval", (begin, end))
         put(self, "unread", tuple(self.unread))
         if self.run_order is not None:
             put(self, "run_order", tuple(str(run) for run in self.run_order))
         if self.subjects is not None:
             put(self, "subjects", _numbers(self.subjects))
-        if self.interval[0] >= self.interval[1]:
+        if begin >= end:
             raise ValueError(f"dataset.interval={self.interval} must begin before it ends")
-        if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
+        if len(set(self.classes or ())) != len(self.classes or ()) or len(self.classes or ()) < 2:
             raise ValueError(f"dataset.classes={self.classes} must name two or more different classes")
 
     def subject_names(self) -> tuple[str, ...]:
@@ -82,105 +90,103 @@ class MoabbDataset:
             raise ValueError(
                 f"{self.name} has no subject {subject}; it has {len(known)}: {known[0]} to {known[-1]}"
             )
-        with self._files_on_disk(subject):
-            source.data_path(int(subject))
-        return self._read(source, subject)
+        try:
+            with self._files_on_disk(source, subject):
+                files = np.ravel(source.data_path(int(subject)))
+        except MissingFileError:
+            raise
+        except OSError as error:    # some classes ask a server which files there are
+            raise MissingFileError(
+                f"{self.name}: what MOABB needs of subject {subject} is neither below MNE_DATA={data_folder()} nor "
+                f"can be fetched. {_address(error)}Put it there, or leave the subject out "
+                f"(dataset.subjects=[...]). Cause: {brief(error)}"
+            ) from None
+        return self._read(source, subject, [str(file) for file in files])
 
-    def _read(self, source: Any, subject: str) -> Iterator[Recording]:
-        with self._files_on_disk(subject):
-            sessions = source._get_single_subject_data(int(subject))
-        for session, runs in sessions.items():
-            for run in self._in_time(list(runs)):
-                raw = runs.pop(run)
-                onsets, labels = self._cues(source, raw)
-                if len(onsets):
-                    where = next((str(file) for file in raw.filenames if file), "")
-                    title = f"{self.class_name} subject {subject}, session {session}, run {run}"
-                    title = f"{title} ({where})" if where else title
-                    yield Recording(raw, subject, str(session), str(run), onsets, labels, title)
+    def _read(self, source: Any, subject: str, files: Sequence[str]) -> Iterator[Recording]:
+        for session, run, raw in self._in_time(self._load(source, subject, files)):
+            onsets, labels = self._cues(source, raw)
+            if len(onsets):
+                where = next((str(file) for file in raw.filenames if file), "")
+                title = f"{self.class_name} subject {subject}, session {session}, run {run}"
+                title = f"{title} ({where})" if where else title
+                place = (run, "0") if self.runs_as_sessions else (session, run)
+                yield Recording(raw, subject, *place, onsets, labels, title)
+
+    def _load(self, source: Any, subject: str, files: Sequence[str]) -> dict[Any, Any]:
+        try:
+            with self._files_on_disk(source, subject):
+                return source._get_single_subject_data(int(subject))
+        except MissingFileError:
+            raise
+        except Exception as error:    # each format has its own way to fail
+            raise ValueError(
+                f"{self.class_name} subject {subject} cannot be read: {brief(error)}. Its files: "
+                f"{', '.join(files)}. Delete a damaged one, and it is fetched again"
+            ) from error
 
     def _cues(self, source: Any, raw: mne.io.BaseRaw) -> tuple[np.ndarray, np.ndarray]:
+        classes = self.classes or ()
         if has_stim_channel(raw):
-            ids = source.event_id
-            codes = {int(code): name for name in self.classes for code in np.atleast_1d(ids[name])}
+            codes = {int(code): name for name in classes for code in np.atleast_1d(source.event_id[name])}
             onsets, labels = cues_from_stim(raw, codes)
         else:
-            onsets, labels = cues_from_annotations(raw, {name: name for name in self.classes})
+            onsets, labels = cues_from_annotations(raw, {name: name for name in classes})
         return onsets + round(self.cue_delay * raw.info["sfreq"]), labels
 
-    def _in_time(self, runs: list[str]) -> list[str]:
-        if self.run_order is None:
-            return runs
-        unknown = sorted(set(runs) - set(self.run_order))
-        if unknown:
-            raise ValueError(f"{self.name}: dataset.run_order={self.run_order} lacks the runs {unknown}")
-        return sorted(runs, key=list(self.run_order).index)
+    def _in_time(self, sessions: dict[Any, Any]) -> Iterator[tuple[str, str, mne.io.BaseRaw]]:
+        """Sessions and runs in the order of time; each is let go before the next is read."""
+        for session in _by_number(sessions):
+            runs = {str(run): raw for run, raw in sessions.pop(session).items()}
+            order = list(self.run_order or _by_number(runs))
+            unknown = sorted(set(runs) - set(order))
+            if unknown:
+                raise ValueError(f"{self.name}: dataset.run_order={self.run_order} lacks the runs {unknown}")
+            for run in sorted(runs, key=order.index):
+                yield str(session), run, runs.pop(run)
 
     def _source(self) -> Any:
         """MOABB's object, with the events checked."""
-        source = _moabb_class(self.class_name)(**self.options)
-        unknown = [name for name in self.classes if name not in source.event_id]
+        kind = _moabb_class(str(self.class_name))
+        try:
+            source = kind(**self.options)
+        except TypeError as error:
+            raise ValueError(f"dataset.options={dict(self.options)} do not fit {self.class_name}: {error}") from error
+        unknown = [name for name in self.classes or () if name not in source.event_id]
         if unknown:
             raise ValueError(
                 f"{self.class_name} has no class {', '.join(unknown)}; it has {', '.join(source.event_id)}"
             )
         return source
 
-    @contextlib.contextmanager
-    def _files_on_disk(self, subject: str) -> Iterator[None]:
-        """While MOABB asks for files: take those on disk, fetch others, and explain a failure.
-
-        MOABB has no switch for this. It hashes every file that is there, and where one is missing and
-        there is no network, it fails with a traceback of the network library.
-        """
-        import moabb.datasets.download as download
-
-        fetch = download.retrieve
-
-        def retrieve(url: str, known_hash: str | None, fname: str | None = None, **kwargs: Any) -> str:
-            file = Path(kwargs["path"]) / fname if fname else None
-            if file is not None and (file.is_file() or any(fnmatch(file.name, text) for text in self.unread)):
-                return str(file)
-            try:
-                return fetch(url, known_hash, fname=fname, **kwargs)
-            except Exception as error:    # whatever the network, a proxy or a full disk throw
-                place = file or Path(kwargs["path"])
-                raise FileNotFoundError(
-                    f"{self.name}: the file {place.name} of subject {subject} is missing and could not be "
-                    f"fetched. It belongs in {place.parent} and comes from {url}. Fetch it, set MNE_DATA to "
-                    "the folder that has it, or leave the subject out (dataset.subjects=[...]). "
-                    f"Cause: {_short(error)}"
-                ) from None
-
-        originals = download.retrieve, download.file_hash
-        try:
-            download.retrieve, download.file_hash = retrieve, lambda file: None
-            with mne.utils.use_log_level("error"), warnings.catch_warnings():
-                # MOABB asks for the template head by a name that MNE 1.13 is about to drop.
-                warnings.filterwarnings("ignore", message="Montage name", category=FutureWarning)
-                warnings.filterwarnings("ignore", message="Unverified HTTPS request")
-                yield
-        finally:
-            download.retrieve, download.file_hash = originals
+    def _files_on_disk(self, source: Any, subject: str) -> Any:
+        module = sys.modules[type(source).__module__]
+        return files_on_disk(self.name, subject, module=module, unread=self.unread)
 
 
 def _moabb_class(name: str) -> Any:
     """Import MOABB (some seconds) and find a data set by the name of its class."""
-    # MOABB would ask a mirror about every set, and wait for minutes where there is no network.
-    os.environ.setdefault("MOABB_DOWNLOAD_PROVIDER", "upstream")
-    # Without this, MOABB writes the folder of its choice into the user's MNE settings.
-    os.environ.setdefault("MNE_DATA", str(mne.get_config("MNE_DATA", Path.home() / "mne_data")))
-    folder = Path(os.environ["MNE_DATA"]).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileNotFoundError(f"MNE_DATA={folder}, the folder of public data sets: {error}") from error
+    data_folder()
     import moabb.datasets
+    from moabb.datasets.base import BaseDataset
 
     found = getattr(moabb.datasets, name, None)
-    if not isinstance(found, type):
-        raise ValueError(f"MOABB has no data set {name!r}; see moabb.datasets for the names")
+    if not isinstance(found, type) or not issubclass(found, BaseDataset):
+        kinds = [known for known, kind in vars(moabb.datasets).items() if isinstance(kind, type)]
+        alike = [known for known in kinds if known.lower()[:4] == name.lower()[:4]]
+        hint = f"; similar names: {', '.join(alike)}" if alike else ""
+        raise ValueError(f"MOABB has no data set {name!r}{hint}; see moabb.datasets for the names")
     return found
+
+
+def _all_classes(source: Any) -> tuple[str, ...]:
+    names = tuple(source.event_id)
+    return ("NonTarget", "Target") if set(names) == {"NonTarget", "Target"} else names
+
+
+def _by_number(names: Mapping[Any, Any]) -> list[Any]:
+    """MOABB's convention: names begin with their number in time (``0train``, ``1test``)."""
+    return sorted(names, key=lambda name: natural(str(name))) if all(str(n)[:1].isdigit() for n in names) else [*names]
 
 
 def _numbers(subjects: Sequence[int | str]) -> tuple[int, ...]:
@@ -192,5 +198,6 @@ def _numbers(subjects: Sequence[int | str]) -> tuple[int, ...]:
     return numbers
 
 
-def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error)[:160]}"
+def _address(error: OSError) -> str:
+    url = getattr(getattr(error, "request", None), "url", None)
+    return f"It comes from {url}. " if url else ""

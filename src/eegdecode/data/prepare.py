@@ -104,7 +104,7 @@ def _table(
     if unknown:
         raise ValueError(f"{recording.source}: labels {', '.join(unknown)} are no classes ({classes})")
     name = f"sub-{recording.subject}_ses-{recording.session}_run-{recording.run}"
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "trial": [f"{name}_trial-{begin + i:04d}" for i in kept],
             "subject": recording.subject,
@@ -113,6 +113,9 @@ def _table(
             "label": np.array([classes.index(str(recording.labels[i])) for i in kept], dtype=np.int64),
         }
     )
+    if recording.groups is not None:    # windows of one cue
+        table["group"] = [f"{name}_cue-{begin + recording.groups[i]:04d}" for i in kept]
+    return table
 
 
 def _order(first: Signal, source: str, signal: Signal, other: str) -> list[int] | slice:

@@ -28,6 +28,8 @@ class Recording:
         Class name of each cue.
     source : str
         The file (or the generator) that it came from, for error messages.
+    groups : ndarray of int or None, shape (n_trials,)
+        Which trials are windows of one cue (equal numbers): no split may part them. None: each its own.
     """
 
     raw: mne.io.BaseRaw
@@ -37,6 +39,7 @@ class Recording:
     onsets: np.ndarray
     labels: np.ndarray
     source: str
+    groups: np.ndarray | None = None
 
 
 @runtime_checkable

@@ -48,7 +48,10 @@ def cut_windows(
     X = np.empty((len(kept), len(continuous.ch_names), n_times), np.float32)
     for x, start in zip(X, starts[kept], strict=True):
         x[:] = continuous.data[:, start : start + n_times]
-    return (_standardise(X, recording.source) if preprocess.standardise == "trial" else X), kept
+    if preprocess.standardise == "trial":
+        return _standardise(X, recording.source), kept
+    _check_unit(X, recording.source)
+    return X, kept
 
 
 def electrode_positions(info: mne.Info, ch_names: Sequence[str]) -> np.ndarray:
@@ -104,3 +107,19 @@ def _standardise(X: np.ndarray, source: str) -> np.ndarray:
         first = int((deviation == 0).argmax()) + 1
         raise ValueError(f"{source}: trial {first} is flat; it cannot be standardised")
     return (X / deviation).astype(np.float32)
+
+
+LEAST, MOST = 1e-3, 1e5    # µV: deviations beyond which the unit is wrong, however small or noisy the signal
+
+
+def _check_unit(X: np.ndarray, source: str) -> None:
+    """EEG deviates by 1 to 1000 µV; a file that holds µV and says volts, or the reverse, is a million off."""
+    typical = float(np.median(X.std(axis=2))) if len(X) else 1.0
+    if typical == 0 or LEAST <= typical <= MOST:
+        return
+    scale = "1e-6" if typical > MOST else "1e6"
+    raise ValueError(
+        f"{source}: its trials deviate by {typical:.2g} µV, where EEG has 1 to 1000: its unit is not the one that it "
+        f"says. Set dataset.scale={scale} (dataset=files and bids), or divide each trial by its own deviation: "
+        "preprocess.standardise=trial"
+    )

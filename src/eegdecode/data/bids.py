@@ -1,0 +1,140 @@
+"""A BIDS folder, read by mne-bids: subjects, sessions, runs, channels and cues stand in its own tables."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mne
+
+from eegdecode.data.cues import Sliding, cues_from_annotations
+from eegdecode.data.downloads import brief
+from eegdecode.data.index import check_folder, choose_subjects, natural, subject_list
+from eegdecode.data.reading import scaled
+from eegdecode.data.recording import Recording
+
+FORMATS = (".vhdr", ".edf", ".bdf", ".set")    # those that BIDS allows for EEG
+
+
+@dataclass(frozen=True)
+class BidsDataset:
+    """EEG recordings in a BIDS folder.
+
+    Parameters
+    ----------
+    name : str
+        Short name, as it stands in results.
+    folder : path
+        Where ``dataset_description.json`` and the ``sub-*`` folders are.
+    events : mapping of str to str
+        ``trial_type`` of the events -> class name, in the order of the labels. None: an error that lists
+        those of the first recording.
+    task : str or None
+        None: the only one.
+    interval : (float, float)
+        Default window in s relative to the cue; the end is exclusive.
+    subjects : sequence of str or int, or None
+        None: all that are found; ``2`` finds ``sub-02``.
+    until, overlap, scale
+        See `eegdecode.data.files.FileDataset`.
+    """
+
+    name: str
+    folder: str | Path
+    events: Mapping[Any, Any] | None = None
+    task: str | None = None
+    interval: Sequence[float | int] = (0.0, 4.0)
+    subjects: Sequence[str | int] | None = None
+    until: float | int | str | None = None
+    overlap: float | int = 0.0
+    scale: float | int = 1.0
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "events", {str(mark): str(label) for mark, label in (self.events or {}).items()})
+        put(self, "interval", (float(self.interval[0]), float(self.interval[1])))
+        put(self, "subjects", subject_list(self.subjects))
+        Sliding(self.until or "end", self.overlap)
+        if self.interval[0] >= self.interval[1]:
+            raise ValueError(f"dataset.interval={self.interval} must begin before it ends")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of ``events``."""
+        return tuple(dict.fromkeys((self.events or {}).values()))
+
+    def subject_names(self) -> tuple[str, ...]:
+        """Return the selected subjects; ``2`` finds ``02``."""
+        paths = self._paths()
+        if not self.events:
+            raw = _read(paths[0])
+            raise ValueError(
+                "dataset.events is empty: say which trial_type is which class, e.g. "
+                f"'dataset.events={{left: left_hand}}'. Those of {paths[0].fpath}: {_marks(raw)}"
+            )
+        return choose_subjects(tuple(dict.fromkeys(str(path.subject) for path in paths)), self.subjects, self.name)
+
+    def files(self, subject: str) -> tuple[Path, ...]:
+        """Return all that lies beside the recordings of a subject, such as tables of events and channels."""
+        folders = dict.fromkeys(path.fpath.parent for path in self._paths() if path.subject == subject)
+        return tuple(file for folder in folders for file in sorted(folder.iterdir()) if file.is_file())
+
+    def recordings(self, subject: str) -> Iterator[Recording]:
+        """Yield the recordings of a subject; a folder without any is reported at the call."""
+        return (self._recording(path) for path in self._paths() if path.subject == subject)
+
+    def _recording(self, path: Any) -> Recording:
+        raw, source = _read(path), str(path.fpath)
+        onsets, labels = cues_from_annotations(raw, dict(self.events or {}))
+        groups = None
+        if not len(onsets):
+            names = ", ".join(self.events or {})
+            raise ValueError(
+                f"{source}: no event of trial_type {names} (dataset.events) in its events.tsv; it has {_marks(raw)}"
+            )
+        if self.until is not None:
+            sliding = Sliding(self.until, self.overlap)
+            onsets, labels, groups = sliding(raw, (onsets, labels), self.interval, source)
+        raw, place = scaled(raw, float(self.scale)), (path.session or "0", path.run or "0")
+        return Recording(raw, str(path.subject), *place, onsets, labels, source, groups)
+
+    def _paths(self) -> list[Any]:
+        """Recordings of the task in the order of time."""
+        import mne_bids
+
+        folder = Path(self.folder).expanduser()
+        check_folder(folder)
+        with mne.utils.use_log_level("error"):
+            paths = mne_bids.find_matching_paths(folder, datatypes="eeg", suffixes="eeg", ignore_nosub=True)
+        paths = [path for path in paths if path.extension in FORMATS]
+        tasks = sorted({str(path.task) for path in paths})
+        if not paths or (self.task is not None and self.task not in tasks):
+            here = f"its tasks are {', '.join(tasks)}" if tasks else "it is no BIDS folder of EEG (sub-*/eeg/*_eeg.*)"
+            wanted = "" if self.task is None else f" of dataset.task={self.task}"
+            raise FileNotFoundError(f"dataset.folder={folder} has no recording{wanted}; {here}")
+        if self.task is None and len(tasks) > 1:
+            raise ValueError(f"{folder} has the tasks {', '.join(tasks)}; choose one: dataset.task={tasks[0]}")
+        chosen = [path for path in paths if self.task is None or path.task == self.task]
+        return sorted(chosen, key=_in_time)
+
+
+def _in_time(path: Any) -> list[list[tuple[int, str]]]:
+    return [natural(str(part or "")) for part in (path.subject, path.session, path.run)]
+
+
+def _read(path: Any) -> mne.io.BaseRaw:
+    import mne_bids
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")    # of tables that are not there
+            return mne_bids.read_raw_bids(path, verbose="error")
+    except Exception as error:    # each format has its own way to fail
+        raise ValueError(f"{path.fpath} cannot be read by mne-bids: {brief(error)}") from error
+
+
+def _marks(raw: mne.io.BaseRaw) -> str:
+    return ", ".join(sorted(set(raw.annotations.description))) or "none"

@@ -1,0 +1,40 @@
+"""Open a recording of any format; one that is cut, damaged or of no known format is named."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import mne
+
+from eegdecode.data.downloads import brief
+
+log = logging.getLogger(__name__)
+
+FORMATS = (".fif", ".edf", ".bdf", ".gdf", ".vhdr", ".set", ".cnt", ".mff")    # of those that MNE reads
+
+
+def read_raw(file: Path) -> mne.io.BaseRaw:
+    """Open a recording of any format without loading its signals; an unreadable or cut one is named."""
+    try:
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            warnings.filterwarnings("error", message="(?s).*(truncated|does not match the file size|missing end)")
+            raw = mne.io.read_raw(file, preload=False, verbose="warning")
+            raw.get_data(start=len(raw.times) - 1)    # a cut file often ends in half a block
+    except Exception as error:    # each format has its own way to fail
+        hint = f" (known are {', '.join(FORMATS)}, ...)" if "Unsupported" in str(error) else ""
+        raise ValueError(
+            f"{file} cannot be read{hint}: {brief(error)}. Copy it again, or leave it out by dataset.subjects, "
+            "the pattern or the table"
+        ) from error
+    for warning in seen:
+        if "outside data range" in str(warning.message):    # BrainVision does not say how long a file should be
+            log.warning("%s may be cut: its marks go on after the signals end (%s)", file, warning.message)
+    return raw
+
+
+def scaled(raw: mne.io.BaseRaw, factor: float) -> mne.io.BaseRaw:
+    """Multiply the EEG by what makes it volts."""
+    return raw if factor == 1 else raw.load_data(verbose="error").apply_function(lambda x: factor * x, picks="eeg")

@@ -1,0 +1,117 @@
+"""A BIDS folder that mne-bids writes."""
+
+import warnings
+
+import mne
+import mne_bids
+import numpy as np
+import pytest
+from tests.data.fakes import CHANNELS, make_raw
+
+from eegdecode.data.bids import BidsDataset
+from eegdecode.data.cache import Cache
+from eegdecode.data.prepare import load_trials
+from eegdecode.data.preprocess import Preprocess
+
+EVENTS = {"left": "left_hand", "right": "right_hand"}
+
+
+def recording(seed):
+    raw = make_raw(seed=seed)
+    raw.info["line_freq"] = 50
+    return raw.set_annotations(mne.Annotations([5.0, 15.0, 25.0, 35.0], 1.0, ["left", "right"] * 2))
+
+
+def write(folder, subject, session, run, task="imagery", seed=0):
+    path = mne_bids.BIDSPath(root=folder, subject=subject, session=session, run=run, task=task, datatype="eeg")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        settings = {"allow_preload": True, "format": "BrainVision", "verbose": "error"}
+        mne_bids.write_raw_bids(recording(seed), path, **settings)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two subjects, sessions 2 and 10, two runs each."""
+    folder = tmp_path_factory.mktemp("bids")
+    for subject in ("01", "02"):
+        for session in ("10", "2"):
+            for run in ("01", "02"):
+                write(folder, subject, session, run, seed=10 * int(session) + int(run))
+    return folder
+
+
+def dataset(folder, **settings):
+    return BidsDataset(**{"name": "bids", "folder": folder, "events": EVENTS, "interval": [0, 2], **settings})
+
+
+def test_subjects_sessions_and_runs_stand_in_order(folder, tmp_path):
+    trials = load_trials(dataset(folder), Preprocess(), cache_dir=tmp_path)
+    assert trials.X.shape == (2 * 2 * 2 * 4, 3, 200)
+    assert trials.signal.ch_names == CHANNELS
+    assert trials.classes == ("left_hand", "right_hand")
+    assert list(trials.meta["subject"].unique()) == ["01", "02"]
+    assert list(trials.meta["session"].unique()) == ["2", "10"]
+    assert list(trials.meta["run"].unique()) == ["01", "02"]
+    assert list(trials.y) == [0, 1] * 16
+    expected = recording(21)._data[:, 500:700] * 1e6
+    np.testing.assert_allclose(trials.X[0], expected, atol=0.1)
+
+
+def test_a_subject_by_its_number_and_windows_in_groups(folder, tmp_path):
+    mine = dataset(folder, subjects=[2], until=10)
+    trials = load_trials(mine, Preprocess(), cache_dir=tmp_path)
+    assert list(trials.meta["subject"].unique()) == ["02"]
+    assert len(trials) == 4 * 4 * 5
+    assert trials.meta["group"].nunique() == 16
+
+
+def test_an_edited_table_of_events_has_an_entry_of_its_own(tmp_path):
+    write(tmp_path, "01", "1", "01")
+    before = Cache(dataset(tmp_path), Preprocess()).path("01")
+    (table,) = tmp_path.rglob("*_events.tsv")
+    table.write_text(table.read_text().replace("left", "right", 1) + "\n")
+    assert Cache(dataset(tmp_path), Preprocess()).path("01") != before
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "words"),
+    [
+        ({"events": None}, ValueError, ["dataset.events", "left, right", "sub-01_ses-2"]),
+        ({"events": {"up": "up", "down": "down"}}, ValueError, ["sub-01_ses-2", "up, down", "left, right"]),
+        ({"subjects": [7]}, ValueError, ["no subject 7", "01, 02"]),
+        ({"task": "rest"}, FileNotFoundError, ["dataset.task=rest", "imagery"]),
+        ({"folder": "nowhere"}, FileNotFoundError, ["dataset.folder=nowhere", "dataset.folder=PATH"]),
+    ],
+)
+def test_what_is_not_there_is_named(folder, tmp_path, settings, error, words):
+    with pytest.raises(error) as caught:
+        load_trials(dataset(**{"folder": folder, **settings}), Preprocess(), cache_dir=tmp_path)
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_no_bids_folder_and_two_tasks(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no BIDS folder of EEG"):
+        dataset(tmp_path).subject_names()
+    write(tmp_path, "01", "1", "01", task="imagery")
+    write(tmp_path, "01", "1", "01", task="rest")
+    with pytest.raises(ValueError, match=r"the tasks imagery, rest; choose one: dataset.task=imagery"):
+        dataset(tmp_path).subject_names()
+
+
+def test_an_unreadable_recording_is_named(tmp_path):
+    write(tmp_path, "01", "1", "01")
+    (header,) = tmp_path.rglob("*.vhdr")
+    header.write_text("nothing")
+    with pytest.raises(ValueError, match=r"sub-01_ses-1_.*vhdr cannot be read by mne-bids"):
+        next(dataset(tmp_path).recordings("01"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [({"interval": [2, 1]}, "2.0"), ({"subjects": "1"}, "'1'"), ({"until": "next"}, "'next'"), ({"overlap": -1}, "-1")],
+)
+def test_bad_settings_are_named_at_once(settings, word):
+    with pytest.raises(ValueError) as caught:
+        dataset("anywhere", **settings)
+    assert word in str(caught.value)
