@@ -60,6 +60,8 @@ def test_entries_serve_any_selection_of_subjects(tmp_path, request):
 OTHERS = {
     "channels": ["C3", "Cz"], "reference": "average", "l_freq": 1.0, "h_freq": 30.0, "method": "fir",
     "sfreq": 50.0, "tmin": 0.5, "tmax": 1.5, "standardise": "trial", "incomplete": "drop",
+    "names": "standard", "bads": "auto", "bipolar": [["C3", "Cz"]], "spatial": "laplacian", "notch": 50, "reject": 100,
+    "factor_new": 0.01, "init_block": 1,
 }  # fmt: skip
 
 
@@ -113,7 +115,7 @@ def truncate(entry):
 
 def edit_labels(entry):
     text = (entry / "meta.csv").read_text()
-    (entry / "meta.csv").write_text(text.replace(",0\n", ",1\n", 1))
+    (entry / "meta.csv").write_text(text.replace(",0,", ",1,", 1))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from eegdecode.trials import META_COLUMNS, Signal, Trials
 log = logging.getLogger(__name__)
 
 LIBRARIES = ("mne", "moabb", "numpy", "scipy")    # those that compute the numbers
-TEXT = dict.fromkeys(META_COLUMNS[:-1], str)
+TEXT = dict.fromkeys([*META_COLUMNS[:-1], "signal", "what", "channel"], str)
 
 
 class Cache:
@@ -97,6 +97,24 @@ class Cache:
         finally:
             lock.release()
 
+    def remember(self, what: str, subjects: Sequence[str], compute: Callable[[], Sequence[str]]) -> tuple[str, ...]:
+        """Return a short list that depends on several subjects; computed once, kept as JSON."""
+        files = [_stamps(self.dataset, subject) for subject in subjects]
+        key = digest({"what": what, "subjects": list(subjects), "files": files, **self.identity})
+        path = self.folder / f"{what}_{key}.json"
+        try:
+            return tuple(str(name) for name in json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            found = tuple(compute())
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+            partial.write_text(json.dumps(found))
+            partial.replace(path)
+        except OSError as error:
+            _warn_unwritable(path, error)
+        return found
+
 
 @functools.cache
 def source_digest() -> str:
@@ -130,7 +148,8 @@ def _read(path: Path) -> Trials:
         positions=np.array(entry["positions"], dtype=np.float64),
     )
     meta = pd.read_csv(path / "meta.csv", dtype=TEXT, keep_default_na=False)
-    return Trials(X, meta, signal, tuple(entry["classes"]), entry["dataset"], entry["fingerprints"])
+    notes = pd.read_csv(path / "notes.csv", dtype=TEXT, keep_default_na=False, na_values={"value": ["", "nan"]})
+    return Trials(X, meta, signal, tuple(entry["classes"]), entry["dataset"], entry["fingerprints"], notes)
 
 
 def _write(trials: Trials, path: Path) -> None:
@@ -146,6 +165,7 @@ def _write(trials: Trials, path: Path) -> None:
             os.fsync(file.fileno())    # a rename may reach the disk before the data do
         table = trials.meta.to_csv(index=False).encode()
         (partial / "meta.csv").write_bytes(table)
+        trials.notes.to_csv(partial / "notes.csv", index=False)
         entry = {
             "dataset": trials.dataset,
             "classes": trials.classes,

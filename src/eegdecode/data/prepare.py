@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from eegdecode.data.cache import Cache
-from eegdecode.data.preprocess import Preprocess, preprocess_recording
+from eegdecode.data.channels import common_channels
+from eegdecode.data.preprocess import Preprocess, preprocess_recording, standardise
+from eegdecode.data.quality import Note, loud_trials, rows
 from eegdecode.data.recording import Dataset, Recording
-from eegdecode.data.windows import cut_windows, electrode_positions
-from eegdecode.trials import Signal, Trials, concatenate, fingerprint
+from eegdecode.data.windows import cut_windows
+from eegdecode.trials import Signal, Trials, concatenate, fingerprint, signal_digests
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +38,9 @@ def load_trials(dataset: Dataset, preprocess: Preprocess, *, cache_dir: str | Pa
     FileNotFoundError
         If a recording is not on disk and cannot be fetched.
     """
-    cache = Cache(dataset, preprocess, cache_dir)
     subjects = dataset.subject_names()
+    preprocess = _settle_channels(dataset, preprocess, cache_dir)
+    cache = Cache(dataset, preprocess, cache_dir)
     ready = {subject: trials for subject in subjects if (trials := cache.load(subject)) is not None}
     # Ask for all that is missing before any work: a gap in the last subject shows now.
     sources = {subject: dataset.recordings(subject) for subject in subjects if subject not in ready}
@@ -51,38 +55,79 @@ def load_trials(dataset: Dataset, preprocess: Preprocess, *, cache_dir: str | Pa
     return trials
 
 
+def _settle_channels(dataset: Dataset, preprocess: Preprocess, cache_dir: str | Path | None) -> Preprocess:
+    """Replace ``channels: common`` by their names, for which every recording is opened once."""
+    if preprocess.channels != "common":
+        return preprocess
+    subjects = dataset.subject_names()
+    cache = Cache(dataset, preprocess, cache_dir)
+    channels = cache.remember(
+        "channels", subjects, lambda: common_channels(_recordings(dataset, subjects), preprocess.names)
+    )
+    reference = preprocess.reference
+    return replace(preprocess, channels=tuple(name for name in channels if name != reference))
+
+
+def _recordings(dataset: Dataset, subjects: Sequence[str]) -> Iterator[Recording]:
+    return (recording for subject in subjects for recording in dataset.recordings(subject))
+
+
 def prepare_subject(
     dataset: Dataset, preprocess: Preprocess, subject: str, recordings: Iterable[Recording] | None = None
 ) -> Trials:
     """Turn the recordings of one subject into trials; nothing of any other subject enters."""
     interval = _interval(dataset, preprocess)
-    parts, tables, first, source = [], [], None, ""
+    parts, tables, notes, first, source = [], [], [], None, ""
     cues: Counter[tuple[str, str]] = Counter()
     for recording in dataset.recordings(subject) if recordings is None else recordings:
-        X, kept, signal = _cut(recording, preprocess, interval)
+        X, kept, signal, seen = _cut(recording, preprocess, interval)
         if first is None:
             first, source = signal, recording.source
         parts.append(X[:, _order(first, source, signal, recording.source)])
         place = (recording.session, recording.run)
         tables.append(_table(recording, kept, tuple(dataset.classes), begin=cues[place]))
+        notes += rows(seen, recording, begin=cues[place])
         cues[place] += len(recording.onsets)    # a run may lie in several files
     if first is None or not sum(map(len, tables)):
+        _check_rejection(notes, preprocess, f"{dataset.name}: subject {subject}")
         raise ValueError(
             f"{dataset.name}: subject {subject} has no trial of the classes {', '.join(dataset.classes)} "
             f"in {len(tables)} recordings; check the class names and what marks the cues"
         )
     X, meta = np.concatenate(parts), pd.concat(tables, ignore_index=True)
-    return Trials(X, meta, first, tuple(dataset.classes), dataset.name, {subject: fingerprint(X, meta)})
+    meta["signal"] = signal_digests(X)
+    marks = {subject: fingerprint(X, meta)}
+    return Trials(X, meta, first, tuple(dataset.classes), dataset.name, marks, pd.DataFrame(notes))
 
 
 def _cut(
     recording: Recording, preprocess: Preprocess, interval: tuple[float, float]
-) -> tuple[np.ndarray, np.ndarray, Signal]:
-    """Trials of one recording, the numbers of their cues, and what the axes mean."""
+) -> tuple[np.ndarray, np.ndarray, Signal, list[Note]]:
+    """Trials of one recording, the numbers of their cues, what the axes mean, and what was noteworthy."""
     continuous = preprocess_recording(recording, preprocess)
+    sfreq = continuous.sfreq
+    starts, n_times = continuous.onsets + round(interval[0] * sfreq), round((interval[1] - interval[0]) * sfreq)
+    loud = loud_trials(continuous.data, continuous.ch_names, starts, n_times=n_times, limit=preprocess.reject)
+    continuous = standardise(continuous, preprocess)
     X, kept = cut_windows(continuous, recording, preprocess=preprocess, interval=interval)
-    positions = electrode_positions(recording.raw.info, continuous.ch_names)
-    return X, kept, Signal(continuous.ch_names, continuous.sfreq, interval[0], positions)
+    partial = [Note("incomplete", "", 1.0, cue) for cue in sorted(set(range(len(starts))) - set(kept.tolist()))]
+    if loud:
+        log.warning(
+            "%s: rejected %d of %d trials, beyond %g µV", recording.source, len(loud), len(starts), preprocess.reject
+        )
+        quiet = ~np.isin(kept, [note.cue for note in loud])
+        X, kept = X[quiet], kept[quiet]
+    signal = Signal(continuous.ch_names, sfreq, interval[0], continuous.positions)
+    return X, kept, signal, [*continuous.notes, *partial, *loud]
+
+
+def _check_rejection(notes: list[dict[str, object]], preprocess: Preprocess, who: str) -> None:
+    rejected = [row["value"] for row in notes if row["what"] == "rejected"]
+    if rejected:
+        raise ValueError(
+            f"{who}: preprocess.reject={preprocess.reject:g} µV rejects every trial; their median is "
+            f"{np.median(np.array(rejected, float)):.0f} µV peak to peak. Raise it, or set it to null"
+        )
 
 
 def _interval(dataset: Dataset, preprocess: Preprocess) -> tuple[float, float]:
