@@ -12,6 +12,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,14 +45,13 @@ class Cache:
 
     def __init__(self, dataset: Dataset, preprocess: Preprocess, folder: str | Path | None = None) -> None:
         self.dataset = dataset
-        self.folder = Path(folder or os.environ.get("EEGDECODE_CACHE") or "data/cache") / dataset.name
+        self.folder = cache_root(folder) / dataset.name
         description = describe(dataset)
         description.pop("subjects", None)    # an entry serves whichever subjects stand beside it
         self.identity = {
             "dataset": description,
             "preprocess": describe(preprocess),
-            "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
-            "source": source_digest(),
+            **todays_code(),
         }
 
     def path(self, subject: str) -> Path:
@@ -65,7 +65,7 @@ class Cache:
         if not path.is_dir():
             return None
         try:
-            return _read(path)
+            return read_entry(path)
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("the cache entry %s is damaged (%s); it is made anew", path, error)
             return None
@@ -90,7 +90,7 @@ class Cache:
             trials = compute()
             try:
                 _write(trials, path)
-                return _read(path)
+                return read_entry(path)
             except OSError as error:
                 _warn_unwritable(path, error)
                 return trials
@@ -116,6 +116,17 @@ class Cache:
         return found
 
 
+def cache_root(folder: str | Path | None = None) -> Path:
+    """Return the folder of prepared trials: the given one, ``$EEGDECODE_CACHE``, or ``data/cache``."""
+    return Path(folder or os.environ.get("EEGDECODE_CACHE") or "data/cache")
+
+
+def todays_code() -> dict[str, Any]:
+    """Versions of the libraries that compute the numbers, and a digest of our own source."""
+    versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return {"versions": versions, "source": source_digest()}
+
+
 @functools.cache
 def source_digest() -> str:
     """Digest of the code that turns recordings into trials; an edit of it outdates every entry."""
@@ -131,7 +142,8 @@ def _stamps(dataset: Dataset, subject: str) -> list[list[str | int]]:
     return [[str(file), (stat := file.stat()).st_size, stat.st_mtime_ns] for file in present]
 
 
-def _read(path: Path) -> Trials:
+def read_entry(path: Path) -> Trials:
+    """Open an entry, its signals memory-mapped; raise an error if it is not whole."""
     entry = json.loads((path / "entry.json").read_text())
     table = (path / "meta.csv").read_bytes()
     if hashlib.blake2b(table, digest_size=16).hexdigest() != entry["meta"]:
@@ -177,6 +189,7 @@ def _write(trials: Trials, path: Path) -> None:
             "shape": trials.X.shape,
             "bytes": (partial / "X.npy").stat().st_size,
             "meta": hashlib.blake2b(table, digest_size=16).hexdigest(),
+            "code": todays_code(),
         }
         (partial / "entry.json").write_text(json.dumps(entry, indent=1))
         partial.rename(path)

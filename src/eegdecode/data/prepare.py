@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,13 +25,17 @@ from eegdecode.trials import Signal, Trials, concatenate, fingerprint, signal_di
 log = logging.getLogger(__name__)
 
 
-def load_trials(dataset: Dataset, preprocess: Preprocess, *, cache_dir: str | Path | None = None) -> Trials:
+def load_trials(
+    dataset: Dataset, preprocess: Preprocess, *, cache_dir: str | Path | None = None, n_jobs: int = 1
+) -> Trials:    # fmt: skip
     """Return the trials of the selected subjects, from the cache where they have been prepared before.
 
     Parameters
     ----------
     cache_dir : path or None
         Where prepared trials are kept; None: ``$EEGDECODE_CACHE``, by default ``data/cache``.
+    n_jobs : int
+        Processes that prepare, each one subject at a time: memory is bounded by as many subjects.
 
     Raises
     ------
@@ -44,6 +50,8 @@ def load_trials(dataset: Dataset, preprocess: Preprocess, *, cache_dir: str | Pa
     ready = {subject: trials for subject in subjects if (trials := cache.load(subject)) is not None}
     # Ask for all that is missing before any work: a gap in the last subject shows now.
     sources = {subject: dataset.recordings(subject) for subject in subjects if subject not in ready}
+    if n_jobs > 1 and len(sources) > 1:
+        _prepare_side_by_side(dataset, preprocess, list(sources), cache_dir=cache_dir, n_jobs=n_jobs)
     for number, (subject, recordings) in enumerate(sources.items(), start=1):
         begin = time.perf_counter()
         ready[subject] = cache.load_or_compute(
@@ -53,6 +61,29 @@ def load_trials(dataset: Dataset, preprocess: Preprocess, *, cache_dir: str | Pa
     trials = concatenate([ready.pop(subject) for subject in subjects])
     _check_classes(trials)
     return trials
+
+
+def _prepare_side_by_side(
+    dataset: Dataset, preprocess: Preprocess, subjects: Sequence[str], *, cache_dir: str | Path | None, n_jobs: int
+) -> None:    # fmt: skip
+    """Fill the cache by several processes; trials come back through the disk, never through a pipe."""
+    context = multiprocessing.get_context("spawn")    # a fork may copy the locks of another library's threads
+    with ProcessPoolExecutor(min(n_jobs, len(subjects)), mp_context=context) as pool:
+        futures = [pool.submit(_prepare_into_cache, dataset, preprocess, subject, cache_dir) for subject in subjects]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _prepare_into_cache(
+    dataset: Dataset, preprocess: Preprocess, subject: str, cache_dir: str | Path | None
+) -> None:    # fmt: skip
+    Cache(dataset, preprocess, cache_dir).load_or_compute(
+        subject, lambda: prepare_subject(dataset, preprocess, subject)
+    )
 
 
 def _settle_channels(dataset: Dataset, preprocess: Preprocess, cache_dir: str | Path | None) -> Preprocess:
