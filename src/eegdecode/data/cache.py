@@ -159,9 +159,16 @@ def read_entry(path: Path) -> Trials:
         tmin=entry["tmin"],
         positions=np.array(entry["positions"], dtype=np.float64),
     )
-    meta = pd.read_csv(path / "meta.csv", dtype=TEXT, keep_default_na=False)
-    notes = pd.read_csv(path / "notes.csv", dtype=TEXT, keep_default_na=False, na_values={"value": ["", "nan"]})
+    meta = _read_table(path / "meta.csv", number="recorded")
+    notes = _read_table(path / "notes.csv", number="value")
     return Trials(X, meta, signal, tuple(entry["classes"]), entry["dataset"], entry["fingerprints"], notes)
+
+
+def _read_table(path: Path, *, number: str) -> pd.DataFrame:
+    """Read a table of text in which ``number`` alone may be missing, to the last bit."""
+    table = pd.read_csv(path, dtype={**TEXT, number: str}, keep_default_na=False)
+    table[number] = [float(text or "nan") for text in table[number]]
+    return table
 
 
 def _write(trials: Trials, path: Path) -> None:

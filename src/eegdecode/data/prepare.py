@@ -20,7 +20,7 @@ from eegdecode.data.preprocess import Preprocess, preprocess_recording, standard
 from eegdecode.data.quality import Note, loud_trials, rows
 from eegdecode.data.recording import Dataset, Recording
 from eegdecode.data.windows import cut_windows
-from eegdecode.trials import Signal, Trials, concatenate, fingerprint, signal_digests
+from eegdecode.trials import NOTE_COLUMNS, Signal, Trials, concatenate, fingerprint, signal_digests
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ def prepare_subject(
     X, meta = np.concatenate(parts), pd.concat(tables, ignore_index=True)
     meta["signal"] = signal_digests(X)
     marks = {subject: fingerprint(X, meta)}
-    return Trials(X, meta, first, tuple(dataset.classes), dataset.name, marks, pd.DataFrame(notes))
+    return Trials(X, meta, first, tuple(dataset.classes), dataset.name, marks, pd.DataFrame(notes, columns=list(NOTE_COLUMNS)))
 
 
 def _cut(
@@ -186,9 +186,17 @@ def _table(
             "subject": recording.subject,
             "session": recording.session,
             "run": recording.run,
+            "recorded": _recorded(recording, kept),
             "label": np.array([classes.index(str(recording.labels[i])) for i in kept], dtype=np.int64),
         }
     )
+
+
+def _recorded(recording: Recording, kept: np.ndarray) -> np.ndarray:
+    """Time of each cue in s since 1970, as the recording is dated; NaN where it is not."""
+    date = recording.raw.info["meas_date"]
+    begin = date.timestamp() if date else np.nan
+    return begin + np.asarray(recording.onsets)[kept] / float(recording.raw.info["sfreq"])
 
 
 def _order(first: Signal, source: str, signal: Signal, other: str) -> list[int] | slice:
