@@ -20,6 +20,7 @@ ALLOWED = {
     "training": (("trials", "runs", "training"), ("torch", "sklearn", "pyriemann", "scipy")),
     "reporting": (("runs", "reporting"), ("sklearn", "scipy", "matplotlib", "wandb", "safetensors", "rich")),
     "experiment.py": (("trials", "runs", "data", "protocols", "sweeps", "reporting"), ("rich",)),
+    "card.py": (("trials", "data", "protocols", "sweeps", "reporting"), ()),
     "__init__.py": ((), ()),
 }
 HEAVY = {"torch", "mne", "moabb", "sklearn", "pyriemann", "matplotlib", "wandb", "scipy", "safetensors", "rich"}

@@ -111,13 +111,13 @@ def prepare_subject(
     parts, tables, notes, first, source = [], [], [], None, ""
     cues: Counter[tuple[str, str]] = Counter()
     for recording in dataset.recordings(subject) if recordings is None else recordings:
-        X, kept, signal, seen = _cut(recording, preprocess, interval)
+        X, kept, signal, found = _cut(recording, preprocess, interval)
         if first is None:
             first, source = signal, recording.source
         parts.append(X[:, _order(first, source, signal, recording.source)])
         place = (recording.session, recording.run)
         tables.append(_table(recording, kept, tuple(dataset.classes), begin=cues[place]))
-        notes += rows(seen, recording, begin=cues[place])
+        notes += rows(found, recording, begin=cues[place])
         cues[place] += len(recording.onsets)    # a run may lie in several files
     if first is None or not sum(map(len, tables)):
         _check_rejection(notes, preprocess, f"{dataset.name}: subject {subject}")
@@ -127,8 +127,8 @@ def prepare_subject(
         )
     X, meta = np.concatenate(parts), pd.concat(tables, ignore_index=True)
     meta["signal"] = signal_digests(X)
-    marks = {subject: fingerprint(X, meta)}
-    return Trials(X, meta, first, tuple(dataset.classes), dataset.name, marks, pd.DataFrame(notes, columns=list(NOTE_COLUMNS)))
+    marks, seen = {subject: fingerprint(X, meta)}, pd.DataFrame(notes, columns=list(NOTE_COLUMNS))
+    return Trials(X, meta, first, tuple(dataset.classes), dataset.name, marks, seen)
 
 
 def _cut(
