@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -110,8 +110,15 @@ def signal_digests(X: np.ndarray) -> list[str]:
     return [hashlib.blake2b(np.ascontiguousarray(x).data, digest_size=8).hexdigest() for x in X]
 
 
-def concatenate(parts: Sequence[Trials]) -> Trials:
+def concatenate(
+    parts: Sequence[Trials], *, join: Callable[[Sequence[np.ndarray]], np.ndarray] = np.concatenate
+) -> Trials:    # fmt: skip
     """Join the trials of several subjects.
+
+    Parameters
+    ----------
+    join : callable
+        How their signals become one array.
 
     Raises
     ------
@@ -130,7 +137,7 @@ def concatenate(parts: Sequence[Trials]) -> Trials:
             )
         if part.classes != first.classes:
             raise ValueError(f"classes differ between subjects: {first.classes} and {part.classes}")
-    X = parts[0].X if len(parts) == 1 else np.concatenate([part.X for part in parts])
+    X = parts[0].X if len(parts) == 1 else join([part.X for part in parts])
     notes = [part.notes for part in parts if len(part.notes)]
     return Trials(
         X=X,

@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 import logging
+import mmap
 import os
 import shutil
 import warnings
@@ -46,12 +47,13 @@ class Cache:
     def __init__(self, dataset: Dataset, preprocess: Preprocess, folder: str | Path | None = None) -> None:
         self.dataset = dataset
         self.folder = cache_root(folder) / dataset.name
+        self.code = todays_code()
         description = describe(dataset)
         description.pop("subjects", None)    # an entry serves whichever subjects stand beside it
         self.identity = {
             "dataset": description,
             "preprocess": describe(preprocess),
-            **todays_code(),
+            **self.code,
         }
 
     def path(self, subject: str) -> Path:
@@ -89,7 +91,7 @@ class Cache:
                 return trials
             trials = compute()
             try:
-                _write(trials, path)
+                _write(trials, path, self.code)
                 return read_entry(path)
             except OSError as error:
                 _warn_unwritable(path, error)
@@ -164,6 +166,23 @@ def read_entry(path: Path) -> Trials:
     return Trials(X, meta, signal, tuple(entry["classes"]), entry["dataset"], entry["fingerprints"], notes)
 
 
+def join_signals(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Join signals; those mapped from a file are read from it, which takes a sixth of a copy page by page."""
+    X = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype)
+    begin = 0
+    for part in parts:
+        target = X[begin : begin + len(part)]
+        if isinstance(part, np.memmap) and isinstance(part.base, mmap.mmap) and part.filename:
+            with Path(part.filename).open("rb") as file:
+                file.seek(part.offset)
+                if file.readinto(target.data.cast("B")) != part.nbytes:
+                    raise OSError(f"{part.filename} has become shorter")
+        else:
+            target[:] = part
+        begin += len(part)
+    return X
+
+
 def _read_table(path: Path, *, number: str) -> pd.DataFrame:
     """Read a table of text in which ``number`` alone may be missing, to the last bit."""
     table = pd.read_csv(path, dtype={**TEXT, number: str}, keep_default_na=False)
@@ -171,7 +190,7 @@ def _read_table(path: Path, *, number: str) -> pd.DataFrame:
     return table
 
 
-def _write(trials: Trials, path: Path) -> None:
+def _write(trials: Trials, path: Path, code: dict[str, Any]) -> None:
     """Write a whole entry or none. The caller holds the lock, so what lies in the way is left over."""
     partial = path.with_name(f".{path.name}.partial")
     for leftover in (partial, path):
@@ -196,7 +215,7 @@ def _write(trials: Trials, path: Path) -> None:
             "shape": trials.X.shape,
             "bytes": (partial / "X.npy").stat().st_size,
             "meta": hashlib.blake2b(table, digest_size=16).hexdigest(),
-            "code": todays_code(),
+            "code": code,
         }
         (partial / "entry.json").write_text(json.dumps(entry, indent=1))
         partial.rename(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import mne
@@ -18,11 +19,12 @@ def electrode_positions(info: mne.Info, ch_names: Sequence[str]) -> np.ndarray:
     unknown = ~((distance > 0) & (distance < HEAD))    # NaN, 0: not set; beyond: not in m (Kalunga2016: mm)
     positions[unknown] = np.nan
     if unknown.all():    # a mixture of measured and standard positions would be neither
-        positions = template_positions(ch_names)
+        positions = template_positions(tuple(ch_names)).copy()
     return positions
 
 
-def template_positions(ch_names: Sequence[str]) -> np.ndarray:
+@functools.lru_cache(maxsize=64)    # every recording of a set asks for the same
+def template_positions(ch_names: tuple[str, ...]) -> np.ndarray:
     """Positions on the template head, shape (C, 3); NaN where it does not know the name."""
     template = mne.create_info(list(ch_names), 1.0, "eeg", verbose="error")
     # The template knows T3 to T6; MNE's aliases would put T5 and T6 at T9 and T10 (not P7, P8).
@@ -30,6 +32,7 @@ def template_positions(ch_names: Sequence[str]) -> np.ndarray:
     return np.array([ch["loc"][:3] for ch in template["chs"]], dtype=np.float64)
 
 
+@functools.cache
 def standard_montage() -> mne.channels.DigMontage:
     """Return the 10-05 template head, under the name that this version of MNE gives it."""
     known = mne.channels.get_builtin_montages()

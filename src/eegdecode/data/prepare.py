@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from eegdecode.data.cache import Cache
+from eegdecode.data.cache import Cache, join_signals
 from eegdecode.data.channels import common_channels
 from eegdecode.data.preprocess import Preprocess, preprocess_recording, standardise
 from eegdecode.data.quality import Note, loud_trials, rows
@@ -58,7 +58,7 @@ def load_trials(
             subject, lambda s=subject, r=recordings: prepare_subject(dataset, preprocess, s, r)
         )
         _report(ready[subject], subject, f"{number} of {len(sources)}", time.perf_counter() - begin)
-    trials = concatenate([ready.pop(subject) for subject in subjects])
+    trials = concatenate([ready.pop(subject) for subject in subjects], join=join_signals)
     _check_classes(trials)
     return trials
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.signal import welch
 
 from eegdecode.data.recording import Recording
 
 MAINS = (50.0, 60.0)    # Hz
 HELD = 3    # equal samples in a row at a channel's extreme are clipped; two happen by chance
+LINE_WINDOWS = 30    # of 2 s each, spread over the recording: enough for a median over channels
 LEAST = 1e-3    # shares of flat, clipped and missing samples below it are not told
 
 
@@ -67,7 +67,10 @@ def _line(data: np.ndarray, sfreq: float) -> list[Note]:
     n = round(2 * sfreq)    # windows of 2 s: 0.5 Hz
     if data.shape[1] < n or min(MAINS) + 5 >= sfreq / 2:
         return []
-    freqs, power = welch(data, sfreq, nperseg=n, axis=1)
+    begins = np.unique(np.linspace(0, data.shape[1] - n, LINE_WINDOWS).astype(int))
+    windows = np.stack([data[:, begin : begin + n] for begin in begins])
+    windows = (windows - windows.mean(axis=2, keepdims=True)) * np.hanning(n)
+    freqs, power = np.fft.rfftfreq(n, 1 / sfreq), (np.abs(np.fft.rfft(windows)) ** 2).mean(axis=0)
     notes = []
     for line in MAINS:
         away = np.abs(freqs - line)
