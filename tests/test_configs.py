@@ -11,7 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(p for p in CONFIGS.glob("*/*.yaml"))
-GROUPS = [p for p in FILES if p.parent.name not in ("experiment", "launcher")]
+GROUPS = [p for p in FILES if p.parent.name not in ("experiment", "launcher", "promises")]
 EXPERIMENTS = [p for p in FILES if p.parent.name == "experiment"]
 
 
@@ -66,6 +66,16 @@ def test_the_root_gives_what_the_experiment_takes():
 
     cfg = compose("train")
     assert set(cfg) | {"choices", "config"} == set(inspect.signature(run_experiment).parameters)
+
+
+def test_the_root_of_the_card_gives_what_it_takes_and_the_promises_of_the_set():
+    from eegdecode.card import prepare
+
+    cfg = compose("prepare", overrides=["dataset=bci4_2a"])
+    assert cfg.promises.trials_session == 288
+    known = set(inspect.signature(prepare).parameters)
+    assert set(cfg) - {"cache", "device"} | {"name"} == known
+    assert "promises" not in compose("prepare", overrides=["dataset=files"])
 
 
 def test_names_people_type():

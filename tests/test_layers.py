@@ -13,12 +13,14 @@ ALLOWED = {
     "trials.py": ((), ()),
     "runs.py": ((), ()),
     "data": (("trials", "runs", "data"), ("mne", "moabb", "scipy")),
-    "protocols.py": (("runs",), ("sklearn",)),
+    "guards.py": (("runs",), ()),
+    "protocols.py": (("runs", "guards"), ("sklearn",)),
     "sweeps.py": (("runs",), ()),
     "models": (("models.layers",), ("torch",)),
     "training": (("trials", "runs", "training"), ("torch", "sklearn", "pyriemann", "scipy")),
     "reporting": (("runs", "reporting"), ("sklearn", "scipy", "matplotlib", "wandb", "safetensors", "rich")),
     "experiment.py": (("trials", "runs", "data", "protocols", "sweeps", "reporting"), ("rich",)),
+    "card.py": (("trials", "data", "protocols", "sweeps", "reporting"), ()),
     "__init__.py": ((), ()),
 }
 HEAVY = {"torch", "mne", "moabb", "sklearn", "pyriemann", "matplotlib", "wandb", "scipy", "safetensors", "rich"}

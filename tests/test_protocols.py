@@ -37,7 +37,7 @@ def test_labels_of_test_trials_alter_no_cross_split(make_trials, protocol):
     meta = make_trials(n_subjects=4, n_sessions=3).meta
     before = protocol(meta, validation=0.2)[0]
     changed = meta.copy()
-    changed.loc[before.test, "label"] = 0
+    changed.loc[before.test, "label"] = (changed.loc[before.test, "label"] + 1) % 3
     after = protocol(changed, validation=0.2)[0]
     for part in ("train", "val", "test"):
         np.testing.assert_array_equal(getattr(before, part), getattr(after, part))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupKFold, StratifiedKFold
 
+from eegdecode.guards import check_duplicates_setting, check_subjects, check_time, guarded
 from eegdecode.runs import Split
 
 
@@ -39,14 +40,18 @@ class WithinSession:
         in time on both sides of the split, which flatters wherever signals drift.
     shuffle_seed : int
         Of the shuffled folds; MOABB takes 42. The seeds of runs do not alter the folds.
+    duplicates : {"error", "drop", "warn"}
+        Trials that are equal but for their names, on both sides of a split; see `eegdecode.guards.guarded`.
     """
 
     folds: int = 5
     blocks: bool = False
     shuffle_seed: int = 42
+    duplicates: str = "error"
     name: str = "within_session"
 
     def __post_init__(self) -> None:
+        check_duplicates_setting(self.duplicates)
         if self.folds < 2:
             raise ValueError(f"protocol.folds must be at least 2, got {self.folds}")
 
@@ -66,7 +71,7 @@ class WithinSession:
                 test = np.isin(of_row, tested)
                 train, val = hold_out(rows[~test], meta, validation, blocks=self.blocks, seed=self.shuffle_seed)
                 splits.append(Split(train, val, rows[test], subject, session, fold, self.name))
-        return splits
+        return guarded(splits, meta, duplicates=self.duplicates)
 
     def _folds(self, labels: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         shuffle = {} if self.blocks else {"shuffle": True, "random_state": self.shuffle_seed}
@@ -83,13 +88,17 @@ class CrossSession:
         Test on the last session after training on all before it (2a: first -> second), on each session in
         turn after training on the others, on so many last ones (2b: 2, of five), or on the named ones after
         training on the others.
+    duplicates : {"error", "drop", "warn"}
+        Trials that are equal but for their names, on both sides of a split; see `eegdecode.guards.guarded`.
     """
 
     test: str | int | Sequence[str] = "last"
     shuffle_seed: int = 42
+    duplicates: str = "error"
     name: str = "cross_session"
 
     def __post_init__(self) -> None:
+        check_duplicates_setting(self.duplicates)
         if isinstance(self.test, str) and self.test not in ("last", "each"):
             raise ValueError(f"protocol.test must be last, each, a number or a list of sessions, got {self.test!r}")
         if isinstance(self.test, int) and self.test < 1:
@@ -106,11 +115,13 @@ class CrossSession:
                     f"subject {subject} has one session only ({names[0]}); "
                     "take protocol=within_session or protocol=cross_subject"
                 )
+            if self.test == "last":
+                check_time(names, meta, subject)
             for fold, tested in enumerate(self._tests(names, subject)):
                 is_test = np.isin(sessions[rows], tested)
                 train, val = hold_out(rows[~is_test], meta, validation, seed=self.shuffle_seed)
                 splits.append(Split(train, val, rows[is_test], subject, "+".join(tested), fold, self.name))
-        return splits
+        return guarded(splits, meta, duplicates=self.duplicates)
 
     def _tests(self, names: list[str], subject: str) -> list[list[str]]:
         if self.test == "last":
@@ -132,11 +143,17 @@ class CrossSubject:
     ----------
     folds : int or None
         None leaves one subject out at a time; a number deals the subjects into as many groups.
+    duplicates : {"error", "drop", "warn"}
+        Trials that are equal but for their names, on both sides of a split; see `eegdecode.guards.guarded`.
     """
 
     folds: int | None = None
     shuffle_seed: int = 42
+    duplicates: str = "error"
     name: str = "cross_subject"
+
+    def __post_init__(self) -> None:
+        check_duplicates_setting(self.duplicates)
 
     def __call__(self, meta: pd.DataFrame, *, validation: float) -> list[Split]:
         """Make a split for each subject, or each group of subjects."""
@@ -148,13 +165,15 @@ class CrossSubject:
                 f"cross_subject needs at least two subjects and as many as folds: {len(names)} subject(s) "
                 f"({', '.join(names[:5])}), protocol.folds={self.folds}"
             )
+        check_subjects(names)
         position = {name: i for i, name in enumerate(names)}
         groups = np.array([position[name] for name in subjects])
         if self.folds is None:
             tests = [np.flatnonzero(groups == i) for i in range(len(names))]
         else:
             tests = [test for _, test in GroupKFold(folds).split(groups, groups=groups)]
-        return [self._split(meta, test, fold, validation) for fold, test in enumerate(tests)]
+        splits = [self._split(meta, test, fold, validation) for fold, test in enumerate(tests)]
+        return guarded(splits, meta, duplicates=self.duplicates)
 
     def _split(self, meta: pd.DataFrame, test: np.ndarray, fold: int, validation: float) -> Split:
         rest = np.setdiff1d(np.arange(len(meta)), test)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 META_COLUMNS = ("trial", "subject", "session", "run", "label")
+NOTE_COLUMNS = ("subject", "session", "run", "trial", "what", "channel", "value")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,8 @@ class Trials:
         Signals in µV. May be memory-mapped: do not write to it.
     meta : DataFrame
         One row a trial, in the order of ``X``, index 0..n-1. Columns ``trial`` (unique name), ``subject``,
-        ``session``, ``run`` (all str) and ``label`` (int, an index into ``classes``); more are allowed.
+        ``session``, ``run`` (all str) and ``label`` (int, an index into ``classes``); more are allowed, such as
+        ``signal`` (a digest of the trial's samples, by which equal trials under two names are found).
         Rows stand in the order of recording within each (subject, session, run), sessions in the order of time.
     signal : Signal
         Channels, rate, window start and electrode positions.
@@ -58,6 +60,9 @@ class Trials:
         Name of the data set.
     fingerprints : mapping of str to str
         Subject -> digest of its trials, see `fingerprint`.
+    notes : DataFrame
+        What was noteworthy while the trials were prepared, a row each: ``subject``, ``session``, ``run``,
+        ``trial`` (empty: the whole run), ``what``, ``channel`` and ``value``.
     """
 
     X: np.ndarray
@@ -66,6 +71,7 @@ class Trials:
     classes: tuple[str, ...]
     dataset: str
     fingerprints: Mapping[str, str]
+    notes: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(NOTE_COLUMNS)))
 
     def __post_init__(self) -> None:
         missing = [column for column in META_COLUMNS if column not in self.meta]
@@ -99,8 +105,20 @@ def fingerprint(X: np.ndarray, meta: pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def concatenate(parts: Sequence[Trials]) -> Trials:
+def signal_digests(X: np.ndarray) -> list[str]:
+    """Digest of the samples of each trial: equal signals, equal digest."""
+    return [hashlib.blake2b(np.ascontiguousarray(x).data, digest_size=8).hexdigest() for x in X]
+
+
+def concatenate(
+    parts: Sequence[Trials], *, join: Callable[[Sequence[np.ndarray]], np.ndarray] = np.concatenate
+) -> Trials:    # fmt: skip
     """Join the trials of several subjects.
+
+    Parameters
+    ----------
+    join : callable
+        How their signals become one array.
 
     Raises
     ------
@@ -119,7 +137,8 @@ def concatenate(parts: Sequence[Trials]) -> Trials:
             )
         if part.classes != first.classes:
             raise ValueError(f"classes differ between subjects: {first.classes} and {part.classes}")
-    X = parts[0].X if len(parts) == 1 else np.concatenate([part.X for part in parts])
+    X = parts[0].X if len(parts) == 1 else join([part.X for part in parts])
+    notes = [part.notes for part in parts if len(part.notes)]
     return Trials(
         X=X,
         meta=pd.concat([part.meta for part in parts], ignore_index=True),
@@ -127,6 +146,7 @@ def concatenate(parts: Sequence[Trials]) -> Trials:
         classes=first.classes,
         dataset=first.dataset,
         fingerprints={subject: mark for part in parts for subject, mark in part.fingerprints.items()},
+        notes=pd.concat(notes, ignore_index=True) if notes else first.notes,
     )
 
 

@@ -14,6 +14,7 @@ from eegdecode.data import cache as cache_module
 from eegdecode.data.cache import Cache
 from eegdecode.data.prepare import load_trials
 from eegdecode.data.preprocess import Preprocess
+from eegdecode.data.shelf import check
 
 ONE = FakeDataset(subjects=("1",))
 
@@ -60,6 +61,8 @@ def test_entries_serve_any_selection_of_subjects(tmp_path, request):
 OTHERS = {
     "channels": ["C3", "Cz"], "reference": "average", "l_freq": 1.0, "h_freq": 30.0, "method": "fir",
     "sfreq": 50.0, "tmin": 0.5, "tmax": 1.5, "standardise": "trial", "incomplete": "drop",
+    "names": "standard", "bads": "auto", "bipolar": [["C3", "Cz"]], "spatial": "laplacian", "notch": 50, "reject": 100,
+    "factor_new": 0.01, "init_block": 1,
 }  # fmt: skip
 
 
@@ -113,7 +116,7 @@ def truncate(entry):
 
 def edit_labels(entry):
     text = (entry / "meta.csv").read_text()
-    (entry / "meta.csv").write_text(text.replace(",0\n", ",1\n", 1))
+    (entry / "meta.csv").write_text(text.replace(",0,", ",1,", 1))
 
 
 @pytest.mark.parametrize(
@@ -170,8 +173,6 @@ class Slow(FakeDataset):
         return super().recordings(subject)
 
 
-
-
 class Lazy(Slow):
     def recordings(self, subject):
         yield from super().recordings(subject)
@@ -212,3 +213,37 @@ def test_a_killed_process_leaves_a_cache_that_works(tmp_path, monkeypatch, reque
     load_trials(Lazy(), Preprocess(), cache_dir=tmp_path / "cache")
     assert len(entries(tmp_path / "cache")) == 2
     assert not partial.exists()
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_two_processes_at_once_one_of_them_killed(tmp_path, monkeypatch):
+    monkeypatch.setenv("MARKS", str(tmp_path / "marks"))
+    doomed = start(prepare_lazily, tmp_path / "cache")
+    while not (tmp_path / "marks").exists():
+        time.sleep(0.01)
+    other = start(prepare_lazily, tmp_path / "cache")    # waits for the lock that the first one holds
+    time.sleep(0.1)
+    os.kill(doomed.pid, signal.SIGKILL)
+    doomed.join(60)
+    other.join(60)
+    assert other.exitcode == 0
+    assert (tmp_path / "marks").read_text().split().count("1") == 2    # begun by both, finished by one
+    assert len(entries(tmp_path / "cache")) == 2
+    assert len(check(tmp_path / "cache")) == 0
+    right = load_trials(FakeDataset(), Preprocess(), cache_dir=tmp_path / "right")
+    cached = load_trials(Lazy(), Preprocess(), cache_dir=tmp_path / "cache")
+    assert cached.fingerprints == right.fingerprints
+    np.testing.assert_array_equal(cached.X, right.X)
+
+
+def test_several_processes_prepare_what_one_does(tmp_path, request):
+    alone = load_trials(FakeDataset(), Preprocess(), cache_dir=tmp_path / "a")
+    together = load_trials(FakeDataset(), Preprocess(), cache_dir=tmp_path / "b", n_jobs=2)
+    np.testing.assert_array_equal(alone.X, together.X)
+    request.getfixturevalue("no_reading")
+    load_trials(FakeDataset(), Preprocess(), cache_dir=tmp_path / "b", n_jobs=2)
+
+
+def test_an_error_in_a_process_is_told_as_in_one(tmp_path):
+    with pytest.raises(ValueError, match=r"fake 1 run 0: no channel T9|fake 2 run 0: no channel T9"):
+        load_trials(FakeDataset(), Preprocess(channels=["T9"]), cache_dir=tmp_path, n_jobs=2)

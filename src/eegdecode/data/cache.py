@@ -7,11 +7,13 @@ import hashlib
 import importlib.metadata
 import json
 import logging
+import mmap
 import os
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +27,7 @@ from eegdecode.trials import META_COLUMNS, Signal, Trials
 log = logging.getLogger(__name__)
 
 LIBRARIES = ("mne", "moabb", "numpy", "scipy")    # those that compute the numbers
-TEXT = dict.fromkeys(META_COLUMNS[:-1], str)
+TEXT = dict.fromkeys([*META_COLUMNS[:-1], "signal", "what", "channel"], str)
 
 
 class Cache:
@@ -44,14 +46,14 @@ class Cache:
 
     def __init__(self, dataset: Dataset, preprocess: Preprocess, folder: str | Path | None = None) -> None:
         self.dataset = dataset
-        self.folder = Path(folder or os.environ.get("EEGDECODE_CACHE") or "data/cache") / dataset.name
+        self.folder = cache_root(folder) / dataset.name
+        self.code = todays_code()
         description = describe(dataset)
         description.pop("subjects", None)    # an entry serves whichever subjects stand beside it
         self.identity = {
             "dataset": description,
             "preprocess": describe(preprocess),
-            "versions": {name: importlib.metadata.version(name) for name in LIBRARIES},
-            "source": source_digest(),
+            **self.code,
         }
 
     def path(self, subject: str) -> Path:
@@ -65,7 +67,7 @@ class Cache:
         if not path.is_dir():
             return None
         try:
-            return _read(path)
+            return read_entry(path)
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.warning("the cache entry %s is damaged (%s); it is made anew", path, error)
             return None
@@ -89,13 +91,42 @@ class Cache:
                 return trials
             trials = compute()
             try:
-                _write(trials, path)
-                return _read(path)
+                _write(trials, path, self.code)
+                return read_entry(path)
             except OSError as error:
                 _warn_unwritable(path, error)
                 return trials
         finally:
             lock.release()
+
+    def remember(self, what: str, subjects: Sequence[str], compute: Callable[[], Sequence[str]]) -> tuple[str, ...]:
+        """Return a short list that depends on several subjects; computed once, kept as JSON."""
+        files = [_stamps(self.dataset, subject) for subject in subjects]
+        key = digest({"what": what, "subjects": list(subjects), "files": files, **self.identity})
+        path = self.folder / f"{what}_{key}.json"
+        try:
+            return tuple(str(name) for name in json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            found = tuple(compute())
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+            partial.write_text(json.dumps(found))
+            partial.replace(path)
+        except OSError as error:
+            _warn_unwritable(path, error)
+        return found
+
+
+def cache_root(folder: str | Path | None = None) -> Path:
+    """Return the folder of prepared trials: the given one, ``$EEGDECODE_CACHE``, or ``data/cache``."""
+    return Path(folder or os.environ.get("EEGDECODE_CACHE") or "data/cache")
+
+
+def todays_code() -> dict[str, Any]:
+    """Versions of the libraries that compute the numbers, and a digest of our own source."""
+    versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return {"versions": versions, "source": source_digest()}
 
 
 @functools.cache
@@ -113,7 +144,8 @@ def _stamps(dataset: Dataset, subject: str) -> list[list[str | int]]:
     return [[str(file), (stat := file.stat()).st_size, stat.st_mtime_ns] for file in present]
 
 
-def _read(path: Path) -> Trials:
+def read_entry(path: Path) -> Trials:
+    """Open an entry, its signals memory-mapped; raise an error if it is not whole."""
     entry = json.loads((path / "entry.json").read_text())
     table = (path / "meta.csv").read_bytes()
     if hashlib.blake2b(table, digest_size=16).hexdigest() != entry["meta"]:
@@ -129,11 +161,36 @@ def _read(path: Path) -> Trials:
         tmin=entry["tmin"],
         positions=np.array(entry["positions"], dtype=np.float64),
     )
-    meta = pd.read_csv(path / "meta.csv", dtype=TEXT, keep_default_na=False)
-    return Trials(X, meta, signal, tuple(entry["classes"]), entry["dataset"], entry["fingerprints"])
+    meta = _read_table(path / "meta.csv", number="recorded")
+    notes = _read_table(path / "notes.csv", number="value")
+    return Trials(X, meta, signal, tuple(entry["classes"]), entry["dataset"], entry["fingerprints"], notes)
 
 
-def _write(trials: Trials, path: Path) -> None:
+def join_signals(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Join signals; those mapped from a file are read from it, which takes a sixth of a copy page by page."""
+    X = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype)
+    begin = 0
+    for part in parts:
+        target = X[begin : begin + len(part)]
+        if isinstance(part, np.memmap) and isinstance(part.base, mmap.mmap) and part.filename:
+            with Path(part.filename).open("rb") as file:
+                file.seek(part.offset)
+                if file.readinto(target.data.cast("B")) != part.nbytes:
+                    raise OSError(f"{part.filename} has become shorter")
+        else:
+            target[:] = part
+        begin += len(part)
+    return X
+
+
+def _read_table(path: Path, *, number: str) -> pd.DataFrame:
+    """Read a table of text in which ``number`` alone may be missing, to the last bit."""
+    table = pd.read_csv(path, dtype={**TEXT, number: str}, keep_default_na=False)
+    table[number] = [float(text or "nan") for text in table[number]]
+    return table
+
+
+def _write(trials: Trials, path: Path, code: dict[str, Any]) -> None:
     """Write a whole entry or none. The caller holds the lock, so what lies in the way is left over."""
     partial = path.with_name(f".{path.name}.partial")
     for leftover in (partial, path):
@@ -146,6 +203,7 @@ def _write(trials: Trials, path: Path) -> None:
             os.fsync(file.fileno())    # a rename may reach the disk before the data do
         table = trials.meta.to_csv(index=False).encode()
         (partial / "meta.csv").write_bytes(table)
+        trials.notes.to_csv(partial / "notes.csv", index=False)
         entry = {
             "dataset": trials.dataset,
             "classes": trials.classes,
@@ -157,6 +215,7 @@ def _write(trials: Trials, path: Path) -> None:
             "shape": trials.X.shape,
             "bytes": (partial / "X.npy").stat().st_size,
             "meta": hashlib.blake2b(table, digest_size=16).hexdigest(),
+            "code": code,
         }
         (partial / "entry.json").write_text(json.dumps(entry, indent=1))
         partial.rename(path)

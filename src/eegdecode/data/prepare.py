@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from eegdecode.data.cache import Cache
-from eegdecode.data.preprocess import Preprocess, preprocess_recording
+from eegdecode.data.cache import Cache, join_signals
+from eegdecode.data.channels import common_channels
+from eegdecode.data.preprocess import Preprocess, preprocess_recording, standardise
+from eegdecode.data.quality import Note, loud_trials, rows
 from eegdecode.data.recording import Dataset, Recording
-from eegdecode.data.windows import cut_windows, electrode_positions
-from eegdecode.trials import Signal, Trials, concatenate, fingerprint
+from eegdecode.data.windows import cut_windows
+from eegdecode.trials import NOTE_COLUMNS, Signal, Trials, concatenate, fingerprint, signal_digests
 
 log = logging.getLogger(__name__)
 
 
-def load_trials(dataset: Dataset, preprocess: Preprocess, *, cache_dir: str | Path | None = None) -> Trials:
+def load_trials(
+    dataset: Dataset, preprocess: Preprocess, *, cache_dir: str | Path | None = None, n_jobs: int = 1
+) -> Trials:    # fmt: skip
     """Return the trials of the selected subjects, from the cache where they have been prepared before.
 
     Parameters
     ----------
     cache_dir : path or None
         Where prepared trials are kept; None: ``$EEGDECODE_CACHE``, by default ``data/cache``.
+    n_jobs : int
+        Processes that prepare, each one subject at a time: memory is bounded by as many subjects.
 
     Raises
     ------
@@ -35,20 +44,63 @@ def load_trials(dataset: Dataset, preprocess: Preprocess, *, cache_dir: str | Pa
     FileNotFoundError
         If a recording is not on disk and cannot be fetched.
     """
-    cache = Cache(dataset, preprocess, cache_dir)
     subjects = dataset.subject_names()
+    preprocess = _settle_channels(dataset, preprocess, cache_dir)
+    cache = Cache(dataset, preprocess, cache_dir)
     ready = {subject: trials for subject in subjects if (trials := cache.load(subject)) is not None}
     # Ask for all that is missing before any work: a gap in the last subject shows now.
     sources = {subject: dataset.recordings(subject) for subject in subjects if subject not in ready}
+    if n_jobs > 1 and len(sources) > 1:
+        _prepare_side_by_side(dataset, preprocess, list(sources), cache_dir=cache_dir, n_jobs=n_jobs)
     for number, (subject, recordings) in enumerate(sources.items(), start=1):
         begin = time.perf_counter()
         ready[subject] = cache.load_or_compute(
             subject, lambda s=subject, r=recordings: prepare_subject(dataset, preprocess, s, r)
         )
         _report(ready[subject], subject, f"{number} of {len(sources)}", time.perf_counter() - begin)
-    trials = concatenate([ready.pop(subject) for subject in subjects])
+    trials = concatenate([ready.pop(subject) for subject in subjects], join=join_signals)
     _check_classes(trials)
     return trials
+
+
+def _prepare_side_by_side(
+    dataset: Dataset, preprocess: Preprocess, subjects: Sequence[str], *, cache_dir: str | Path | None, n_jobs: int
+) -> None:    # fmt: skip
+    """Fill the cache by several processes; trials come back through the disk, never through a pipe."""
+    context = multiprocessing.get_context("spawn")    # a fork may copy the locks of another library's threads
+    with ProcessPoolExecutor(min(n_jobs, len(subjects)), mp_context=context) as pool:
+        futures = [pool.submit(_prepare_into_cache, dataset, preprocess, subject, cache_dir) for subject in subjects]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _prepare_into_cache(
+    dataset: Dataset, preprocess: Preprocess, subject: str, cache_dir: str | Path | None
+) -> None:    # fmt: skip
+    Cache(dataset, preprocess, cache_dir).load_or_compute(
+        subject, lambda: prepare_subject(dataset, preprocess, subject)
+    )
+
+
+def _settle_channels(dataset: Dataset, preprocess: Preprocess, cache_dir: str | Path | None) -> Preprocess:
+    """Replace ``channels: common`` by their names, for which every recording is opened once."""
+    if preprocess.channels != "common":
+        return preprocess
+    subjects = dataset.subject_names()
+    cache = Cache(dataset, preprocess, cache_dir)
+    channels = cache.remember(
+        "channels", subjects, lambda: common_channels(_recordings(dataset, subjects), preprocess.names)
+    )
+    reference = preprocess.reference
+    return replace(preprocess, channels=tuple(name for name in channels if name != reference))
+
+
+def _recordings(dataset: Dataset, subjects: Sequence[str]) -> Iterator[Recording]:
+    return (recording for subject in subjects for recording in dataset.recordings(subject))
 
 
 def prepare_subject(
@@ -56,33 +108,57 @@ def prepare_subject(
 ) -> Trials:
     """Turn the recordings of one subject into trials; nothing of any other subject enters."""
     interval = _interval(dataset, preprocess)
-    parts, tables, first, source = [], [], None, ""
+    parts, tables, notes, first, source = [], [], [], None, ""
     cues: Counter[tuple[str, str]] = Counter()
     for recording in dataset.recordings(subject) if recordings is None else recordings:
-        X, kept, signal = _cut(recording, preprocess, interval)
+        X, kept, signal, found = _cut(recording, preprocess, interval)
         if first is None:
             first, source = signal, recording.source
         parts.append(X[:, _order(first, source, signal, recording.source)])
         place = (recording.session, recording.run)
         tables.append(_table(recording, kept, tuple(dataset.classes), begin=cues[place]))
+        notes += rows(found, recording, begin=cues[place])
         cues[place] += len(recording.onsets)    # a run may lie in several files
     if first is None or not sum(map(len, tables)):
+        _check_rejection(notes, preprocess, f"{dataset.name}: subject {subject}")
         raise ValueError(
             f"{dataset.name}: subject {subject} has no trial of the classes {', '.join(dataset.classes)} "
             f"in {len(tables)} recordings; check the class names and what marks the cues"
         )
     X, meta = np.concatenate(parts), pd.concat(tables, ignore_index=True)
-    return Trials(X, meta, first, tuple(dataset.classes), dataset.name, {subject: fingerprint(X, meta)})
+    meta["signal"] = signal_digests(X)
+    marks, seen = {subject: fingerprint(X, meta)}, pd.DataFrame(notes, columns=list(NOTE_COLUMNS))
+    return Trials(X, meta, first, tuple(dataset.classes), dataset.name, marks, seen)
 
 
 def _cut(
     recording: Recording, preprocess: Preprocess, interval: tuple[float, float]
-) -> tuple[np.ndarray, np.ndarray, Signal]:
-    """Trials of one recording, the numbers of their cues, and what the axes mean."""
+) -> tuple[np.ndarray, np.ndarray, Signal, list[Note]]:
+    """Trials of one recording, the numbers of their cues, what the axes mean, and what was noteworthy."""
     continuous = preprocess_recording(recording, preprocess)
+    sfreq = continuous.sfreq
+    starts, n_times = continuous.onsets + round(interval[0] * sfreq), round((interval[1] - interval[0]) * sfreq)
+    loud = loud_trials(continuous.data, continuous.ch_names, starts, n_times=n_times, limit=preprocess.reject)
+    continuous = standardise(continuous, preprocess)
     X, kept = cut_windows(continuous, recording, preprocess=preprocess, interval=interval)
-    positions = electrode_positions(recording.raw.info, continuous.ch_names)
-    return X, kept, Signal(continuous.ch_names, continuous.sfreq, interval[0], positions)
+    partial = [Note("incomplete", "", 1.0, cue) for cue in sorted(set(range(len(starts))) - set(kept.tolist()))]
+    if loud:
+        log.warning(
+            "%s: rejected %d of %d trials, beyond %g µV", recording.source, len(loud), len(starts), preprocess.reject
+        )
+        quiet = ~np.isin(kept, [note.cue for note in loud])
+        X, kept = X[quiet], kept[quiet]
+    signal = Signal(continuous.ch_names, sfreq, interval[0], continuous.positions)
+    return X, kept, signal, [*continuous.notes, *partial, *loud]
+
+
+def _check_rejection(notes: list[dict[str, object]], preprocess: Preprocess, who: str) -> None:
+    rejected = [row["value"] for row in notes if row["what"] == "rejected"]
+    if rejected:
+        raise ValueError(
+            f"{who}: preprocess.reject={preprocess.reject:g} µV rejects every trial; their median is "
+            f"{np.median(np.array(rejected, float)):.0f} µV peak to peak. Raise it, or set it to null"
+        )
 
 
 def _interval(dataset: Dataset, preprocess: Preprocess) -> tuple[float, float]:
@@ -110,12 +186,20 @@ def _table(
             "subject": recording.subject,
             "session": recording.session,
             "run": recording.run,
+            "recorded": _recorded(recording, kept),
             "label": np.array([classes.index(str(recording.labels[i])) for i in kept], dtype=np.int64),
         }
     )
     if recording.groups is not None:    # windows of one cue
         table["group"] = [f"{name}_cue-{begin + recording.groups[i]:04d}" for i in kept]
     return table
+
+
+def _recorded(recording: Recording, kept: np.ndarray) -> np.ndarray:
+    """Time of each cue in s since 1970, as the recording is dated; NaN where it is not."""
+    date = recording.raw.info["meas_date"]
+    begin = date.timestamp() if date else np.nan
+    return begin + np.asarray(recording.onsets)[kept] / float(recording.raw.info["sfreq"])
 
 
 def _order(first: Signal, source: str, signal: Signal, other: str) -> list[int] | slice:

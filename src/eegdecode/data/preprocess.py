@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import mne
 import numpy as np
 
+from eegdecode.data.channels import Channels, bipolar, laplacian, mend, pick, rereference
+from eegdecode.data.filters import band_pass, moving_standardise, notch, resample
+from eegdecode.data.quality import Note, inspect
 from eegdecode.data.recording import Recording
+from eegdecode.data.settings import channel_names, channel_pairs, check_choice, check_order, line_frequencies
 
 MICROVOLT = 1e6
 
@@ -21,55 +23,90 @@ class Preprocess:
 
     Parameters
     ----------
-    channels : sequence of str or None
-        Channels to keep, in this order. None: all of type EEG.
+    channels : sequence of str, "common" or None
+        Channels to keep, in this order. None: all of type EEG; ``"common"``: those that all recordings of
+        all selected subjects have, in the order of the first. Nothing below sees any other channel.
+    names : str or None
+        ``"standard"`` spells channels as the 10-05 system does (T3 becomes T7, FP1 becomes Fp1), before
+        they are chosen.
+    bads : sequence of str, "auto" or None
+        Channels to interpolate; ``"auto"``: those that are flat, missing, or five times as loud as the median.
     reference : str or None
         ``"average"`` (of the channels that are kept), the name of a channel (which is dropped afterwards),
         or None for the reference of the recording.
+    bipolar : sequence of (str, str) or None
+        Differences ``[[C3, Cz], [C4, Cz]]`` in place of the channels.
+    spatial : str or None
+        ``"laplacian"``: each channel minus its four nearest, weighted by 1 / distance (Hjorth, 1975).
+    notch : float, sequence of float or None
+        Line frequency in Hz; its harmonics go, too.
     l_freq, h_freq : float or None
         Edges of the pass band in Hz; None leaves that side open.
     method : str
         ``"iir"``: Butterworth of order 4, forward and backward, as MOABB filters; ``"fir"``: MNE's windowed
-        sinc. Both have zero phase and see the whole recording, so that no trial has an edge.
+        sinc; ``"cheby2"``: Chebyshev II of order 6 with 60 dB, forward and backward, as S3T (its edges are
+        where the stop band begins). All have zero phase and see the whole recording, so that no trial has
+        an edge.
     sfreq : float or None
         New sampling rate in Hz; None keeps the recording's.
     tmin, tmax : float or None
         Window relative to the cue in s, the end exclusive; None takes the data set's.
+    reject : float or None
+        Drop trials with a channel whose peak-to-peak amplitude is larger, µV.
     standardise : str or None
         ``"trial"`` divides each trial by its own deviation over all channels and samples, against amplitudes
-        that differ by orders of magnitude between recordings; nothing is learned. None keeps µV.
+        that differ by orders of magnitude between recordings. ``"moving"`` standardises each channel by an
+        exponentially forgetting mean and deviation. Nothing is learned. None keeps µV.
+    factor_new : float
+        Of ``moving``: weight of a new sample.
+    init_block : float
+        Of ``moving``: s at the begin of a recording that are standardised as a whole.
     incomplete : str
         Trials that reach beyond their recording or hold missing samples (NaN): ``"raise"`` or ``"drop"``.
     """
 
-    channels: Sequence[str] | None = None
+    channels: Sequence[str] | str | None = None
+    names: str | None = None
+    bads: Sequence[str] | str | None = None
     reference: str | None = None
+    bipolar: Sequence[Sequence[str]] | None = None
+    spatial: str | None = None
+    notch: float | int | Sequence[float | int] | None = None
     l_freq: float | int | None = None
     h_freq: float | int | None = None
     method: str = "iir"
     sfreq: float | int | None = None
     tmin: float | int | None = None
     tmax: float | int | None = None
+    reject: float | int | None = None
     standardise: str | None = None
+    factor_new: float = 1e-3
+    init_block: float | int = 4.0
     incomplete: str = "raise"
 
     def __post_init__(self) -> None:
-        for name in ("l_freq", "h_freq", "sfreq"):
+        for name in ("l_freq", "h_freq", "sfreq", "tmin", "tmax", "reject", "factor_new", "init_block"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < np.inf:
-                raise ValueError(f"preprocess.{name}={value!r} must be a positive rate in Hz, or null")
-        for name in ("l_freq", "h_freq", "sfreq", "tmin", "tmax"):
-            value = getattr(self, name)
+            if value is not None and name not in ("tmin", "tmax") and not 0 < value < np.inf:
+                raise ValueError(f"preprocess.{name}={value!r} must be a positive number, or null")
             object.__setattr__(self, name, None if value is None else float(value))
-        if self.channels is not None:
-            object.__setattr__(self, "channels", _names(self.channels))
-        if self.l_freq is not None and self.h_freq is not None and self.l_freq >= self.h_freq:
-            raise ValueError(f"preprocess.l_freq={self.l_freq} must be below preprocess.h_freq={self.h_freq}")
-        if self.tmin is not None and self.tmax is not None and self.tmin >= self.tmax:
-            raise ValueError(f"preprocess.tmin={self.tmin} must be before preprocess.tmax={self.tmax}")
-        _check_choice("method", self.method, ("iir", "fir"))
-        _check_choice("standardise", self.standardise, (None, "trial"))
-        _check_choice("incomplete", self.incomplete, ("raise", "drop"))
+        if not all(0 < line < np.inf for line in line_frequencies(self.notch)):
+            raise ValueError(f"preprocess.notch={self.notch!r} must be positive, in Hz, or null")
+        if self.factor_new >= 1:
+            raise ValueError(f"preprocess.factor_new={self.factor_new} must be below 1")
+        check_order("l_freq", self.l_freq, "h_freq", self.h_freq)
+        check_order("tmin", self.tmin, "tmax", self.tmax)
+        check_choice("names", self.names, (None, "standard"))
+        check_choice("spatial", self.spatial, (None, "laplacian"))
+        check_choice("method", self.method, ("iir", "fir", "cheby2"))
+        check_choice("standardise", self.standardise, (None, "trial", "moving"))
+        check_choice("incomplete", self.incomplete, ("raise", "drop"))
+        for name, word in (("channels", "common"), ("bads", "auto")):
+            value = getattr(self, name)
+            object.__setattr__(self, name, value if value in (None, word) else channel_names(name, value, word))
+        if self.bipolar is not None:
+            object.__setattr__(self, "bipolar", channel_pairs(self.bipolar))
+            check_choice("spatial (with bipolar)", self.spatial, (None,))
 
 
 class Gap(NamedTuple):
@@ -92,6 +129,10 @@ class Continuous:
         Sample of each cue at the rate of ``data``.
     gaps : list of Gap
         Where the line is no signal.
+    positions : ndarray, shape (C, 3)
+        Of the electrodes in m, head coordinates; NaN where unknown.
+    notes : list of Note
+        What was seen before the filters.
     """
 
     data: np.ndarray
@@ -99,6 +140,8 @@ class Continuous:
     sfreq: float
     onsets: np.ndarray
     gaps: list[Gap]
+    positions: np.ndarray
+    notes: list[Note]
 
 
 def preprocess_recording(recording: Recording, preprocess: Preprocess) -> Continuous:
@@ -110,40 +153,44 @@ def preprocess_recording(recording: Recording, preprocess: Preprocess) -> Contin
         If a channel is absent, flat or missing throughout, or a rate does not fit the recording's; the
         message names the recording.
     """
-    data, ch_names = _pick(recording, preprocess)
-    data *= MICROVOLT
+    channels = _channels(recording, preprocess)
+    data, source = channels.data * MICROVOLT, recording.source
     gaps = _fill_gaps(data)
-    _check_channels(data, gaps, ch_names, recording.source)
+    _check_channels(data, gaps, channels.names, source)
     sfreq = float(recording.raw.info["sfreq"])
-    data = _band_pass(data, sfreq, preprocess, recording.source)
-    if preprocess.sfreq is None or preprocess.sfreq == sfreq:
-        return Continuous(data, ch_names, sfreq, np.asarray(recording.onsets), gaps)
-    return _resample(data, ch_names, sfreq, preprocess.sfreq, gaps, recording)
+    notes = inspect(data, _missing(gaps, data.shape), channels.names, sfreq)
+    notes += [Note("mended", name, 1.0) for name in channels.mended]
+    data = notch(data, sfreq, line_frequencies(preprocess.notch), source=source)
+    data = band_pass(data, sfreq, preprocess.l_freq, preprocess.h_freq, method=preprocess.method, source=source)
+    onsets = np.asarray(recording.onsets)
+    if preprocess.sfreq is not None and preprocess.sfreq != sfreq:
+        n_old = data.shape[1]
+        data = resample(data, sfreq, preprocess.sfreq, source=source)
+        ratio = data.shape[1] / n_old    # not new / old: the new length is rounded
+        onsets = np.round(onsets * ratio).astype(np.int64)    # the sample nearest to the time of the cue
+        gaps = [Gap(gap.channel, int(gap.start * ratio), int(np.ceil(gap.stop * ratio))) for gap in gaps]
+        sfreq = preprocess.sfreq
+    return Continuous(data, channels.names, sfreq, onsets, gaps, channels.positions, notes)
 
 
-def _pick(recording: Recording, preprocess: Preprocess) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Signals of the wanted channels in V, referenced, and their names."""
-    raw, reference = recording.raw, preprocess.reference
-    eeg = [name for name, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True) if kind == "eeg"]
-    names = list(preprocess.channels) if preprocess.channels else [name for name in eeg if name != reference]
-    extra = [reference] if reference not in (None, "average") else []
-    absent = [name for name in [*names, *extra] if name not in raw.ch_names]
-    if absent:
-        known = ", ".join(raw.ch_names)
-        raise ValueError(f"{recording.source}: no channel {', '.join(absent)}; it has {known}")
-    if not names:
-        types = sorted(set(raw.get_channel_types()))
-        raise ValueError(
-            f"{recording.source}: no channel of type EEG (types: {', '.join(types)}); "
-            "name them by preprocess.channels"
-        )
-    picks = np.array([raw.ch_names.index(name) for name in [*names, *extra]])
-    data = np.asarray(raw.get_data(picks=picks), dtype=np.float64)
-    if reference == "average":
-        data = data - data.mean(axis=0)
-    elif extra:
-        data = data[:-1] - data[-1]
-    return data, tuple(names)
+def standardise(continuous: Continuous, preprocess: Preprocess) -> Continuous:
+    """Apply what ``standardise: moving`` asks for; the signals have no unit afterwards."""
+    if preprocess.standardise != "moving":
+        return continuous
+    n_init = round(preprocess.init_block * continuous.sfreq)
+    return replace(continuous, data=moving_standardise(continuous.data, factor=preprocess.factor_new, n_init=n_init))
+
+
+def _channels(recording: Recording, preprocess: Preprocess) -> Channels:
+    """Signals of the wanted channels in V: mended, referenced, combined."""
+    if isinstance(preprocess.channels, str):
+        raise ValueError(f"preprocess.channels={preprocess.channels} is settled by load_trials, for all recordings")
+    source, reference = recording.source, preprocess.reference
+    channels = pick(recording, channels=preprocess.channels, reference=reference, names=preprocess.names)
+    channels = rereference(mend(channels, preprocess.bads, source), reference)
+    if preprocess.bipolar is not None:
+        return bipolar(channels, preprocess.bipolar, source)
+    return laplacian(channels, source) if preprocess.spatial == "laplacian" else channels
 
 
 def _fill_gaps(data: np.ndarray) -> list[Gap]:
@@ -159,6 +206,14 @@ def _fill_gaps(data: np.ndarray) -> list[Gap]:
     return gaps
 
 
+def _missing(gaps: list[Gap], shape: tuple[int, ...]) -> np.ndarray:
+    """Share of missing samples of each channel."""
+    count = np.zeros(shape[0])
+    for gap in gaps:
+        count[gap.channel] += gap.stop - gap.start
+    return count / shape[1]
+
+
 def _check_channels(data: np.ndarray, gaps: list[Gap], ch_names: Sequence[str], source: str) -> None:
     empty = [ch_names[gap.channel] for gap in gaps if gap.stop - gap.start == data.shape[1]]
     flat = [name for name, x in zip(ch_names, data, strict=True) if np.ptp(x) == 0]    # NaN - NaN is not 0
@@ -166,60 +221,6 @@ def _check_channels(data: np.ndarray, gaps: list[Gap], ch_names: Sequence[str], 
         if names:
             raise ValueError(
                 f"{source}: channel {', '.join(names)} is {what}; "
-                "name the channels to keep by preprocess.channels=[...], or leave this recording out"
+                "name the channels to keep by preprocess.channels=[...], interpolate it (preprocess.bads=auto), "
+                "or leave this recording out"
             )
-
-
-def _band_pass(data: np.ndarray, sfreq: float, preprocess: Preprocess, source: str) -> np.ndarray:
-    l_freq, h_freq, method = preprocess.l_freq, preprocess.h_freq, preprocess.method
-    if l_freq is None and h_freq is None:
-        return data
-    for name, edge in (("l_freq", l_freq), ("h_freq", h_freq)):
-        if edge is not None and edge >= sfreq / 2:
-            raise ValueError(
-                f"{source}: preprocess.{name}={edge:g} Hz is not below half its rate ({sfreq / 2:g} Hz); "
-                f"choose a lower edge, or {name}=null"
-            )
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", message="filter_length .* is longer than the signal")
-        try:
-            return mne.filter.filter_data(
-                data, sfreq, l_freq, h_freq, method=method, copy=False, verbose="warning"
-            )
-        except (RuntimeWarning, ValueError) as error:
-            raise ValueError(
-                f"{source}: {data.shape[1] / sfreq:g} s are too short for this {method} filter "
-                f"({l_freq}-{h_freq} Hz): {error}"
-            ) from error
-
-
-def _resample(
-    data: np.ndarray, ch_names: tuple[str, ...], old: float, new: float, gaps: list[Gap], recording: Recording
-) -> Continuous:
-    """Resample the whole recording; a cue goes to the sample nearest to its time."""
-    if new > old:
-        raise ValueError(
-            f"{recording.source}: preprocess.sfreq={new:g} Hz is above its rate of {old:g} Hz, which adds "
-            "samples but no signal; choose a rate that all recordings reach"
-        )
-    n_old = data.shape[1]
-    data = mne.filter.resample(data, up=new, down=old, method="fft", verbose="error")
-    ratio = data.shape[1] / n_old    # not new / old: the new length is rounded
-    onsets = np.round(np.asarray(recording.onsets) * ratio).astype(np.int64)
-    gaps = [Gap(gap.channel, int(gap.start * ratio), int(np.ceil(gap.stop * ratio))) for gap in gaps]
-    return Continuous(data, ch_names, new, onsets, gaps)
-
-
-def _names(channels: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(channels, str) or not channels:
-        raise ValueError(f"preprocess.channels={channels!r} must be a list of names, or null for all EEG")
-    names = tuple(str(name) for name in channels)
-    if len(set(names)) < len(names):
-        raise ValueError(f"preprocess.channels={list(names)} names a channel twice")
-    return names
-
-
-def _check_choice(name: str, value: str | None, choices: tuple[str | None, ...]) -> None:
-    if value not in choices:
-        known = ", ".join("null" if choice is None else choice for choice in choices)
-        raise ValueError(f"preprocess.{name}={value!r} is not one of: {known}")

@@ -1,19 +1,15 @@
-"""Cut a preprocessed recording into trials, and tell where the electrodes sit."""
+"""Cut a preprocessed recording into trials."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 
-import mne
 import numpy as np
 
 from eegdecode.data.preprocess import Continuous, Preprocess
 from eegdecode.data.recording import Recording
 
 log = logging.getLogger(__name__)
-
-HEAD = 0.3    # m: no electrode is farther from the middle of the head
 
 
 def cut_windows(
@@ -52,27 +48,6 @@ def cut_windows(
         return _standardise(X, recording.source), kept
     _check_unit(X, recording.source)
     return X, kept
-
-
-def electrode_positions(info: mne.Info, ch_names: Sequence[str]) -> np.ndarray:
-    """Positions in m, head coordinates, shape (C, 3): the recording's, else a template's, else NaN."""
-    locations = {ch["ch_name"]: ch["loc"][:3] for ch in info["chs"]}
-    positions = np.array([locations[name] for name in ch_names], dtype=np.float64)
-    distance = np.linalg.norm(positions, axis=1)
-    unknown = ~((distance > 0) & (distance < HEAD))    # NaN, 0: not set; beyond: not in m (Kalunga2016: mm)
-    positions[unknown] = np.nan
-    if unknown.all():    # a mixture of measured and standard positions would be neither
-        template = mne.create_info(list(ch_names), 1.0, "eeg", verbose="error")
-        # The template knows T3 to T6; MNE's aliases would put T5 and T6 at T9 and T10 (not P7, P8).
-        template.set_montage(standard_montage(), match_case=False, on_missing="ignore", verbose="error")
-        positions = np.array([ch["loc"][:3] for ch in template["chs"]], dtype=np.float64)
-    return positions
-
-
-def standard_montage() -> mne.channels.DigMontage:
-    """Return the 10-05 template head, under the name that this version of MNE gives it."""
-    known = mne.channels.get_builtin_montages()
-    return mne.channels.make_standard_montage("colin27_1005" if "colin27_1005" in known else "standard_1005")
 
 
 def _trouble(continuous: Continuous, start: int, n_times: int) -> str | None:

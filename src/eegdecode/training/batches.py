@@ -25,12 +25,17 @@ class Signals:
 
     def __init__(self, x: Float[Tensor, "trial chan time"], maps: Sequence[LinearMap]) -> None:
         self.x = x
-        self.filters = torch.tensor(np.stack([m.filters for m in maps]), device=x.device)    # (R, F, C)
+        self.filters = torch.tensor(np.stack([m.filters for m in maps]), device=x.device)    # (R, F, C) or (R, M, F, C)
         self.offset = torch.tensor(np.stack([m.offset for m in maps]), device=x.device)      # (R, F)
+        chosen = [m.which for m in maps if m.which is not None]
+        self.which = torch.tensor(np.stack(chosen), device=x.device) if chosen else None     # (R, n)
 
     def __getitem__(self, rows: Int[Tensor, "run batch"]) -> Float[Tensor, "run batch feature time"]:
         x = self.x[rows]                                                                   # (R, B, C, T)
-        return self.filters[:, None] @ x + self.offset[:, None, :, None]
+        if self.which is None:
+            return self.filters[:, None] @ x + self.offset[:, None, :, None]
+        run = torch.arange(len(rows), device=rows.device)[:, None]
+        return self.filters[run, self.which[run, rows]] @ x + self.offset[:, None, :, None]
 
 
 def scale_trials(X: Float32[np.ndarray, "trial chan time"]) -> Float32[np.ndarray, "trial chan time"]:

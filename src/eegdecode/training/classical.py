@@ -15,6 +15,8 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.pipeline import Pipeline
 
 from eegdecode.runs import Prediction, Run
+from eegdecode.training.align import Align, align_trials
+from eegdecode.training.frontend import Moments
 from eegdecode.trials import Trials
 
 
@@ -35,26 +37,29 @@ class ClassicalTrainer:
     def fit(
         self, model: partial, trials: Trials, stack: Sequence[Run], *, frontend: Any, on_epoch: Callable
     ) -> Iterator[Prediction]:    # fmt: skip
-        """Fit each run's pipeline and yield its prediction. The front end is the pipeline's own business."""
+        """Fit each run's pipeline and yield its prediction. The front end is its own business, but for alignment."""
         pipeline = model(sfreq=trials.signal.sfreq, classes=trials.classes)
+        moments = Moments.of(trials.X) if isinstance(frontend, Align) else None
         for run in stack:
             began = time.perf_counter()
             split = run.split
             fitted = clone(pipeline)
             _seed(fitted, run.seed)
-            fitted.fit(self.scale * trials.X[split.train], trials.y[split.train])
-            logits = {part: self._predict(fitted, trials, getattr(split, part)) for part in ("val", "test")}
+            X = trials.X if moments is None else align_trials(frontend, trials.X, trials.meta, split, moments)
+            fitted.fit(self.scale * X[split.train], trials.y[split.train])
+            parts = {part: X[getattr(split, part)] for part in ("val", "test")}
+            logits = {part: self._predict(fitted, x, len(trials.classes)) for part, x in parts.items()}
             on_epoch(run, {"epoch": 1})
             yield Prediction(
                 run=run, logits=logits, history=pd.DataFrame(), best_epoch=0, n_params=0,
                 seconds=time.perf_counter() - began,
             )    # fmt: skip
 
-    def _predict(self, fitted: Pipeline, trials: Trials, rows: np.ndarray) -> np.ndarray:
+    def _predict(self, fitted: Pipeline, X: np.ndarray, n_classes: int) -> np.ndarray:
         """Log-probabilities (n, K); a class without training trials has -inf turned into a large loss."""
-        logits = np.full((len(rows), len(trials.classes)), np.log(1e-12), np.float32)
-        if len(rows):
-            probability = fitted.predict_proba(self.scale * trials.X[rows])
+        logits = np.full((len(X), n_classes), np.log(1e-12), np.float32)
+        if len(X):
+            probability = fitted.predict_proba(self.scale * X)
             logits[:, fitted.classes_] = np.log(np.maximum(probability, 1e-12))
         return logits
 

@@ -46,10 +46,20 @@ class Moments:
 
 @dataclass(frozen=True, eq=False)
 class LinearMap:
-    """A fitted front end: ``filters @ x + offset``."""
+    """A fitted front end: ``filters @ x + offset``.
 
-    filters: Float32[np.ndarray, "feature chan"]
+    Attributes
+    ----------
+    filters : ndarray, shape (F, C) or (M, F, C)
+        One map for all trials, or several, of which ``which`` gives each trial one.
+    offset : ndarray, shape (F,)
+    which : ndarray of int, shape (n,), or None
+        Number of the map of each trial of the data set.
+    """
+
+    filters: Float32[np.ndarray, "*map feature chan"]
     offset: Float32[np.ndarray, " feature"]
+    which: Int[np.ndarray, " trial"] | None = None
 
 
 @runtime_checkable

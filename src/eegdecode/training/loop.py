@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from eegdecode.runs import Prediction, Run, describe
+from eegdecode.training.align import fit_frontend
 from eegdecode.training.batches import Signals, cut, draw_epoch, scale_trials, steps_per_epoch
 from eegdecode.training.ensemble import Ensemble
 from eegdecode.training.frontend import FrontEnd, LinearMap, Moments
@@ -102,10 +103,10 @@ class _Task:
     ) -> _Task:    # fmt: skip
         """Fit each run's front end on its training trials and start its network from its seed."""
         x, moments = _on_device(trials, frontend.per_trial, device)
-        maps = [frontend.fit(moments[run.split.train], trials.y[run.split.train]) for run in runs]
+        maps = [fit_frontend(frontend, moments, trials.y, trials.meta, run.split) for run in runs]
         signals = Signals(x, maps)
         sizes = {
-            "n_chans": len(maps[0].filters), "n_times": trials.X.shape[2],
+            "n_chans": maps[0].filters.shape[-2], "n_times": trials.X.shape[2],
             "n_classes": len(trials.classes), "sfreq": trials.signal.sfreq,
         }    # fmt: skip
         numbers = {name: [run.numbers.get(name, getattr(settings, name)) for run in runs]

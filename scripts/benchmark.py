@@ -1,0 +1,96 @@
+"""Measure what the project promises: python scripts/benchmark.py data [--folder DIR].
+
+Needs MNE_DATA for the comparison with MOABB. Every figure is printed beside its goal.
+"""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+KALUNGA = {"name": "ssvep_exo", "class_name": "Kalunga2016", "classes": ["13", "17", "21", "rest"], "interval": [2, 4]}
+
+
+def measure_data(folder: Path) -> None:
+    """Warm load and peak memory of 2a-sized data; prepare against MOABB on real SSVEP recordings."""
+    own = [sys.executable, __file__]
+    subprocess.run([*own, "prepare-2a", "--folder", folder], check=True)
+    subprocess.run([*own, "load-2a", "--folder", folder], check=True)
+    if os.environ.get("MNE_DATA"):
+        subprocess.run([*own, "moabb", "--folder", folder], check=True)
+    else:
+        print("MNE_DATA is not set: no comparison with MOABB")
+
+
+def prepare_2a(folder: Path) -> None:
+    """Prepare nine subjects of the size of 2a, in a process of its own, so that its peak is its own."""
+    trials, seconds = _load_2a(folder)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f"prepare {trials.X.shape}: {seconds:.0f} s, peak {peak:.2f} GB (goal: below 2)")
+
+
+def load_2a(folder: Path) -> None:
+    """Load them from the cache, which the file system has in memory."""
+    trials, seconds = _load_2a(folder)
+    cpu = time.process_time()
+    _load_2a(folder)
+    cpu = time.process_time() - cpu
+    size = f"{trials.X.shape}, {trials.X.nbytes / 1e9:.2f} GB"
+    print(f"warm load {size}: {seconds:.2f} s, of which {cpu:.2f} s on the processor (goal: below 1)")
+
+
+def against_moabb(folder: Path) -> None:
+    """Prepare the recordings of Kalunga2016 that are on disk, and let MOABB do so; the trials must be equal."""
+    from moabb import paradigms
+    from moabb.datasets import Kalunga2016
+
+    from eegdecode.data.moabb import MoabbDataset
+    from eegdecode.data.prepare import load_trials
+    from eegdecode.data.preprocess import Preprocess
+
+    subjects = list(range(1, 12))    # of subject 12 a run may be missing, which both refuse
+    warnings.simplefilter("ignore")    # of MOABB's own
+    band = Preprocess(l_freq=7, h_freq=45)
+    dataset = MoabbDataset(**KALUNGA, subjects=subjects)
+    load_trials(MoabbDataset(**KALUNGA, subjects=[1]), band, cache_dir=folder / "warm-up")
+    began = time.perf_counter()
+    trials = load_trials(dataset, band, cache_dir=folder / "ours")
+    ours = time.perf_counter() - began
+    paradigm = paradigms.SSVEP(n_classes=4, fmin=7, fmax=45)
+    paradigm.get_data(Kalunga2016(), [1])
+    began = time.perf_counter()
+    X, labels, _ = paradigm.get_data(Kalunga2016(), subjects)
+    theirs = time.perf_counter() - began
+    equal = np.allclose(trials.X, X[:, :, :512], rtol=1e-6, atol=1e-6 * np.abs(X).max())    # float32's rounding
+    equal &= [trials.classes[label] for label in trials.y] == list(labels)
+    n_runs = len(trials.meta.groupby(["subject", "session", "run"]))
+    print(f"{n_runs} SSVEP runs, {len(X)} trials: ours {ours:.2f} s, MOABB {theirs:.2f} s; trials equal: {equal}")
+
+
+def _load_2a(folder: Path):
+    from eegdecode.data.prepare import load_trials
+    from eegdecode.data.preprocess import Preprocess
+    from eegdecode.data.simulated import SimulatedDataset
+
+    dataset = SimulatedDataset(n_subjects=9, n_trials=72, n_runs=6)    # 9 x 2 x 288 trials, 22 x 1000
+    began = time.perf_counter()
+    trials = load_trials(dataset, Preprocess(l_freq=4, h_freq=40), cache_dir=folder / "2a")
+    return trials, time.perf_counter() - began
+
+
+TASKS = {"data": measure_data, "prepare-2a": prepare_2a, "load-2a": load_2a, "moabb": against_moabb}
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Measure what the project promises.")
+    parser.add_argument("task", choices=TASKS)
+    parser.add_argument("--folder", type=Path, help="of the caches; default: a temporary one")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        TASKS[arguments.task](arguments.folder or Path(temporary))

@@ -1,0 +1,34 @@
+"""Prepare a data set and tell what is in it: python scripts/prepare.py dataset=... | cache=list|prune|check."""
+
+import logging
+import sys
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig
+
+
+@hydra.main(version_base="1.3", config_path="../configs", config_name="prepare")
+def main(cfg: DictConfig) -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("eegdecode").setLevel(logging.INFO)
+    try:
+        from eegdecode.card import prepare, tend_cache  # here, so that --help and a typo answer at once
+
+        if cfg.cache is not None:
+            print(tend_cache(cfg.cache))
+            return
+        parts = hydra.utils.instantiate(cfg, _convert_="all")
+        parts = {key: value for key, value in parts.items() if key not in ("cache", "device")}
+        print(prepare(**parts, name=HydraConfig.get().runtime.choices["dataset"]))
+    except InstantiationException as error:
+        sys.exit(f"error: {error.__cause__ or error}")
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Filters over a whole recording: band-pass, notch and resampling with zero phase, moving standardisation."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import mne
+import numpy as np
+from scipy.signal import cheby2, filtfilt, iirnotch, lfilter, sosfiltfilt
+
+NOTCH_WIDTH = 2.0    # Hz between the points of -3 dB (-6 dB after both passes)
+ORDER, STOP = 6, 60.0    # of Chebyshev II; dB; as S3T
+LEAST_DEVIATION = 1e-4    # of the moving standardisation, against division by zero
+
+
+def band_pass(
+    data: np.ndarray, sfreq: float, l_freq: float | None, h_freq: float | None, *, method: str, source: str
+) -> np.ndarray:    # fmt: skip
+    """Keep a band; see `eegdecode.data.preprocess.Preprocess` for the methods."""
+    if l_freq is None and h_freq is None:
+        return data
+    for name, edge in (("l_freq", l_freq), ("h_freq", h_freq)):
+        if edge is not None and edge >= sfreq / 2:
+            raise ValueError(
+                f"{source}: preprocess.{name}={edge:g} Hz is not below half its rate ({sfreq / 2:g} Hz); "
+                f"choose a lower edge, or {name}=null"
+            )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="filter_length .* is longer than the signal")
+        try:
+            if method == "cheby2":
+                return _chebyshev(data, sfreq, l_freq, h_freq)
+            return mne.filter.filter_data(data, sfreq, l_freq, h_freq, method=method, copy=False, verbose="warning")
+        except (RuntimeWarning, ValueError) as error:
+            raise ValueError(
+                f"{source}: {data.shape[1] / sfreq:g} s are too short for this {method} filter "
+                f"({l_freq}-{h_freq} Hz): {error}"
+            ) from error
+
+
+def _chebyshev(data: np.ndarray, sfreq: float, l_freq: float | None, h_freq: float | None) -> np.ndarray:
+    edges = [edge for edge in (l_freq, h_freq) if edge is not None]
+    kind = "bandpass" if len(edges) == 2 else "highpass" if h_freq is None else "lowpass"
+    sos = cheby2(ORDER, STOP, edges if len(edges) == 2 else edges[0], btype=kind, fs=sfreq, output="sos")
+    return sosfiltfilt(sos, data, axis=1)
+
+
+def notch(data: np.ndarray, sfreq: float, lines: Sequence[float], *, source: str) -> np.ndarray:
+    """Remove line frequencies, 2 Hz wide, and their harmonics below half the rate."""
+    for line in lines:
+        if line >= sfreq / 2:
+            raise ValueError(
+                f"{source}: preprocess.notch={line:g} Hz is not below half its rate ({sfreq / 2:g} Hz), where no "
+                "line noise can be; set preprocess.notch=null"
+            )
+    every = {k * line for line in lines for k in range(1, int(sfreq / line) + 1) if k * line < sfreq / 2}
+    for frequency in sorted(every):
+        b, a = iirnotch(frequency, frequency / NOTCH_WIDTH, fs=sfreq)
+        try:
+            data = filtfilt(b, a, data, axis=1)
+        except ValueError as error:
+            raise ValueError(f"{source}: {data.shape[1] / sfreq:g} s are too short for a notch: {error}") from error
+    return data
+
+
+def resample(data: np.ndarray, old: float, new: float, *, source: str) -> np.ndarray:
+    """Bring the whole recording to a lower rate."""
+    if new > old:
+        raise ValueError(
+            f"{source}: preprocess.sfreq={new:g} Hz is above its rate of {old:g} Hz, which adds "
+            "samples but no signal; choose a rate that all recordings reach"
+        )
+    return mne.filter.resample(data, up=new, down=old, method="fft", verbose="error")
+
+
+def moving_standardise(data: np.ndarray, *, factor: float, n_init: int) -> np.ndarray:
+    """Subtract a moving mean and divide by a moving deviation (Schirrmeister et al., 2017).
+
+    Both forget exponentially: a sample enters with the weight ``factor``. The first ``n_init`` samples, for
+    which there is no past yet, are standardised by their own mean and deviation. After them a sample
+    depends on the past alone. The results are those of braindecode's ``exponential_moving_standardize``.
+    """
+    weight = _remember(np.ones((1, data.shape[1])), factor)    # grows to 1 / factor
+    centred = data - _remember(data, factor) / weight
+    power = _remember(centred**2, factor) / weight
+    out = centred / np.maximum(np.sqrt(power), LEAST_DEVIATION)
+    first = data[:, :n_init]
+    mean, deviation = first.mean(axis=1, keepdims=True), first.std(axis=1, keepdims=True)
+    out[:, :n_init] = (first - mean) / np.maximum(deviation, LEAST_DEVIATION)
+    return out
+
+
+def _remember(x: np.ndarray, factor: float) -> np.ndarray:
+    """Sum of all samples so far, each faded by ``1 - factor`` a step."""
+    return np.asarray(lfilter([1.0], [1.0, factor - 1], x, axis=1))

@@ -1,0 +1,105 @@
+"""What is noteworthy about a recording before any filter: amplitude, line noise, flat, clipped, missing, loud."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from eegdecode.data.recording import Recording
+
+MAINS = (50.0, 60.0)    # Hz
+HELD = 3    # equal samples in a row at a channel's extreme are clipped; two happen by chance
+LINE_WINDOWS = 30    # of 2 s each, spread over the recording: enough for a median over channels
+LEAST = 1e-3    # shares of flat, clipped and missing samples below it are not told
+
+
+class Note(NamedTuple):
+    """One observation: ``what`` of which channel, and how much of it.
+
+    ``amplitude``: median deviation over seconds, µV. ``line``: power at the mains over that beside it, dB, the
+    channel being ``50 Hz``. ``flat``, ``clipped``, ``missing``: share of the recording. ``mended``: the channel
+    was interpolated. ``rejected``: peak to peak, µV, of a dropped trial. ``incomplete``: a dropped trial.
+    """
+
+    what: str
+    channel: str
+    value: float
+    cue: int = -1    # number of the trial; -1: the whole recording
+
+
+def inspect(data: np.ndarray, missing: np.ndarray, names: Sequence[str], sfreq: float) -> list[Note]:
+    """Look at a whole recording in µV.
+
+    Parameters
+    ----------
+    missing : ndarray, shape (C,)
+        Share of missing samples of each channel.
+    """
+    second = max(1, int(sfreq))
+    n_whole = data.shape[1] // second
+    blocks = data[:, : n_whole * second].reshape(len(data), n_whole, second)
+    deviation = blocks.std(axis=2)
+    notes = [Note("amplitude", name, float(np.median(d))) for name, d in zip(names, deviation, strict=True) if len(d)]
+    flat = np.maximum((np.ptp(blocks, axis=2) == 0).mean(axis=1) - missing, 0)    # a line stands in the gaps
+    shares = {"flat": flat, "clipped": _clipped(data), "missing": missing}
+    for what, share in shares.items():
+        notes += [Note(what, name, float(s)) for name, s in zip(names, share, strict=True) if s > LEAST]
+    return notes + _line(data, sfreq)
+
+
+def _clipped(data: np.ndarray) -> np.ndarray:
+    """Share of samples that a channel is held at its largest or smallest value."""
+    share = np.zeros(len(data))
+    for i, x in enumerate(data):
+        if np.ptp(x) == 0:
+            continue
+        for extreme in (x.min(), x.max()):
+            edges = np.flatnonzero(np.diff(x == extreme, prepend=False, append=False))
+            lengths = edges[1::2] - edges[::2]
+            share[i] += lengths[lengths >= HELD].sum() / len(x)
+    return share
+
+
+def _line(data: np.ndarray, sfreq: float) -> list[Note]:
+    """Median over channels of the power within 1 Hz of the mains, against that 2 to 5 Hz beside it."""
+    n = round(2 * sfreq)    # windows of 2 s: 0.5 Hz
+    if data.shape[1] < n or min(MAINS) + 5 >= sfreq / 2:
+        return []
+    begins = np.unique(np.linspace(0, data.shape[1] - n, LINE_WINDOWS).astype(int))
+    windows = np.stack([data[:, begin : begin + n] for begin in begins])
+    windows = (windows - windows.mean(axis=2, keepdims=True)) * np.hanning(n)
+    freqs, power = np.fft.rfftfreq(n, 1 / sfreq), (np.abs(np.fft.rfft(windows)) ** 2).mean(axis=0)
+    notes = []
+    for line in MAINS:
+        away = np.abs(freqs - line)
+        if line + 5 < sfreq / 2:
+            peak, beside = (power[:, part].mean(axis=1) for part in (away <= 1, (away >= 2) & (away <= 5)))
+            ratio = np.median(peak / np.maximum(beside, 1e-30))
+            notes.append(Note("line", f"{line:g} Hz", float(10 * np.log10(max(ratio, 1e-30)))))
+    return notes
+
+
+def loud_trials(
+    data: np.ndarray, names: Sequence[str], starts: np.ndarray, *, n_times: int, limit: float | None
+) -> list[Note]:    # fmt: skip
+    """Trials with a channel beyond ``limit`` µV peak to peak, each with its loudest channel."""
+    notes = []
+    for cue, start in enumerate(starts if limit is not None else ()):
+        window = data[:, max(0, int(start)) : max(0, int(start) + n_times)]
+        heights = np.ptp(window, axis=1) if window.shape[1] else np.zeros(len(data))
+        if limit is not None and heights.max() > limit:
+            notes.append(Note("rejected", names[int(heights.argmax())], float(heights.max()), cue))
+    return notes
+
+
+def rows(notes: Sequence[Note], recording: Recording, *, begin: int) -> list[dict[str, object]]:
+    """Notes as rows of `eegdecode.trials.Trials.notes`; ``begin`` is the number of the recording's first cue."""
+    place = {"subject": recording.subject, "session": recording.session, "run": recording.run}
+    name = f"sub-{recording.subject}_ses-{recording.session}_run-{recording.run}"
+    return [
+        {**place, "trial": "" if note.cue < 0 else f"{name}_trial-{begin + note.cue:04d}",
+         "what": note.what, "channel": note.channel, "value": note.value}
+        for note in notes
+    ]    # fmt: skip

@@ -1,0 +1,125 @@
+"""Guards at the split: equal trials on both sides, absent classes, sessions out of time, subjects with two names."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from eegdecode.runs import Split
+
+DUPLICATES = ("error", "drop", "warn")
+
+
+def guarded(splits: Sequence[Split], meta: pd.DataFrame, *, duplicates: str) -> list[Split]:
+    """Return the splits if they are sound.
+
+    Parameters
+    ----------
+    meta : DataFrame
+        Table of trials; where it has the column ``signal`` (a digest of each trial's samples), equal trials
+        are noticed.
+    duplicates : {"error", "drop", "warn"}
+        What to do about trials that stand on both sides under two names: refuse, take them out of training
+        and validation (the test trials stay), or say so.
+
+    Raises
+    ------
+    ValueError
+        If equal trials are on both sides (and ``duplicates`` is ``"error"``), or a class is on one side only.
+    """
+    signals = pd.factorize(meta["signal"])[0] if "signal" in meta else np.arange(len(meta))
+    repeated = len(np.unique(signals)) < len(signals)
+    sound = [_without_twins(split, meta, signals, duplicates) if repeated else split for split in splits]
+    labels = meta["label"].to_numpy()
+    for split in sound:
+        _check_classes(split, labels)
+    return sound
+
+
+def check_duplicates_setting(duplicates: str) -> None:
+    """Refuse a word that is no choice."""
+    if duplicates not in DUPLICATES:
+        raise ValueError(f"protocol.duplicates={duplicates!r} is not one of: {', '.join(DUPLICATES)}")
+
+
+def check_time(sessions: Sequence[str], meta: pd.DataFrame, subject: str) -> None:
+    """Refuse sessions of a subject that do not stand in the order of time.
+
+    Evidence are the numbers that their names begin with (``0train``, ``1test``; ``10`` after ``9``), and the
+    column ``recorded`` (s), where a whole session begins after the one that should follow it has ended.
+    """
+    numbers = [re.match(r"(?:ses-)?(\d+)", name) for name in sessions]
+    order = [int(number.group(1)) for number in numbers if number]
+    way_out = "put the recordings in order, or name the test sessions: protocol.test=[...]"
+    if len(order) == len(sessions) and order != sorted(order):
+        raise ValueError(f"subject {subject}: the sessions stand as {', '.join(sessions)}, out of time; {way_out}")
+    if "recorded" not in meta:
+        return
+    own = meta.loc[meta["subject"] == subject].groupby("session")["recorded"]
+    first, last = own.min().to_dict(), own.max().to_dict()
+    for i, before in enumerate(sessions):
+        for after in sessions[i + 1 :]:
+            if first[before] > last[after]:    # false where a time is unknown (NaN)
+                raise ValueError(
+                    f"subject {subject}: session {before} stands before session {after}, but its recordings are "
+                    f"dated after it; {way_out}"
+                )
+
+
+def check_subjects(names: Sequence[str]) -> None:
+    """Refuse a subject under two names, such as ``2`` and ``sub-02``: it would stand on both sides."""
+    seen: dict[str, str] = {}
+    for name in names:
+        plain = re.sub(r"^(sub(ject)?[-_ ]?|s)(?=\d)", "", name.strip().lower())
+        plain = plain.lstrip("0") or plain
+        if plain in seen:
+            raise ValueError(
+                f"the subjects {seen[plain]!r} and {name!r} look like one under two names, which would stand on both "
+                "sides of a split; give it one name (dataset.pattern or dataset.table)"
+            )
+        seen[plain] = name
+
+
+def _without_twins(split: Split, meta: pd.DataFrame, signals: np.ndarray, duplicates: str) -> Split:
+    """Look for trials of the same signal on two sides: training or validation and test, training and validation."""
+    learned = np.concatenate([split.train, split.val])
+    tested = np.isin(signals[learned], signals[split.test])
+    chosen = np.isin(signals[split.train], signals[split.val])
+    if not tested.any() and not chosen.any():
+        return split
+    if tested.any():
+        mine, others = learned[tested][0], split.test
+    else:
+        mine, others = split.train[chosen][0], split.val
+    other = others[signals[others] == signals[mine]][0]
+    names = meta["trial"]
+    text = (
+        f"{split.protocol}, subject {split.subject}, fold {split.fold}: the trials {names.iloc[mine]} (learned from) "
+        f"and {names.iloc[other]} ({'tested' if tested.any() else 'validated'} on) have the same signal, as have "
+        f"{int(tested.sum() + chosen.sum()) - 1} more"
+    )
+    if duplicates == "error":
+        raise ValueError(f"{text}. One is a copy: leave it out, or set protocol.duplicates=drop or warn")
+    if duplicates == "warn":
+        warnings.warn(f"{text}: the score is too good", RuntimeWarning, stacklevel=4)
+        return split
+    val = split.val[~np.isin(signals[split.val], signals[split.test])]
+    seen = np.concatenate([signals[split.test], signals[val]])
+    return replace(split, train=split.train[~np.isin(signals[split.train], seen)], val=val)
+
+
+def _check_classes(split: Split, labels: np.ndarray) -> None:
+    """Refuse a class that is trained and not tested, or tested and not trained."""
+    train, test = set(labels[split.train].tolist()), set(labels[split.test].tolist())
+    if train != test:
+        one, other = ("test", "training") if train - test else ("training", "test")
+        raise ValueError(
+            f"{split.protocol}, subject {split.subject}, session {split.session}, fold {split.fold}: no {one} trial "
+            f"of class number {min(train ^ test)}, which has {other} trials; leave the subject or the class out "
+            "(dataset.subjects, dataset.classes or dataset.events)"
+        )

@@ -1,0 +1,154 @@
+"""Alignment: the trials of each subject or session are re-centred, so that the same map of channels fits all.
+
+Every group of trials has a reference covariance R; its trials become ``R^(-1/2) x``, whose mean covariance is
+the identity in every group (He & Wu, 2020, Transfer learning for brain-computer interfaces: a Euclidean space
+data alignment approach; Zanini et al., 2018, for the Riemannian mean). No label is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Float32, Int
+
+from eegdecode.runs import Split
+from eegdecode.training.frontend import FrontEnd, LinearMap, Moments, ZScore
+
+REFERENCES = ("all", "first", "train")
+LEAST = 1e-6    # of the largest eigenvalue: directions with less power hold no signal (average reference)
+RIDGE = 1e-3    # of the mean variance, added before a Riemannian mean: a short trial's covariance is singular
+
+
+@dataclass(frozen=True)
+class Align:
+    """Align groups of trials, then apply another front end.
+
+    Parameters
+    ----------
+    then : FrontEnd
+        Fitted on the aligned training trials.
+    by : sequence of str
+        Columns of the table of trials that make a group: ``[subject]`` or ``[subject, session]``.
+    metric : {"euclid", "riemann"}
+        Which mean of the trials' covariances is the reference.
+    reference : {"all", "first", "train"}
+        From which trials. ``"all"``: all of the group, which for a group under test are test trials
+        (transductive). ``"first"``: of a group without training trials the first ``n_first``, which serve those
+        after them; the first ones themselves get the reference of all training trials. So no trial depends on a
+        later one. ``"train"``: training trials alone; a group without any gets the reference of all.
+    n_first : int
+        Trials, without labels, that a new subject gives before it is aligned.
+    """
+
+    then: FrontEnd = field(default_factory=ZScore)
+    by: Sequence[str] = ("subject",)
+    metric: str = "euclid"
+    reference: str = "all"
+    n_first: int = 20
+
+    def __post_init__(self) -> None:
+        for name, choices in (("metric", ("euclid", "riemann")), ("reference", REFERENCES)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"frontend.{name}={getattr(self, name)!r} is not one of: {', '.join(choices)}")
+        if self.n_first < 1:
+            raise ValueError(f"frontend.n_first must be at least 1, got {self.n_first}")
+        if not self.by or isinstance(self.by, str) or not set(self.by) <= {"subject", "session", "run"}:
+            raise ValueError(f"frontend.by={self.by!r} must be a list out of subject, session, run")
+
+    @property
+    def per_trial(self) -> bool:
+        """Whether each trial is first divided by its own deviation."""
+        return self.then.per_trial
+
+    @property
+    def transductive(self) -> bool:
+        """Whether a trial's map depends on test trials that come with it or after it."""
+        return self.reference == "all"
+
+    def fit(self, moments: Moments, y: Int[np.ndarray, " trial"]) -> LinearMap:
+        """Fit as if all trials were of one group; the trainer calls `fit_groups`."""
+        matrix = self._matrix(moments.second)
+        fitted = self.then.fit(_moved(moments, matrix[None]), y)
+        return LinearMap((fitted.filters @ matrix).astype(np.float32), fitted.offset)
+
+    def fit_groups(self, moments: Moments, y: Int[np.ndarray, " trial"], meta: pd.DataFrame, split: Split) -> LinearMap:
+        """Fit on the moments of all trials: references by the rule, ``then`` on training trials."""
+        matrices, which = self.maps(moments, meta, split)
+        aligned = _moved(moments[split.train], matrices[which[split.train]])
+        fitted = self.then.fit(aligned, y[split.train])
+        return LinearMap((fitted.filters @ matrices).astype(np.float32), fitted.offset, which)
+
+    def maps(
+        self, moments: Moments, meta: pd.DataFrame, split: Split
+    ) -> tuple[Float[np.ndarray, "map chan chan"], Int[np.ndarray, " trial"]]:
+        """Return the map of each group and, last, that of all training trials; and which one each trial gets."""
+        groups = meta.groupby(list(self.by), sort=False).ngroup().to_numpy()
+        n_groups, n_chans = int(groups.max()) + 1, moments.mean.shape[1]
+        which = groups.astype(np.int64)
+        matrices = np.tile(np.eye(n_chans), (n_groups + 1, 1, 1))
+        matrices[-1] = self._matrix(moments.second[split.train])
+        for group in range(n_groups):
+            rows = np.flatnonzero(groups == group)
+            trained = np.intersect1d(rows, split.train)
+            if self.reference == "all":
+                source = rows
+            elif len(trained):
+                source = trained
+            else:
+                source = rows[: self.n_first] if self.reference == "first" else rows[:0]
+                which[rows[: self.n_first] if self.reference == "first" else rows] = n_groups
+            if len(source):
+                matrices[group] = self._matrix(moments.second[source])
+        return matrices, which
+
+    def _matrix(self, second: Float[np.ndarray, "trial chan chan"]) -> Float[np.ndarray, "chan chan"]:
+        """Return R^(-1/2) of the mean R of some trials; directions without power stay without."""
+        if self.metric == "riemann":
+            ridge = RIDGE * np.einsum("ncc->n", second) / second.shape[1]
+            mean = riemannian_mean(second + ridge[:, None, None] * np.eye(second.shape[1]))
+        else:
+            mean = second.mean(0)
+        values, vectors = np.linalg.eigh(mean)
+        kept = values > LEAST * values.max()
+        return (vectors[:, kept] / np.sqrt(values[kept])) @ vectors[:, kept].T
+
+
+def riemannian_mean(
+    cov: Float[np.ndarray, "trial chan chan"], tolerance: float = 1e-8, most: int = 50
+) -> Float[np.ndarray, "chan chan"]:    # fmt: skip
+    """Return the affine-invariant mean: the matrix seen from which the logarithms of all add up to nothing."""
+    mean = cov.mean(0)
+    for _ in range(most):
+        values, vectors = np.linalg.eigh(mean)
+        root, inverse = ((vectors * values**power) @ vectors.T for power in (0.5, -0.5))
+        values, vectors = np.linalg.eigh(inverse @ cov @ inverse)
+        step = ((vectors * np.log(values)[:, None]) @ vectors.transpose(0, 2, 1)).mean(0)
+        values, vectors = np.linalg.eigh(step)
+        mean = root @ (vectors * np.exp(values)) @ vectors.T @ root
+        if np.linalg.norm(step) < tolerance:
+            break
+    return mean
+
+
+def fit_frontend(frontend: FrontEnd, moments: Moments, y: np.ndarray, meta: pd.DataFrame, split: Split) -> LinearMap:
+    """Fit any front end for a run. Labels are those of training trials alone."""
+    if isinstance(frontend, Align):
+        return frontend.fit_groups(moments, y, meta, split)
+    return frontend.fit(moments[split.train], y[split.train])
+
+
+def align_trials(
+    frontend: Align, X: Float32[np.ndarray, "trial chan time"], meta: pd.DataFrame, split: Split, moments: Moments
+) -> Float32[np.ndarray, "trial chan time"]:    # fmt: skip
+    """Align trials for a pipeline that brings its own front end; what comes ``then`` is the pipeline's business."""
+    matrices, which = frontend.maps(moments, meta, split)
+    return (matrices.astype(np.float32)[which] @ X).astype(np.float32)
+
+
+def _moved(moments: Moments, matrices: Float[np.ndarray, "some chan chan"]) -> Moments:
+    """Moments of the trials after their maps."""
+    mean = (matrices @ moments.mean[:, :, None])[:, :, 0]
+    return Moments(mean, matrices @ moments.second @ matrices.transpose(0, 2, 1))

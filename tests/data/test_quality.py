@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+from tests.data.fakes import FakeDataset, make_raw, make_recording
+
+from eegdecode.data.prepare import load_trials, prepare_subject
+from eegdecode.data.preprocess import Preprocess, preprocess_recording
+
+
+def notes(raw, what):
+    found = preprocess_recording(make_recording(raw), Preprocess()).notes
+    return {note.channel: note.value for note in found if note.what == what}
+
+
+def test_a_clean_recording_has_an_amplitude_and_nothing_else():
+    raw = make_raw(sfreq=250)
+    assert set(notes(raw, "amplitude")) == {"C3", "Cz", "C4"}
+    assert notes(raw, "amplitude")["C3"] == pytest.approx(10, rel=0.05)
+    assert all(not notes(raw, what) for what in ("flat", "clipped", "missing"))
+    assert all(abs(value) < 1 for value in notes(raw, "line").values())
+
+
+def test_line_noise_is_measured_at_both_mains():
+    raw = make_raw(sfreq=250)
+    raw._data[:] += 2e-5 * np.sin(2 * np.pi * 50 * raw.times)
+    line = notes(raw, "line")
+    assert line["50 Hz"] > 10
+    assert abs(line["60 Hz"]) < 1
+
+
+def test_flat_clipped_and_missing_channels():
+    raw = make_raw(sfreq=250)
+    raw._data[0, :1500] = 0.0
+    raw._data[1] = np.clip(raw._data[1], -8e-6, 8e-6)
+    raw._data[2, :600] = np.nan
+    assert notes(raw, "flat") == {"C3": pytest.approx(0.1)}    # of 60 s
+    assert 0.03 < notes(raw, "clipped")["Cz"] < 0.5
+    assert notes(raw, "missing") == {"C4": pytest.approx(0.04)}
+
+
+class Loud(FakeDataset):
+    def recordings(self, subject):
+        for run, recording in enumerate(super().recordings(subject)):
+            if run == 1:
+                recording.raw._data[2, 1550:1560] = 1e-3
+            yield recording
+
+
+def test_loud_trials_are_dropped_and_told(tmp_path):
+    settings = Preprocess(reject=200)
+    for _ in range(2):    # made, then from the cache
+        trials = load_trials(Loud(), settings, cache_dir=tmp_path)
+        assert len(trials) == 14
+        told = trials.notes[trials.notes["what"] == "rejected"]
+        assert list(told["trial"]) == ["sub-1_ses-0_run-1_trial-0001", "sub-2_ses-0_run-1_trial-0001"]
+        assert set(told["channel"]) == {"C4"}
+        assert told["value"].min() > 900
+        assert not set(told["trial"]) & set(trials.meta["trial"])
+
+
+def test_rejection_measures_microvolts_whatever_the_signals_become():
+    for standardise in ("trial", "moving"):
+        trials = prepare_subject(Loud(), Preprocess(reject=200, standardise=standardise), "1")
+        assert len(trials) == 7
+
+
+def test_rejecting_everything_says_what_to_do(tmp_path):
+    with pytest.raises(ValueError, match=r"reject=1 µV rejects every trial; their median is \d+ µV"):
+        load_trials(FakeDataset(), Preprocess(reject=1), cache_dir=tmp_path)
+
+
+def test_trials_that_are_not_whole_are_told():
+    at_end = make_recording(onsets=(500, 1500, 5900))
+    trials = prepare_subject(FakeDataset(), Preprocess(incomplete="drop"), "1", [at_end])
+    told = trials.notes[trials.notes["what"] == "incomplete"]
+    assert list(told["trial"]) == ["sub-1_ses-0_run-0_trial-0002"]

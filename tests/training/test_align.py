@@ -1,0 +1,163 @@
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from eegdecode.models.eegnet import EEGNet
+from eegdecode.protocols import CrossSession, CrossSubject
+from eegdecode.sweeps import Sweep, expand
+from eegdecode.training.align import Align, align_trials, fit_frontend, riemannian_mean
+from eegdecode.training.batches import Signals
+from eegdecode.training.classical import ClassicalTrainer, pipeline
+from eegdecode.training.deep import DeepTrainer
+from eegdecode.training.frontend import CSP, Moments
+
+
+@pytest.fixture
+def mixed(make_trials):
+    """Subjects whose channels are mixed in ways of their own."""
+
+    def make(**settings):
+        trials = make_trials(n_subjects=3, **settings)
+        X = trials.X.copy()
+        for number, subject in enumerate(("1", "2", "3")):
+            mix = np.random.default_rng(number).normal(size=(6, 6)).astype(np.float32)
+            rows = (trials.meta["subject"] == subject).to_numpy()
+            X[rows] = (10.0**number) * mix @ X[rows]
+        return replace(trials, X=X)
+
+    return make
+
+
+def split_of(trials, fold=2):
+    return CrossSubject()(trials.meta, validation=0.0)[fold]
+
+
+def aligned(trials, split=None, **settings):
+    moments = Moments.of(trials.X)
+    return align_trials(Align(**settings), trials.X, trials.meta, split or split_of(trials), moments)
+
+
+@pytest.mark.parametrize("metric", ["euclid", "riemann"])
+def test_every_subject_has_the_identity_as_its_mean(mixed, metric):
+    trials = mixed()
+    X = aligned(trials, metric=metric)
+    for subject in ("1", "2", "3"):
+        second = Moments.of(X[trials.meta["subject"] == subject]).second
+        mean = second.mean(0) if metric == "euclid" else riemannian_mean(second)
+        np.testing.assert_allclose(mean, np.eye(6), atol=1e-4 if metric == "euclid" else 0.02)
+
+
+def test_the_riemannian_mean_is_that_of_pyriemann(mixed):
+    geometry = pytest.importorskip("pyriemann.geometry.mean")
+    cov = Moments.of(mixed().X[:40]).second
+    np.testing.assert_allclose(riemannian_mean(cov), geometry.mean_riemann(cov, tol=1e-10), rtol=1e-5)
+
+
+@pytest.mark.parametrize("reference", ["all", "first", "train"])
+@pytest.mark.parametrize("metric", ["euclid", "riemann"])
+def test_no_label_alters_the_maps(mixed, reference, metric):
+    trials = mixed()
+    other = replace(trials, meta=trials.meta.assign(label=(trials.y + 1) % 3))
+    settings = {"reference": reference, "metric": metric, "n_first": 5}
+    np.testing.assert_array_equal(aligned(trials, **settings), aligned(other, **settings))
+
+
+def changed_after(trials, split, n):
+    """Other signals in the test trials from number n on."""
+    X = trials.X.copy()
+    X[split.test[n:]] = 7 * X[split.test[n:], ::-1]
+    return replace(trials, X=X)
+
+
+def maps_of(trials, split, reference):
+    front = Align(reference=reference, n_first=5)
+    matrices, which = front.maps(Moments.of(trials.X), trials.meta, split)
+    return matrices[which]
+
+
+@pytest.mark.parametrize("protocol", [CrossSubject(), CrossSession()])
+@pytest.mark.parametrize(("reference", "n"), [("first", 5), ("train", 0)])
+def test_inductive_forms_see_the_first_test_trials_at_most(mixed, protocol, reference, n):
+    trials = mixed()
+    split = protocol(trials.meta, validation=0.0)[-1]
+    before, after = (maps_of(each, split, reference) for each in (trials, changed_after(trials, split, n)))
+    np.testing.assert_array_equal(before, after)
+    assert not Align(reference=reference).transductive
+
+
+def test_the_first_trials_are_not_aligned_by_themselves(mixed):
+    trials = mixed()
+    split = split_of(trials)
+    maps = maps_of(trials, split, "first")
+    other = maps_of(changed_after(trials, split, 0), split, "first")
+    np.testing.assert_array_equal(maps[split.test[:5]], other[split.test[:5]])
+    assert not np.allclose(maps[split.test[5:]], other[split.test[5:]])
+    assert not np.allclose(maps[split.test[0]], maps[split.test[5]])
+
+
+def test_the_transductive_form_sees_them_and_says_so(mixed):
+    trials = mixed()
+    split = split_of(trials)
+    assert not np.allclose(maps_of(trials, split, "all"), maps_of(changed_after(trials, split, 5), split, "all"))
+    assert Align(reference="all").transductive
+
+
+@pytest.mark.parametrize("then", [CSP(n_filters=2), None])
+def test_a_stack_on_the_device_sees_what_numpy_computes(mixed, then):
+    trials = mixed()
+    front = Align(then=then) if then else Align(reference="first", n_first=5)
+    moments = Moments.of(trials.X)
+    splits = CrossSubject()(trials.meta, validation=0.0)
+    maps = [fit_frontend(front, moments, trials.y, trials.meta, split) for split in splits]
+    rows = np.array([[0, 60, 140]] * 3)
+    seen = Signals(torch.tensor(trials.X), maps)[torch.tensor(rows)].numpy()
+    for r, split in enumerate(splits):
+        X = align_trials(front, trials.X, trials.meta, split, moments)
+        fitted = front.then.fit(Moments.of(X[split.train]), trials.y[split.train])
+        expected = fitted.filters @ X[rows[r]] + fitted.offset[:, None]
+        np.testing.assert_allclose(seen[r], expected, atol=2e-3)
+
+
+def accuracy(trainer, model, trials, frontend):
+    runs = expand(CrossSubject()(trials.meta, validation=trainer.validation), Sweep(), seed=0)
+    predictions = trainer.fit(model, trials, runs, frontend=frontend, on_epoch=lambda run, row: None)
+    return np.mean([(p.logits["test"].argmax(1) == trials.y[p.run.split.test]).mean() for p in predictions])
+
+
+def test_alignment_helps_a_pipeline_across_subjects_of_other_scales(make_trials):
+    from pyriemann.estimation import Covariances
+    from pyriemann.tangentspace import TangentSpace
+    from sklearn.linear_model import LogisticRegression
+
+    trials = make_trials(n_subjects=3)
+    gain = {"1": np.ones(6), "2": np.geomspace(1, 100, 6), "3": np.geomspace(100, 1, 6)}
+    scale = np.stack([gain[subject] for subject in trials.meta["subject"]])[:, :, None]
+    trials = replace(trials, X=(trials.X * scale).astype(np.float32))
+    model = partial(pipeline, covariance=Covariances("oas"), tangent=TangentSpace(), classify=LogisticRegression())
+    plain = accuracy(ClassicalTrainer(), model, trials, None)
+    assert accuracy(ClassicalTrainer(), model, trials, Align()) > plain + 0.3
+    assert accuracy(ClassicalTrainer(), model, trials, Align(reference="first", n_first=6)) > plain + 0.2
+
+
+def test_networks_train_on_aligned_trials(make_trials):
+    trials = make_trials(n_subjects=3, strength=3.0)
+    trainer = DeepTrainer(epochs=2, batch_size=32, validation=0.0, device="cpu")
+    assert accuracy(trainer, partial(EEGNet, kernel=0.1), trials, Align()) > 0.2
+
+
+def test_an_average_reference_stays_finite(make_trials):
+    trials = make_trials(n_subjects=3)
+    trials = replace(trials, X=trials.X - trials.X.mean(1, keepdims=True))
+    for metric in ("euclid", "riemann"):
+        assert np.isfinite(aligned(trials, metric=metric)).all()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"metric": "log"}, {"reference": "last"}, {"n_first": 0}, {"by": "subject"}, {"by": ["label"]}]
+)
+def test_bad_settings_are_named(settings):
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        Align(**settings)
