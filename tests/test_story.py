@@ -186,6 +186,6 @@ def test_a_multirun_does_all_jobs_and_reports_the_failed_one(tmp_path):
         "-m", "dataset.n_trials=6", "dataset.subjects=[1]", "model=csp_lda", "device=cpu",
         "out_dir=out", "protocol.test=first,last,each", folder=tmp_path, code=1,
     )    # fmt: skip
-    assert "protocol.test must be last, each or a list of sessions, got 'first'" in output
+    assert "protocol.test must be last, each, a number or a list of sessions, got 'first'" in output
     assert sorted(p.name for p in tmp_path.glob("out/*/summary.json")) == ["summary.json"] * 2
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["1_csp_lda", "2_csp_lda"]
