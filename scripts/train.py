@@ -1,6 +1,7 @@
 """Train, test and report one experiment: python scripts/train.py [group=choice ...] [key=value ...]."""
 
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,16 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
 failures = []  # of the jobs of a multirun (-m): one that fails does not stop the others
+
+
+def in_words(error: Exception) -> str:
+    """One line for a mistake of the user's; where it may be ours, the way to the traceback."""
+    cause = error.__cause__ or error if isinstance(error, InstantiationException) else error
+    if isinstance(cause, MissingMandatoryValue):
+        return f"{str(cause).splitlines()[0]}; give it: {cause.full_key}=..."
+    if isinstance(cause, ValueError | OSError):
+        return str(cause)
+    return f"{error} ({type(cause).__name__}); HYDRA_FULL_ERROR=1 shows where it happened"
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="train")
@@ -28,12 +39,10 @@ def main(cfg: DictConfig) -> None:
         results = run_experiment(**hydra.utils.instantiate(cfg, _convert_="all"), choices=choices, config=config)
         if not results.complete:
             failures.append(f"{results.folder}: not all runs are done")
-    except InstantiationException as error:
-        failures.append(str(error.__cause__ or error))
-    except MissingMandatoryValue as error:
-        failures.append(f"{str(error).splitlines()[0]}; give it: {error.full_key}=...")
-    except (ValueError, OSError) as error:
-        failures.append(str(error))
+    except Exception as error:
+        if "HYDRA_FULL_ERROR" in os.environ:
+            raise
+        failures.append(in_words(error))
     except KeyboardInterrupt:
         sys.exit(130)
 

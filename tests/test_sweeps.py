@@ -36,3 +36,11 @@ def test_stacks_hold_equal_numbers_of_trials(make_trials):
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
         Sweep(**settings)
+
+
+def test_finished_runs_do_not_move_the_others_into_other_stacks(make_trials):
+    runs = expand(WithinSession(folds=2)(make_trials().meta, validation=0.0), Sweep(), seed=0)
+    whole = stacks(runs, size=3)
+    left = stacks(runs, todo=[run for run in runs if run is not whole[0][0]], size=3)
+    assert left[0] == whole[0][1:]
+    assert left[1:] == whole[1:]

@@ -61,7 +61,7 @@ def run_experiment(
     facts = {
         **choices, "protocol": protocol.name, "device": getattr(trainer, "machine", "cpu"),
         "transductive": any(getattr(part, "transductive", False) for part in (preprocess, protocol, frontend)),
-        "select": getattr(trainer, "select", "last"), **environment(),
+        "select": getattr(trainer, "chosen_by", "last"), **environment(),
     }    # fmt: skip
     store = Store(folder, runs=runs, classes=trials.classes, facts=facts, **identity)
     (folder / "config.yaml").write_text(config)
@@ -71,7 +71,7 @@ def run_experiment(
     try:
         with ProgressBar(len(todo), n_reused=len(runs) - len(todo), epochs=trainer.epochs) as bar:
             watchers = (bar.epoch, lambda run, row: logger.epoch(run.name(), row))
-            for stack in stacks(todo):
+            for stack in stacks(runs, todo=todo):
                 on_epoch = partial(_tell, watchers)
                 for prediction in trainer.fit(model, trials, stack, frontend=frontend, on_epoch=on_epoch):
                     store.add(prediction)

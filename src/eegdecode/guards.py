@@ -116,6 +116,11 @@ def _without_twins(split: Split, meta: pd.DataFrame, signals: np.ndarray, duplic
 def _check_classes(split: Split, labels: np.ndarray) -> None:
     """Refuse a class that is trained and not tested, or tested and not trained."""
     train, test = set(labels[split.train].tolist()), set(labels[split.test].tolist())
+    if len(train) < 2:
+        raise ValueError(
+            f"{split.protocol}, subject {split.subject}, session {split.session}, fold {split.fold}: all training "
+            f"trials are of class number {min(train)}; there is nothing to tell apart"
+        )
     if train != test:
         one, other = ("test", "training") if train - test else ("training", "test")
         raise ValueError(

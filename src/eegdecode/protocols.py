@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import GroupKFold, StratifiedKFold
+from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
 
 from eegdecode.guards import check_duplicates_setting, check_subjects, check_time, guarded
 from eegdecode.runs import Split
@@ -74,8 +74,9 @@ class WithinSession:
         return guarded(splits, meta, duplicates=self.duplicates)
 
     def _folds(self, labels: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        shuffle = {} if self.blocks else {"shuffle": True, "random_state": self.shuffle_seed}
-        return list(StratifiedKFold(self.folds, **shuffle).split(labels, labels))
+        if self.blocks:    # not stratified: that would cut class by class, and blocks of two classes overlap in time
+            return list(KFold(self.folds).split(labels))
+        return list(StratifiedKFold(self.folds, shuffle=True, random_state=self.shuffle_seed).split(labels, labels))
 
 
 @dataclass(frozen=True)

@@ -57,15 +57,23 @@ def expand(splits: Sequence[Split], sweep: Sweep, *, seed: int) -> list[Run]:
     ]
 
 
-def stacks(runs: Sequence[Run], *, size: int = 128) -> list[list[Run]]:
+def stacks(runs: Sequence[Run], *, todo: Sequence[Run] | None = None, size: int = 32) -> list[list[Run]]:
     """Deal runs into stacks of equally many training trials, which can be trained side by side.
 
     Parameters
     ----------
+    runs : sequence of Run
+        All runs of the experiment: they decide who stands beside whom, whatever is finished already. So a stack
+        that was never begun is the same after an interruption, and draws the same dropout.
+    todo : sequence of Run, optional
+        Those to train; all if not given.
     size : int
-        Largest stack.
+        Largest stack. Its runs end together, so it is also what an interruption can cost.
     """
     groups: dict[int, list[Run]] = {}
     for run in runs:
         groups.setdefault(len(run.split.train), []).append(run)
-    return [group[i : i + size] for group in groups.values() for i in range(0, len(group), size)]
+    dealt = [group[i : i + size] for group in groups.values() for i in range(0, len(group), size)]
+    wanted = {id(run) for run in (runs if todo is None else todo)}
+    left = [[run for run in stack if id(run) in wanted] for stack in dealt]
+    return [stack for stack in left if stack]

@@ -111,7 +111,7 @@ def test_more_subjects_reuse_the_finished_ones(make_store: Any) -> None:
 def test_checkpoint_comes_back(make_store: Any, meta: pd.DataFrame) -> None:
     store = make_store()
     (run,) = fill(store, 1)
-    weights, about = load_checkpoint(store.folder / "checkpoints", run.name())
+    weights, about = load_checkpoint(store.folder / "checkpoints", f"{run.name()}_{store.keys[run.name()][:8]}")
     np.testing.assert_array_equal(weights["head.weight"], make_prediction(run, meta).weights["head.weight"])
     assert about["model"] == {"name": "eegnet", "n_chans": 3}
     with pytest.raises(ValueError, match="no whole checkpoint"):

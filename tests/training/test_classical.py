@@ -10,6 +10,7 @@ from eegdecode.protocols import CrossSession
 from eegdecode.runs import describe
 from eegdecode.sweeps import Sweep, expand
 from eegdecode.training.classical import ClassicalTrainer, FilterBank
+from eegdecode.training.frontend import CSP
 from eegdecode.trials import Trials
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "model"
@@ -67,3 +68,27 @@ def test_filter_bank_separates_stimulus_frequencies():
     assert power[0, 0] > 5 * power[0, 1]
     assert power[1, 1] > 5 * power[1, 0]
     assert FilterBank(sfreq=256.0, classes=("left", "right")).fit(X).transform(X) is X
+
+
+def test_what_a_pipeline_would_ignore_is_refused(make_trials):
+    trials, model = make_trials(), build("csp_lda")
+    runs = expand(CrossSession()(trials.meta, validation=0.0), Sweep(lr=[0.1]), seed=0)
+    with pytest.raises(ValueError, match="has no lr"):
+        list(ClassicalTrainer().fit(model, trials, runs, frontend=None, on_epoch=lambda run, row: None))
+    runs = expand(CrossSession()(trials.meta, validation=0.0), Sweep(), seed=0)
+    with pytest.raises(ValueError, match="not CSP"):
+        list(ClassicalTrainer().fit(model, trials, runs, frontend=CSP(), on_epoch=lambda run, row: None))
+    with pytest.raises(ValueError, match="device=cuda"):
+        ClassicalTrainer(device="cuda")
+
+
+def test_a_fit_that_fails_is_a_failed_run_and_the_others_go_on(make_trials):
+    trials = make_trials()
+    runs = expand(CrossSession()(trials.meta, validation=0.0), Sweep(), seed=0)
+    X = trials.X.copy()
+    X[runs[0].split.train] = np.nan
+    sick = Trials(X, trials.meta, trials.signal, trials.classes, "toy", trials.fingerprints)
+    first, second = ClassicalTrainer().fit(build("csp_lda"), sick, runs, frontend=None, on_epoch=lambda r, row: None)
+    assert first.status.startswith("failed: ")
+    assert np.isnan(first.logits["test"]).all()
+    assert second.status == "done"

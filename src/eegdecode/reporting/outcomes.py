@@ -86,9 +86,12 @@ def read_outcome(path: Path) -> Outcome:
 
 
 def file_name(run_name: str, key: str) -> str:
-    """A run's name as a file name: no odd characters; too long a one is cut and marked by its key."""
+    """A run's name as a file name: no odd characters, not too long, and marked by its key.
+
+    Runs of two settings in one folder have the same name; their keys keep both checkpoints.
+    """
     name = re.sub(r"[^\w.+=-]", "-", run_name)
-    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME - 9]}_{key[:8]}"
+    return f"{name[:_LONGEST_NAME - 9]}_{key[:8]}"
 
 
 def write_checkpoint(

@@ -149,7 +149,8 @@ def _headline(settings: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The summary that stands on top: of the only setting, or of the best one on validation trials."""
     if len(settings) == 1:
         return {**settings[0], "setting_chosen_by": None}
-    judged = [s for s in settings if not np.isnan(s["val_mean"])]
+    whole = [s for s in settings if s["setting_done"] == s["setting_expected"]]    # a rate that failed on the hard
+    judged = [s for s in whole if not np.isnan(s["val_mean"])]                      # subjects may not win by the rest
     if not judged:
         blank = {name: [] if name == "subjects" else None for name in settings[0]}
         return {**blank, "setting_chosen_by": None}

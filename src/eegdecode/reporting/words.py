@@ -13,6 +13,7 @@ PROTOCOLS = {
 }
 SELECT = {
     "last": "The weights are those of the last epoch: nothing chose an epoch.",
+    "patience": "The weights are those of the last epoch; when to stop was chosen on validation trials.",
     "best_val": "The epoch was chosen on validation trials, taken from the training side.",
 }
 
@@ -77,7 +78,7 @@ def protocol_name(results: Results) -> str:
 def honesty_sentences(results: Results) -> list[str]:
     """Which data chose what, and whether test trials were seen unlabelled."""
     summary = results.summary
-    said = [epoch_sentence(results), "No test trial chose an epoch, a filter or a setting."]
+    said = [epoch_sentence(results), "In this experiment no test trial chose an epoch, a filter or a setting."]
     if summary.get("setting_chosen_by"):
         said.append("Several settings were tried; the one shown has the best mean validation accuracy.")
     elif summary.get("settings"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 
 from eegdecode.runs import Prediction, Run
 from eegdecode.training.align import Align, align_trials
-from eegdecode.training.frontend import Moments
+from eegdecode.training.frontend import Identity, Moments
 from eegdecode.trials import Trials
 
 
@@ -28,16 +28,23 @@ class ClassicalTrainer:
     ----------
     scale : float
         Trials are multiplied by this first; 1e-6 turns µV into V. Only numerical tolerances depend on it.
+    device : {"auto", "cpu"}
     """
 
     scale: float = 1.0
+    device: str = field(default="auto", repr=False)
     validation: float = 0.0
     epochs: int = 1
+
+    def __post_init__(self) -> None:
+        if self.device not in ("auto", "cpu"):
+            raise ValueError(f"device={self.device}: classical pipelines run on the CPU; take device=auto")
 
     def fit(
         self, model: partial, trials: Trials, stack: Sequence[Run], *, frontend: Any, on_epoch: Callable
     ) -> Iterator[Prediction]:    # fmt: skip
-        """Fit each run's pipeline and yield its prediction. The front end is its own business, but for alignment."""
+        """Fit each run's pipeline and yield its prediction. Of front ends it takes alignment alone."""
+        _refuse_what_is_ignored(stack, frontend)
         pipeline = model(sfreq=trials.signal.sfreq, classes=trials.classes)
         moments = Moments.of(trials.X) if isinstance(frontend, Align) else None
         for run in stack:
@@ -46,13 +53,18 @@ class ClassicalTrainer:
             fitted = clone(pipeline)
             _seed(fitted, run.seed)
             X = trials.X if moments is None else align_trials(frontend, trials.X, trials.meta, split, moments)
-            fitted.fit(self.scale * X[split.train], trials.y[split.train])
             parts = {part: X[getattr(split, part)] for part in ("val", "test")}
-            logits = {part: self._predict(fitted, x, len(trials.classes)) for part, x in parts.items()}
+            try:
+                fitted.fit(self.scale * X[split.train], trials.y[split.train])
+                logits = {part: self._predict(fitted, x, len(trials.classes)) for part, x in parts.items()}
+                status = "done"
+            except (ValueError, np.linalg.LinAlgError) as error:    # of this run alone: the others go on
+                logits = {part: np.full((len(x), len(trials.classes)), np.nan, np.float32) for part, x in parts.items()}
+                status = f"failed: {error}"
             on_epoch(run, {"epoch": 1})
             yield Prediction(
                 run=run, logits=logits, history=pd.DataFrame(), best_epoch=0, n_params=0,
-                seconds=time.perf_counter() - began,
+                seconds=time.perf_counter() - began, status=status,
             )    # fmt: skip
 
     def _predict(self, fitted: Pipeline, X: np.ndarray, n_classes: int) -> np.ndarray:
@@ -62,6 +74,15 @@ class ClassicalTrainer:
             probability = fitted.predict_proba(self.scale * X)
             logits[:, fitted.classes_] = np.log(np.maximum(probability, 1e-12))
         return logits
+
+
+def _refuse_what_is_ignored(stack: Sequence[Run], frontend: Any) -> None:
+    """A number or a front end that a pipeline does not use must not stand in its results."""
+    if stack and stack[0].numbers:
+        raise ValueError(f"a classical pipeline has no {', '.join(stack[0].numbers)}: leave the sweep.* of them out")
+    if not isinstance(frontend, Align | Identity | None):
+        name = type(frontend).__name__
+        raise ValueError(f"a classical pipeline brings its own front end, not {name}; take frontend=none or align")
 
 
 def pipeline(*, sfreq: float, classes: Sequence[str], **steps: BaseEstimator) -> Pipeline:

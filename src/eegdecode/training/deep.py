@@ -27,6 +27,11 @@ class DeepTrainer(DeepSettings):
             return f"{device} ({torch.cuda.get_device_name(device)})"
         return f"{device} ({torch.get_num_threads()} threads)"
 
+    @property
+    def chosen_by(self) -> str:
+        """What chose the epoch of the weights, for the record."""
+        return "patience" if self.select == "last" and self.patience is not None else self.select
+
     def fit(
         self, model: partial, trials: Trials, stack: Sequence[Run], *, frontend: FrontEnd, on_epoch: OnEpoch
     ) -> Iterator[Prediction]:    # fmt: skip

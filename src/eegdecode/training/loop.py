@@ -115,7 +115,10 @@ class _Task:
             settings=settings, runs=runs, signals=signals, maps=maps,
             ensemble=Ensemble([_start(model, run, sizes) for run in runs], mode=mode, device=device),
             y=torch.tensor(trials.y, device=device),
-            model={"network": describe(model), "sizes": sizes, "frontend": describe(frontend)},
+            model={
+                "network": describe(model), "sizes": sizes, "frontend": describe(frontend),
+                "ch_names": list(trials.signal.ch_names), "tmin": trials.signal.tmin, "classes": list(trials.classes),
+            },
             **{name: torch.tensor(values, dtype=torch.float32, device=device) for name, values in numbers.items()},
         )    # fmt: skip
 
@@ -156,15 +159,11 @@ def _measure(task: _Task, running: Tensor, norm: Tensor) -> dict[str, np.ndarray
     """Losses and accuracies after an epoch, in evaluation mode: name -> (R,)."""
     y = task.y.cpu().numpy()
     row = {"running_loss": running.cpu().numpy(), "grad_norm": norm.cpu().numpy()}
-    for part in ("train", "val"):
-        rows = [getattr(run.split, part)[:: _thin(len(getattr(run.split, part)))] for run in task.runs]
+    for part, step in (("train", max(1, len(task.runs[0].split.train) // EVAL_TRIALS)), ("val", 1)):
+        rows = [getattr(run.split, part)[::step] for run in task.runs]
         scores = [_loss_and_accuracy(logits, y[r]) for logits, r in zip(task.predict(rows), rows, strict=True)]
         row[f"{part}_loss"], row[f"{part}_accuracy"] = np.array(scores).T
     return row
-
-
-def _thin(n_trials: int) -> int:
-    return max(1, n_trials // EVAL_TRIALS)
 
 
 def _loss_and_accuracy(logits: np.ndarray, y: np.ndarray) -> tuple[float, float]:
