@@ -59,9 +59,10 @@ def against_moabb(folder: Path) -> None:
     warnings.simplefilter("ignore")    # of MOABB's own
     band = Preprocess(l_freq=7, h_freq=45)
     dataset = MoabbDataset(**KALUNGA, subjects=subjects)
-    load_trials(MoabbDataset(**KALUNGA, subjects=[1]), band, cache_dir=folder / "warm-up")
+    first = MoabbDataset(**KALUNGA, subjects=[1])
+    load_trials(first, band, cache_dir=folder / "warm-up")    # pyright: ignore[reportArgumentType]  (both are given)
     began = time.perf_counter()
-    trials = load_trials(dataset, band, cache_dir=folder / "ours")
+    trials = load_trials(dataset, band, cache_dir=folder / "ours")    # pyright: ignore[reportArgumentType]
     ours = time.perf_counter() - began
     paradigm = paradigms.SSVEP(n_classes=4, fmin=7, fmax=45)
     paradigm.get_data(Kalunga2016(), [1])

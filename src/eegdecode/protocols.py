@@ -116,7 +116,7 @@ class CrossSession:
                     f"subject {subject} has one session only ({names[0]}); "
                     "take protocol=within_session or protocol=cross_subject"
                 )
-            if self.test == "last":
+            if self.test == "last" or isinstance(self.test, int):
                 check_time(names, meta, subject)
             for fold, tested in enumerate(self._tests(names, subject)):
                 is_test = np.isin(sessions[rows], tested)
