@@ -78,9 +78,14 @@ def run_experiment(
                     bar.done(prediction)
     finally:    # an interrupted experiment is reported as far as it came
         results = store.score()
-        write_report(folder)
-        logger.finish(results)
-        rich.print(last_screen(results))
+        logger.finish(_shown(results) if len(results.scores) else None)    # without a run there is nothing to show
+    return results
+
+
+def _shown(results: Results) -> Results:
+    """Write the report, which draws the figures that a logger takes, and print the last screen."""
+    write_report(results.folder)
+    rich.print(last_screen(results))
     return results
 
 

@@ -25,6 +25,8 @@ def describe_setting(results: Results) -> str:
     numbers = "".join(f", {name} = {value:g}" for name, value in setting.items())
     return f"{row['model']} on {row['dataset']}{numbers}"
 
+FEW = 10    # subjects: a percentile bootstrap of fewer covers less than it says, of 4 about 80 %
+
 
 def percent(value: float | None, digits: int = 1) -> str:
     """A fraction as per cent, a dash where there is none."""
@@ -41,7 +43,8 @@ def mean_sentence(summary: dict[str, Any]) -> str:
     text = f"{percent(summary['mean'])} %"
     if summary["n_subjects"] > 1:
         text += f" ± {percent(summary['deviation_subjects'])} over {summary['n_subjects']} subjects"
-        text += f" (95 % interval of the mean {percent(low)} to {percent(high)})"
+        narrow = ", too narrow for so few" if summary["n_subjects"] < FEW else ""
+        text += f" (95 % interval of the mean {percent(low)} to {percent(high)}{narrow})"
     if summary["deviation_seeds"] == summary["deviation_seeds"]:
         text += f", ± {percent(summary['deviation_seeds'])} over {summary['n_seeds']} seeds"
     done, expected = summary["setting_done"], summary["setting_expected"]
