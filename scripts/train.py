@@ -13,10 +13,8 @@ from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
 failures = []  # of the jobs of a multirun (-m): one that fails does not stop the others
 
-
 def in_words(error: Exception) -> str:
-    """One line for a mistake of the user's; where it may be ours, the way to the traceback."""
-    cause = error.__cause__ or error if isinstance(error, InstantiationException) else error
+    cause = (isinstance(error, InstantiationException) and error.__cause__) or error
     if isinstance(cause, MissingMandatoryValue):
         return f"{str(cause).splitlines()[0]}; give it: {cause.full_key}=..."
     if isinstance(cause, ValueError | OSError):
@@ -35,8 +33,8 @@ def main(cfg: DictConfig) -> None:
 
         logging.basicConfig(format="%(message)s")
         logging.getLogger("eegdecode").setLevel(logging.INFO)
-        config = OmegaConf.to_yaml(cfg, resolve=True)
-        results = run_experiment(**hydra.utils.instantiate(cfg, _convert_="all"), choices=choices, config=config)
+        parts = hydra.utils.instantiate(cfg, _convert_="all")
+        results = run_experiment(**parts, choices=choices, config=OmegaConf.to_yaml(cfg, resolve=True))
         if not results.complete:
             failures.append(f"{results.folder}: not all runs are done")
     except Exception as error:

@@ -64,7 +64,7 @@ def test_shuffled_folds_are_moabbs(make_trials):
 
 
 def test_blocks_are_contiguous(make_trials):
-    meta = make_trials(n_subjects=1, n_sessions=1).meta
+    meta = make_trials(n_subjects=1, n_sessions=1, n_trials=96).meta
     meta["label"] = np.random.default_rng(0).permutation(meta["label"])
     for split in WithinSession(folds=4, blocks=True)(meta, validation=0):
         assert np.ptp(split.test) == len(split.test) - 1

@@ -43,7 +43,7 @@ def test_whole_experiment(make_store: Any) -> None:
         assert f"figures/{name}.png" in report
         assert (folder / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert f"{100 * summary['mean']:.1f} %" in report
-    for text in ("within_session", "4/4 runs", "No test trial chose", "last epoch", "seed: 0", "Inductive"):
+    for text in ("within_session", "4/4 runs", "no test trial chose", "last epoch", "seed: 0", "Inductive"):
         assert text in report
     assert "INCOMPLETE" not in report
 

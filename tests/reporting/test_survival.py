@@ -21,10 +21,11 @@ from eegdecode.reporting.tables import read_scores
 from .conftest import fill, make_failed, make_prediction, names
 
 
-def test_a_checkpoint_that_another_setting_replaced_is_trained_anew(make_store: Any) -> None:
+def test_two_settings_in_one_folder_keep_their_checkpoints_apart(make_store: Any) -> None:
     fill(make_store())
     fill(make_store(context={}), 1)
-    assert len(make_store().unfinished()) == 1
+    assert make_store().unfinished() == []
+    assert len(list((make_store().folder / "checkpoints").glob("*.safetensors"))) == 5
 
 
 def test_failed_runs_are_said_and_tried_again(make_store: Any, meta: pd.DataFrame, caplog: Any) -> None:
