@@ -154,6 +154,8 @@ def describe(thing: Any) -> Any:
     A class or function is described by its name and a digest of its source file, so that a run of an edited
     network is another run.
     """
+    if thing is None or isinstance(thing, str | int | float | bool):    # before Mapping, whose test is slow
+        return thing
     if isinstance(thing, functools.partial):
         return {"call": describe(thing.func), **{key: describe(value) for key, value in thing.keywords.items()}}
     if inspect.isclass(thing) or inspect.isroutine(thing):
@@ -169,8 +171,6 @@ def describe(thing: Any) -> Any:
         return [describe(value) for value in thing]
     if isinstance(thing, np.generic):
         return thing.item()
-    if thing is None or isinstance(thing, str | int | float | bool):
-        return thing
     return str(thing)
 
 

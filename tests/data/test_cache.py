@@ -247,3 +247,25 @@ def test_several_processes_prepare_what_one_does(tmp_path, request):
 def test_an_error_in_a_process_is_told_as_in_one(tmp_path):
     with pytest.raises(ValueError, match=r"fake 1 run 0: no channel T9|fake 2 run 0: no channel T9"):
         load_trials(FakeDataset(), Preprocess(channels=["T9"]), cache_dir=tmp_path, n_jobs=2)
+
+
+@dataclass(frozen=True)
+class FromServer(FakeDataset):
+    folder: str = ""
+
+    def fetched(self, subject):
+        return (Path(self.folder) / f"{subject}.mat",)
+
+
+def test_a_fetched_file_that_was_replaced_is_noticed_and_one_that_is_gone_is_not_missed(tmp_path, request, caplog):
+    file = tmp_path / "1.mat"
+    file.write_text("first edition")
+    dataset, cache = FromServer(subjects=("1",), folder=str(tmp_path)), tmp_path / "cache"
+    load_trials(dataset, Preprocess(), cache_dir=cache)
+    file.write_text("second edition")
+    assert Cache(dataset, Preprocess(), cache).load("1") is None
+    assert f"{file} has changed since" in caplog.text
+    load_trials(dataset, Preprocess(), cache_dir=cache)
+    file.unlink()
+    request.getfixturevalue("no_reading")
+    assert len(load_trials(dataset, Preprocess(), cache_dir=cache)) == 8

@@ -1,3 +1,4 @@
+import mne
 import numpy as np
 import pandas as pd
 import pytest
@@ -82,3 +83,11 @@ def test_moving_standardisation_undoes_scale_and_drift():
     late = moving_standardise(x, factor=0.001, n_init=1000)[:, 5000:]
     assert abs(late.mean()) < 0.5
     assert 0.8 < late.std() < 1.3
+
+
+@pytest.mark.parametrize(("l_freq", "h_freq"), [(4.0, 40.0), (None, 30.0), (1.0, None)])
+@pytest.mark.parametrize("n_times", [60, 1000])
+def test_butterworth_is_that_of_mne_to_the_last_bit(l_freq, h_freq, n_times):
+    data = np.random.default_rng(0).normal(size=(3, n_times))
+    expected = mne.filter.filter_data(data.copy(), 128.0, l_freq, h_freq, method="iir", verbose="error")
+    np.testing.assert_array_equal(band_pass(data, 128.0, l_freq, h_freq, method="iir", source="x"), expected)

@@ -7,27 +7,25 @@ import hashlib
 import importlib.metadata
 import json
 import logging
-import mmap
 import os
-import shutil
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from filelock import FileLock
 
+from eegdecode.data.entry import read_entry, stamps, write_entry
 from eegdecode.data.preprocess import Preprocess
-from eegdecode.data.recording import Dataset, FromFiles
+from eegdecode.data.recording import Dataset, Fetched, FromFiles
 from eegdecode.runs import describe, digest
-from eegdecode.trials import META_COLUMNS, Signal, Trials
+from eegdecode.trials import Trials
 
 log = logging.getLogger(__name__)
 
 LIBRARIES = ("mne", "moabb", "numpy", "scipy")    # those that compute the numbers
-TEXT = dict.fromkeys([*META_COLUMNS[:-1], "signal", "what", "channel"], str)
 
 
 class Cache:
@@ -58,7 +56,7 @@ class Cache:
 
     def path(self, subject: str) -> Path:
         """Folder of the entry of a subject."""
-        key = digest({"subject": subject, "files": _stamps(self.dataset, subject), **self.identity})
+        key = digest({"subject": subject, "files": stamps(_own_files(self.dataset, subject)), **self.identity})
         return self.folder / f"sub-{_safe(subject)}_{key}"
 
     def load(self, subject: str) -> Trials | None:
@@ -69,7 +67,7 @@ class Cache:
         try:
             return read_entry(path)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("the cache entry %s is damaged (%s); it is made anew", path, error)
+            log.warning("the cache entry %s is not used (%s); it is made anew", path, error)
             return None
 
     def load_or_compute(self, subject: str, compute: Callable[[], Trials]) -> Trials:
@@ -89,10 +87,11 @@ class Cache:
             trials = self.load(subject)    # another process may have been faster
             if trials is not None:
                 return trials
+            made_of = stamps(self.dataset.fetched(subject) if isinstance(self.dataset, Fetched) else ())
             trials = compute()
             try:
-                _write(trials, path, self.code)
-                return read_entry(path)
+                write_entry(trials, path, self.code, made_of=made_of)
+                return replace(trials, X=np.load(path / "X.npy", mmap_mode="r"))    # leaves the memory free
             except OSError as error:
                 _warn_unwritable(path, error)
                 return trials
@@ -101,7 +100,7 @@ class Cache:
 
     def remember(self, what: str, subjects: Sequence[str], compute: Callable[[], Sequence[str]]) -> tuple[str, ...]:
         """Return a short list that depends on several subjects; computed once, kept as JSON."""
-        files = [_stamps(self.dataset, subject) for subject in subjects]
+        files = [stamps(_own_files(self.dataset, subject)) for subject in subjects]
         key = digest({"what": what, "subjects": list(subjects), "files": files, **self.identity})
         path = self.folder / f"{what}_{key}.json"
         try:
@@ -137,90 +136,8 @@ def source_digest() -> str:
     return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
-def _stamps(dataset: Dataset, subject: str) -> list[list[str | int]]:
-    """Name, size and time of change of the files of a subject, where the data set has any that may change."""
-    files = dataset.files(subject) if isinstance(dataset, FromFiles) else ()
-    present = [file for file in files if file.exists()]    # the data set tells what is missing
-    return [[str(file), (stat := file.stat()).st_size, stat.st_mtime_ns] for file in present]
-
-
-def read_entry(path: Path) -> Trials:
-    """Open an entry, its signals memory-mapped; raise an error if it is not whole."""
-    entry = json.loads((path / "entry.json").read_text())
-    table = (path / "meta.csv").read_bytes()
-    if hashlib.blake2b(table, digest_size=16).hexdigest() != entry["meta"]:
-        raise ValueError("meta.csv has changed")
-    if (path / "X.npy").stat().st_size != entry["bytes"]:
-        raise ValueError("X.npy has another length")
-    X = np.load(path / "X.npy", mmap_mode="r")
-    if list(X.shape) != entry["shape"]:
-        raise ValueError("X.npy has another shape")
-    signal = Signal(
-        ch_names=tuple(entry["ch_names"]),
-        sfreq=entry["sfreq"],
-        tmin=entry["tmin"],
-        positions=np.array(entry["positions"], dtype=np.float64),
-    )
-    meta = _read_table(path / "meta.csv", number="recorded")
-    notes = _read_table(path / "notes.csv", number="value")
-    return Trials(X, meta, signal, tuple(entry["classes"]), entry["dataset"], entry["fingerprints"], notes)
-
-
-def join_signals(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Join signals; those mapped from a file are read from it, which takes a sixth of a copy page by page."""
-    X = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype)
-    begin = 0
-    for part in parts:
-        target = X[begin : begin + len(part)]
-        if isinstance(part, np.memmap) and isinstance(part.base, mmap.mmap) and part.filename:
-            with Path(part.filename).open("rb") as file:
-                file.seek(part.offset)
-                if file.readinto(target.data.cast("B")) != part.nbytes:
-                    raise OSError(f"{part.filename} has become shorter")
-        else:
-            target[:] = part
-        begin += len(part)
-    return X
-
-
-def _read_table(path: Path, *, number: str) -> pd.DataFrame:
-    """Read a table of text in which ``number`` alone may be missing, to the last bit."""
-    table = pd.read_csv(path, dtype={**TEXT, number: str}, keep_default_na=False)
-    table[number] = [float(text or "nan") for text in table[number]]
-    return table
-
-
-def _write(trials: Trials, path: Path, code: dict[str, Any]) -> None:
-    """Write a whole entry or none. The caller holds the lock, so what lies in the way is left over."""
-    partial = path.with_name(f".{path.name}.partial")
-    for leftover in (partial, path):
-        shutil.rmtree(leftover, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
-        with (partial / "X.npy").open("wb") as file:
-            np.save(file, trials.X)
-            file.flush()
-            os.fsync(file.fileno())    # a rename may reach the disk before the data do
-        table = trials.meta.to_csv(index=False).encode()
-        (partial / "meta.csv").write_bytes(table)
-        trials.notes.to_csv(partial / "notes.csv", index=False)
-        entry = {
-            "dataset": trials.dataset,
-            "classes": trials.classes,
-            "fingerprints": dict(trials.fingerprints),
-            "ch_names": trials.signal.ch_names,
-            "sfreq": trials.signal.sfreq,
-            "tmin": trials.signal.tmin,
-            "positions": trials.signal.positions.tolist(),
-            "shape": trials.X.shape,
-            "bytes": (partial / "X.npy").stat().st_size,
-            "meta": hashlib.blake2b(table, digest_size=16).hexdigest(),
-            "code": code,
-        }
-        (partial / "entry.json").write_text(json.dumps(entry, indent=1))
-        partial.rename(path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+def _own_files(dataset: Dataset, subject: str) -> Sequence[Path]:
+    return dataset.files(subject) if isinstance(dataset, FromFiles) else ()
 
 
 def _warn_unwritable(path: Path, error: OSError) -> None:

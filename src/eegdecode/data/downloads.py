@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -46,6 +47,7 @@ def files_on_disk(name: str, subject: str, *, module: Any = None, unread: Sequen
     retrieve = _offline_first(download.retrieve, f"{name}: the file {{}} of subject {subject}", unread)
     ours: dict[str, Any] = {"retrieve": retrieve, "file_hash": lambda file: None}
     ours["fs_issue_request"] = _remembering(download.fs_issue_request)
+    ours["get_user_agent"] = functools.cache(download.get_user_agent)    # it reads MOABB's metadata for each file
     places = [(download, attribute) for attribute in ours]
     places += [(place, "retrieve") for place in (pooch, module) if hasattr(place, "retrieve")]
     with contextlib.ExitStack() as stack:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import mne
 import numpy as np
@@ -30,7 +33,9 @@ def band_pass(
         warnings.filterwarnings("error", message="filter_length .* is longer than the signal")
         try:
             if method == "cheby2":
-                return _chebyshev(data, sfreq, l_freq, h_freq)
+                return _back_and_forth(data, _chebyshev(sfreq, l_freq, h_freq))
+            if method == "iir":
+                return _back_and_forth(data, *_butterworth(sfreq, l_freq, h_freq))
             return mne.filter.filter_data(data, sfreq, l_freq, h_freq, method=method, copy=False, verbose="warning")
         except (RuntimeWarning, ValueError) as error:
             raise ValueError(
@@ -39,11 +44,33 @@ def band_pass(
             ) from error
 
 
-def _chebyshev(data: np.ndarray, sfreq: float, l_freq: float | None, h_freq: float | None) -> np.ndarray:
+@functools.cache
+def _butterworth(sfreq: float, l_freq: float | None, h_freq: float | None) -> tuple[np.ndarray, int]:
+    """MNE's own design, sections and padding: designing takes as long as filtering a short recording."""
+    design = mne.filter.create_filter(None, sfreq, l_freq, h_freq, method="iir", verbose="error")
+    return design["sos"], int(design["padlen"])
+
+
+@functools.cache
+def _chebyshev(sfreq: float, l_freq: float | None, h_freq: float | None) -> np.ndarray:
     edges = [edge for edge in (l_freq, h_freq) if edge is not None]
     kind = "bandpass" if len(edges) == 2 else "highpass" if h_freq is None else "lowpass"
-    sos = cheby2(ORDER, STOP, edges if len(edges) == 2 else edges[0], btype=kind, fs=sfreq, output="sos")
-    return sosfiltfilt(sos, data, axis=1)
+    return np.asarray(cheby2(ORDER, STOP, edges if len(edges) == 2 else edges[0], btype=kind, fs=sfreq, output="sos"))
+
+
+def _back_and_forth(data: np.ndarray, sos: np.ndarray, padlen: int | None = None) -> np.ndarray:
+    """Filter in place; channels side by side, since SciPy lets go of the interpreter's lock.
+
+    The results are those of ``mne.filter.filter_data``, bit for bit; half of its time went elsewhere.
+    """
+    n_pad = None if padlen is None else min(padlen, data.shape[1] - 1)
+
+    def one(channel: np.ndarray) -> None:
+        channel[:] = sosfiltfilt(sos, channel, padlen=n_pad)
+
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, len(data))) as pool:
+        list(pool.map(one, data))
+    return data
 
 
 def notch(data: np.ndarray, sfreq: float, lines: Sequence[float], *, source: str) -> np.ndarray:

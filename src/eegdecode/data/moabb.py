@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import mne
@@ -90,9 +91,16 @@ class MoabbDataset:
             raise ValueError(
                 f"{self.name} has no subject {subject}; it has {len(known)}: {known[0]} to {known[-1]}"
             )
+        return self._read(source, subject, self._listed(source, subject))
+
+    def fetched(self, subject: str) -> tuple[Path, ...]:
+        """Return the files that MOABB lists for a subject."""
+        return tuple(Path(file) for file in self._listed(self._source(), subject))
+
+    def _listed(self, source: Any, subject: str) -> list[str]:
         try:
             with self._files_on_disk(source, subject):
-                files = np.ravel(source.data_path(int(subject)))
+                return [str(file) for file in np.ravel(source.data_path(int(subject)))]
         except MissingFileError:
             raise
         except OSError as error:    # some classes ask a server which files there are
@@ -101,7 +109,6 @@ class MoabbDataset:
                 f"can be fetched. {_address(error)}Put it there, or leave the subject out "
                 f"(dataset.subjects=[...]). Cause: {brief(error)}"
             ) from None
-        return self._read(source, subject, [str(file) for file in files])
 
     def _read(self, source: Any, subject: str, files: Sequence[str]) -> Iterator[Recording]:
         for session, run, raw in self._in_time(self._load(source, subject, files)):

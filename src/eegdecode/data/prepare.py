@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from eegdecode.data.cache import Cache, join_signals
+from eegdecode.data.cache import Cache
 from eegdecode.data.channels import common_channels
+from eegdecode.data.entry import join_signals
 from eegdecode.data.preprocess import Preprocess, preprocess_recording, standardise
 from eegdecode.data.quality import Note, loud_trials, rows
 from eegdecode.data.recording import Dataset, Recording

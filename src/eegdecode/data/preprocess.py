@@ -154,7 +154,8 @@ def preprocess_recording(recording: Recording, preprocess: Preprocess) -> Contin
         message names the recording.
     """
     channels = _channels(recording, preprocess)
-    data, source = channels.data * MICROVOLT, recording.source
+    data, source = channels.data, recording.source
+    data *= MICROVOLT    # MNE's `get_data` has copied it
     gaps = _fill_gaps(data)
     _check_channels(data, gaps, channels.names, source)
     sfreq = float(recording.raw.info["sfreq"])

@@ -38,25 +38,39 @@ def inspect(data: np.ndarray, missing: np.ndarray, names: Sequence[str], sfreq: 
         Share of missing samples of each channel.
     """
     second = max(1, int(sfreq))
-    n_whole = data.shape[1] // second
-    blocks = data[:, : n_whole * second].reshape(len(data), n_whole, second)
-    deviation = blocks.std(axis=2)
-    notes = [Note("amplitude", name, float(np.median(d))) for name, d in zip(names, deviation, strict=True) if len(d)]
-    flat = np.maximum((np.ptp(blocks, axis=2) == 0).mean(axis=1) - missing, 0)    # a line stands in the gaps
+    amplitude, flat = _by_second(data, second)
+    flat = np.maximum(flat - missing, 0)    # a line stands in the gaps
+    notes = [Note("amplitude", name, float(a)) for name, a in zip(names, amplitude, strict=True) if np.isfinite(a)]
     shares = {"flat": flat, "clipped": _clipped(data), "missing": missing}
     for what, share in shares.items():
         notes += [Note(what, name, float(s)) for name, s in zip(names, share, strict=True) if s > LEAST]
     return notes + _line(data, sfreq)
 
 
+def _by_second(data: np.ndarray, second: int) -> tuple[np.ndarray, np.ndarray]:
+    """Median deviation of the whole seconds of each channel (NaN: there is none), and the share that is flat.
+
+    Channel by channel, since one channel fits into the processor's cache and all of them do not.
+    """
+    n_whole = data.shape[1] // second
+    amplitude, flat = np.full(len(data), np.nan), np.zeros(len(data))
+    for i, x in enumerate(data if n_whole else ()):
+        blocks = x[: n_whole * second].reshape(n_whole, second)
+        amplitude[i] = np.median(blocks.std(axis=1))
+        flat[i] = (np.ptp(blocks, axis=1) == 0).mean()
+    return amplitude, flat
+
+
 def _clipped(data: np.ndarray) -> np.ndarray:
     """Share of samples that a channel is held at its largest or smallest value."""
     share = np.zeros(len(data))
     for i, x in enumerate(data):
-        if np.ptp(x) == 0:
-            continue
-        for extreme in (x.min(), x.max()):
-            edges = np.flatnonzero(np.diff(x == extreme, prepend=False, append=False))
+        low, high = x.min(), x.max()
+        for extreme in (low, high) if high > low else ():
+            held = x == extreme
+            if np.count_nonzero(held) < HELD:
+                continue
+            edges = np.flatnonzero(np.diff(held, prepend=False, append=False))
             lengths = edges[1::2] - edges[::2]
             share[i] += lengths[lengths >= HELD].sum() / len(x)
     return share

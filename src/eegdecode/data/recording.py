@@ -84,3 +84,12 @@ class FromFiles(Protocol):
     def files(self, subject: str) -> tuple[Path, ...]:
         """Return the files that the recordings of a subject are read from."""
         ...
+
+
+@runtime_checkable
+class Fetched(Protocol):
+    """A data set of fetched files. To list them costs time, so an entry of the cache remembers what it was made of."""
+
+    def fetched(self, subject: str) -> tuple[Path, ...]:
+        """Return the files of a subject, which are on disk by now."""
+        ...

@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from eegdecode.data.cache import cache_root, read_entry, todays_code
+from eegdecode.data.cache import cache_root, todays_code
+from eegdecode.data.entry import read_entry
 from eegdecode.trials import fingerprint
 
 DAY = 86400.0    # s
