@@ -49,7 +49,10 @@ def prepare(
         trials.X, trials.meta, trials.notes, ch_names=trials.signal.ch_names, positions=trials.signal.positions,
         sfreq=trials.signal.sfreq, tmin=trials.signal.tmin, classes=trials.classes,
     )    # fmt: skip
-    chosen = {"channels": preprocess.channels or preprocess.bipolar or preprocess.reference, "sfreq": preprocess.sfreq}
+    chosen = {
+        "subjects": getattr(dataset, "subjects", None), "sfreq": preprocess.sfreq,
+        "channels": preprocess.channels or preprocess.bipolar or preprocess.reference,
+    }    # fmt: skip
     kept = {key: value for key, value in (promises or {}).items() if not chosen.get(key)}
     differs = broken_promises(facts, trials.meta, kept)
     guard = _guard(protocol, trials)

@@ -62,7 +62,7 @@ OTHERS = {
     "channels": ["C3", "Cz"], "reference": "average", "l_freq": 1.0, "h_freq": 30.0, "method": "fir",
     "sfreq": 50.0, "tmin": 0.5, "tmax": 1.5, "standardise": "trial", "incomplete": "drop",
     "names": "standard", "bads": "auto", "bipolar": [["C3", "Cz"]], "spatial": "laplacian", "notch": 50, "reject": 100,
-    "factor_new": 0.01, "init_block": 1,
+    "factor_new": 0.01, "init_block": 1, "annotated": "keep",
 }  # fmt: skip
 
 

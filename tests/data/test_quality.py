@@ -1,3 +1,4 @@
+import mne
 import numpy as np
 import pytest
 from tests.data.fakes import FakeDataset, make_raw, make_recording
@@ -73,3 +74,38 @@ def test_trials_that_are_not_whole_are_told():
     trials = prepare_subject(FakeDataset(), Preprocess(incomplete="drop"), "1", [at_end])
     told = trials.notes[trials.notes["what"] == "incomplete"]
     assert list(told["trial"]) == ["sub-1_ses-0_run-0_trial-0002"]
+
+
+def marked_raw():
+    raw = make_raw()
+    raw.set_annotations(mne.Annotations(onset=[16.5, 40], duration=[0.25, 5], description=["BAD_jump", "bad after"]))
+    raw.info["bads"] = ["Cz"]
+    return raw
+
+
+def test_trials_that_the_file_marks_bad_are_dropped_as_mne_does_and_told():
+    marked = make_recording(marked_raw())    # cues at 5, 15, 25 and 35 s
+    trials = prepare_subject(FakeDataset(), Preprocess(), "1", [marked])
+    told = trials.notes[trials.notes["what"] == "marked"]
+    assert list(told["trial"]) == ["sub-1_ses-0_run-0_trial-0001"]
+    assert told["value"].item() == pytest.approx(0.25)
+    events = np.array([[onset, 0, 1] for onset in marked.onsets])
+    epochs = mne.Epochs(marked.raw, events, tmin=0, tmax=2, baseline=None, preload=True, verbose="error")
+    assert list(trials.meta["trial"].str[-1].astype(int)) == list(epochs.selection)
+    assert len(prepare_subject(FakeDataset(), Preprocess(annotated="keep"), "1", [marked])) == 4
+
+
+def test_channels_that_the_file_marks_bad_are_told_or_interpolated():
+    raw = make_raw(channels=("C3", "Cz", "C4", "Fz", "Pz", "FC1"))
+    raw.set_montage("colin27_1005")
+    raw.info["bads"] = ["Cz"]
+    for bads, what in ((None, "bad"), ("marked", "mended")):
+        found = preprocess_recording(make_recording(raw.copy()), Preprocess(bads=bads)).notes
+        assert [(note.what, note.channel) for note in found if note.what in ("bad", "mended")] == [(what, "Cz")]
+
+
+def test_trials_that_share_samples_are_told():
+    close = make_recording(onsets=(500, 600, 2500, 3500))
+    trials = prepare_subject(FakeDataset(), Preprocess(), "1", [close])
+    told = trials.notes[trials.notes["what"] == "overlap"]
+    assert told["value"].item() == pytest.approx(1 / 3)

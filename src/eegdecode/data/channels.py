@@ -137,6 +137,12 @@ def mend(channels: Channels, bads: Sequence[str] | str | None, source: str) -> C
     return replace(channels, data=apply(matrix, channels.data), mended=tuple(bad))
 
 
+def marked_bad(recording: Recording, channels: Channels, spelling: str | None) -> list[str]:
+    """Those of the channels that the file itself marks bad."""
+    marked = unify(recording.raw.info["bads"], spelling, recording.source)
+    return [name for name in channels.names if name in marked]
+
+
 def find_bads(channels: Channels) -> list[str]:
     """Channels that are flat, missing throughout, or far louder than the others."""
     deviation = np.zeros(len(channels.names))

@@ -18,7 +18,7 @@ from eegdecode.data.cache import Cache
 from eegdecode.data.channels import common_channels
 from eegdecode.data.entry import join_signals
 from eegdecode.data.preprocess import Preprocess, preprocess_recording, standardise
-from eegdecode.data.quality import Note, loud_trials, rows
+from eegdecode.data.quality import Note, loud_trials, marked_trials, overlaps, rows
 from eegdecode.data.recording import Dataset, Recording
 from eegdecode.data.windows import cut_windows
 from eegdecode.trials import NOTE_COLUMNS, Signal, Trials, concatenate, fingerprint, signal_digests
@@ -140,17 +140,20 @@ def _cut(
     sfreq = continuous.sfreq
     starts, n_times = continuous.onsets + round(interval[0] * sfreq), round((interval[1] - interval[0]) * sfreq)
     loud = loud_trials(continuous.data, continuous.ch_names, starts, n_times=n_times, limit=preprocess.reject)
+    tmin, tmax = interval
+    marked = marked_trials(recording, tmin=tmin, tmax=tmax) if preprocess.annotated == "drop" else []
     continuous = standardise(continuous, preprocess)
     X, kept = cut_windows(continuous, recording, preprocess=preprocess, interval=interval)
     partial = [Note("incomplete", "", 1.0, cue) for cue in sorted(set(range(len(starts))) - set(kept.tolist()))]
-    if loud:
-        log.warning(
-            "%s: rejected %d of %d trials, beyond %g µV", recording.source, len(loud), len(starts), preprocess.reject
-        )
-        quiet = ~np.isin(kept, [note.cue for note in loud])
-        X, kept = X[quiet], kept[quiet]
+    why = {f"beyond {preprocess.reject or 0:g} µV": loud, "which the file marks bad (preprocess.annotated)": marked}
+    for reason, dropped in why.items():
+        if dropped:
+            log.warning("%s: dropped %d of %d trials, %s", recording.source, len(dropped), len(starts), reason)
+    quiet = ~np.isin(kept, [note.cue for note in [*loud, *marked]])
+    X, kept = X[quiet], kept[quiet]
+    shared = overlaps(starts[kept], n_times=n_times) if recording.groups is None else []
     signal = Signal(continuous.ch_names, sfreq, interval[0], continuous.positions)
-    return X, kept, signal, [*continuous.notes, *partial, *loud]
+    return X, kept, signal, [*continuous.notes, *shared, *partial, *loud, *marked]
 
 
 def _check_rejection(notes: list[dict[str, object]], preprocess: Preprocess, who: str) -> None:

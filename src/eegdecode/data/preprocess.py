@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from eegdecode.data.channels import Channels, bipolar, laplacian, mend, pick, rereference
+from eegdecode.data.channels import Channels, bipolar, laplacian, marked_bad, mend, pick, rereference
 from eegdecode.data.filters import band_pass, moving_standardise, notch, resample
 from eegdecode.data.quality import Note, inspect
 from eegdecode.data.recording import Recording
@@ -29,8 +29,9 @@ class Preprocess:
     names : str or None
         ``"standard"`` spells channels as the 10-05 system does (T3 becomes T7, FP1 becomes Fp1), before
         they are chosen.
-    bads : sequence of str, "auto" or None
-        Channels to interpolate; ``"auto"``: those that are flat, missing, or five times as loud as the median.
+    bads : sequence of str, "auto", "marked" or None
+        Channels to interpolate; ``"auto"``: those that are flat, missing, or five times as loud as the median;
+        ``"marked"``: those that the file marks bad.
     reference : str or None
         ``"average"`` (of the channels that are kept), the name of a channel (which is dropped afterwards),
         or None for the reference of the recording.
@@ -63,6 +64,9 @@ class Preprocess:
         Of ``moving``: s at the begin of a recording that are standardised as a whole.
     incomplete : str
         Trials that reach beyond their recording or hold missing samples (NaN): ``"raise"`` or ``"drop"``.
+    annotated : str
+        Trials that reach into a span that the file marks bad (annotations ``BAD_...``): ``"drop"``, as MNE
+        does, or ``"keep"``.
     """
 
     channels: Sequence[str] | str | None = None
@@ -83,6 +87,7 @@ class Preprocess:
     factor_new: float = 1e-3
     init_block: float | int = 4.0
     incomplete: str = "raise"
+    annotated: str = "drop"
 
     def __post_init__(self) -> None:
         for name in ("l_freq", "h_freq", "sfreq", "tmin", "tmax", "reject", "factor_new", "init_block"):
@@ -101,9 +106,11 @@ class Preprocess:
         check_choice("method", self.method, ("iir", "fir", "cheby2"))
         check_choice("standardise", self.standardise, (None, "trial", "moving"))
         check_choice("incomplete", self.incomplete, ("raise", "drop"))
-        for name, word in (("channels", "common"), ("bads", "auto")):
+        check_choice("annotated", self.annotated, ("drop", "keep"))
+        for name, words in (("channels", ("common",)), ("bads", ("auto", "marked"))):
             value = getattr(self, name)
-            object.__setattr__(self, name, value if value in (None, word) else channel_names(name, value, word))
+            named = channel_names(name, value, words[0]) if value is not None and value not in words else value
+            object.__setattr__(self, name, named)
         if self.bipolar is not None:
             object.__setattr__(self, "bipolar", channel_pairs(self.bipolar))
             check_choice("spatial (with bipolar)", self.spatial, (None,))
@@ -161,6 +168,8 @@ def preprocess_recording(recording: Recording, preprocess: Preprocess) -> Contin
     sfreq = float(recording.raw.info["sfreq"])
     notes = inspect(data, _missing(gaps, data.shape), channels.names, sfreq)
     notes += [Note("mended", name, 1.0) for name in channels.mended]
+    marked = marked_bad(recording, channels, preprocess.names)
+    notes += [Note("bad", name, 1.0) for name in marked if name not in channels.mended]
     data = notch(data, sfreq, line_frequencies(preprocess.notch), source=source)
     data = band_pass(data, sfreq, preprocess.l_freq, preprocess.h_freq, method=preprocess.method, source=source)
     onsets = np.asarray(recording.onsets)
@@ -188,7 +197,8 @@ def _channels(recording: Recording, preprocess: Preprocess) -> Channels:
         raise ValueError(f"preprocess.channels={preprocess.channels} is settled by load_trials, for all recordings")
     source, reference = recording.source, preprocess.reference
     channels = pick(recording, channels=preprocess.channels, reference=reference, names=preprocess.names)
-    channels = rereference(mend(channels, preprocess.bads, source), reference)
+    bads = marked_bad(recording, channels, preprocess.names) if preprocess.bads == "marked" else preprocess.bads
+    channels = rereference(mend(channels, bads, source), reference)
     if preprocess.bipolar is not None:
         return bipolar(channels, preprocess.bipolar, source)
     return laplacian(channels, source) if preprocess.spatial == "laplacian" else channels

@@ -20,7 +20,9 @@ class Note(NamedTuple):
 
     ``amplitude``: median deviation over seconds, µV. ``line``: power at the mains over that beside it, dB, the
     channel being ``50 Hz``. ``flat``, ``clipped``, ``missing``: share of the recording. ``mended``: the channel
-    was interpolated. ``rejected``: peak to peak, µV, of a dropped trial. ``incomplete``: a dropped trial.
+    was interpolated. ``bad``: the file marks the channel. ``overlap``: share of trials that have samples in common
+    with the one before. Of dropped trials: ``rejected``: peak to peak, µV; ``marked``: s that the file marks bad;
+    ``incomplete``.
     """
 
     what: str
@@ -106,6 +108,24 @@ def loud_trials(
         if limit is not None and heights.max() > limit:
             notes.append(Note("rejected", names[int(heights.argmax())], float(heights.max()), cue))
     return notes
+
+
+def marked_trials(recording: Recording, *, tmin: float, tmax: float) -> list[Note]:
+    """Trials that reach into a span that an annotation of the file calls bad: MNE's own ``BAD_...``."""
+    raw = recording.raw
+    if not any(text.lower().startswith("bad") for text in raw.annotations.description):
+        return []
+    sfreq, n_times = raw.info["sfreq"], len(raw.times)
+    bad = np.isnan(np.asarray(raw.get_data(picks=np.array([0]), reject_by_annotation="NaN"))[0])
+    begins = np.clip(np.asarray(recording.onsets) + round(tmin * sfreq), 0, n_times)
+    shares = [bad[begin : begin + round((tmax - tmin) * sfreq)].sum() / sfreq for begin in begins]
+    return [Note("marked", "", float(share), cue) for cue, share in enumerate(shares) if share]
+
+
+def overlaps(starts: np.ndarray, *, n_times: int) -> list[Note]:
+    """Share of the trials that have samples in common with the one before."""
+    share = float(np.mean(np.diff(np.sort(starts)) < n_times)) if len(starts) > 1 else 0.0
+    return [Note("overlap", "", share)] if share else []
 
 
 def rows(notes: Sequence[Note], recording: Recording, *, begin: int) -> list[dict[str, object]]:

@@ -15,10 +15,13 @@ from eegdecode.reporting.style import save, styled
 MOST = 8    # names in a list
 _TOLD = {
     "mended": "interpolated channels",
+    "bad": "channels that the files mark bad and that are used as they are (preprocess.bads=marked interpolates them)",
     "flat": "channels flat for seconds (share of the run)",
     "clipped": "channels held at their extreme (share of the run)",
     "missing": "channels with missing samples (share of the run)",
     "rejected": "rejected trials (loudest channel, µV peak to peak)",
+    "marked": "trials dropped, which the files mark bad (s; preprocess.annotated=keep)",
+    "overlap": "runs whose trials share samples with the one before (share of the trials)",
     "incomplete": "trials left out because they are not whole",
 }
 
