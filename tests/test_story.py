@@ -106,7 +106,7 @@ def test_the_same_command_trains_nothing_twice_and_another_setting_trains_anew(f
 
 
 def test_a_killed_experiment_goes_on_where_it_stopped(tmp_path):
-    command = [*SMALL, "trainer.epochs=12", "sweep.seeds=3"]
+    command = [*SMALL, "trainer.epochs=25", "sweep.seeds=3"]
     process = start(*command, folder=tmp_path)
     root = tmp_path / "data" / "runs" / "simulated" / "sttransformer"
     until = time.monotonic() + 120
@@ -127,7 +127,7 @@ def test_a_killed_experiment_goes_on_where_it_stopped(tmp_path):
 
 
 def test_ctrl_c_reports_what_is_finished(tmp_path):
-    process = start(*SMALL, "trainer.epochs=12", "sweep.seeds=3", "out_dir=out", folder=tmp_path)
+    process = start(*SMALL, "trainer.epochs=60", "sweep.seeds=4", "out_dir=out", folder=tmp_path)
     until = time.monotonic() + 120
     while not list(tmp_path.glob("out/finished/*.npz")) and process.poll() is None and time.monotonic() < until:
         time.sleep(0.02)
@@ -136,8 +136,8 @@ def test_ctrl_c_reports_what_is_finished(tmp_path):
     assert process.returncode == 130, output
     assert "Traceback" not in output
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert 1 <= summary["n_done"] < summary["n_expected"] == 6
-    assert f"{summary['n_done']}/6" in output
+    assert 1 <= summary["n_done"] < summary["n_expected"] == 8
+    assert f"{summary['n_done']}/8" in output
 
 
 def test_2a_through_moabbs_own_loader(tmp_path):

@@ -11,10 +11,10 @@ from eegdecode.models.eegnet import EEGNet, FilterBank, lag_moments
 def test_lag_moments_are_those_of_the_unfolded_signal(n_times, length):
     torch.manual_seed(0)
     x = F.pad(torch.randn(3, 4, n_times) + 0.5, (length // 2, length // 2))
-    windows = x.unfold(2, length, 1).reshape(-1, length).double()
+    windows = x.unfold(2, length, 1).flatten(1, 2).double()
     m, R = lag_moments(x, length)
-    torch.testing.assert_close(m, windows.mean(0).float(), rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(R, (windows.T @ windows / len(windows)).float(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(m, windows.mean(1).float(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(R, (windows.mT @ windows / windows.shape[1]).float(), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("n_times", "length"), [(200, 50), (200, 51), (40, 64)])

@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from eegdecode.models.eegnet import EEGNet
-from eegdecode.models.layers import Attention, Dropout, MaxNormLinear, TimeFilter, limit_norm
+from eegdecode.models.layers import Attention, Dropout, MaxNormLinear, TimeFilter, filter_maps, limit_norm
 from eegdecode.models.sttransformer import SpatialAttention, STTransformer
 
 
@@ -56,7 +56,7 @@ def test_spatial_attention_works():
     """Scores are per trial, rows sum to one, q and k matter: what the published code's einsum undoes."""
     torch.manual_seed(0)
     layer, x = SpatialAttention(6, drop=0.0), torch.randn(3, 6, 100)
-    score = layer.weights(x)
+    score = layer.weights(layer.remember(x))
     torch.testing.assert_close(score.sum(-1), torch.ones(3, 6))
     assert (score[0] - score[1]).abs().max() > 1e-3
     # by hand: q and k at every sample, score (query, key), output = sum over keys
@@ -71,6 +71,30 @@ def test_spatial_attention_works():
     assert layer.key.weight.grad is not None
     assert layer.query.weight.grad.abs().max() > 1e-4
     assert layer.key.weight.grad.abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(("n_times", "length"), [(1000, 64), (63, 63), (130, 1), (64, 16)])
+def test_filter_maps_is_a_depthwise_convolution(n_times, length):
+    torch.manual_seed(0)
+    x, w = torch.randn(3, 4, n_times, requires_grad=True), torch.randn(4, length, requires_grad=True)
+    fast, plain = filter_maps(x, w), F.conv1d(x, w[:, None], groups=4)
+    torch.testing.assert_close(fast, plain, rtol=1e-5, atol=1e-4)
+    seen = torch.randn_like(plain)
+    for one, other in zip(
+        torch.autograd.grad(fast, (x, w), seen), torch.autograd.grad(plain, (x, w), seen), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5 * other.abs().max().item())
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.3, 0.5])
+def test_dropout_drops_its_share_and_keeps_the_mean(rate):
+    torch.manual_seed(0)
+    out = Dropout(rate)(torch.ones(301, 1001))
+    share = (out == 0).float().mean().item()
+    assert abs(share - rate) < 4 * (rate * (1 - rate) / out.numel()) ** 0.5
+    torch.testing.assert_close(out[out > 0], torch.full_like(out[out > 0], 1 / (1 - rate)))
+    neighbours = ((out[:, 1:] == 0) & (out[:, :-1] == 0)).float().mean().item()    # four come of one number
+    assert abs(neighbours - rate**2) < 0.005
 
 
 def test_sizes_that_do_not_fit_are_named():

@@ -86,3 +86,13 @@ def test_loop_and_vmap_give_the_same(name, train):
     torch.testing.assert_close(logits["loop"], logits["vectorise"], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(grads["loop"], grads["vectorise"], rtol=1e-3, atol=1e-5)
     torch.testing.assert_close(buffers["loop"], buffers["vectorise"], rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_remembered_changes_nothing(name):
+    torch.manual_seed(0)
+    net, x = build(name, drop=0.0), torch.randn(8, 5, 200)
+    if not hasattr(net, "remember"):
+        pytest.skip("remembers nothing")
+    whole, parts = net.remember(x), torch.cat([net.remember(one) for one in x.split(3)])
+    torch.testing.assert_close(whole, parts, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(net(x, whole), net(x), rtol=1e-5, atol=1e-6)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from eegdecode.training.batches import Signals, cut, draw_epoch, scale_trials, steps_per_epoch
+from eegdecode.training import batches as batches_module
+from eegdecode.training.batches import Memory, Signals, cut, draw_epoch, scale_trials, steps_per_epoch
 from eegdecode.training.frontend import LinearMap
 
 
@@ -47,3 +48,21 @@ def test_scaled_trials_have_deviation_one_and_know_nothing_of_each_other(make_tr
     scaled = scale_trials(X)
     np.testing.assert_allclose([x.var(axis=1).mean() for x in scaled], 1, rtol=1e-4)
     np.testing.assert_array_equal(scale_trials(X[:1]), scaled[:1])
+
+
+def test_memory_gives_each_run_what_it_asked_for_once(monkeypatch):
+    x, asked = torch.randn(20, 3, 10), []
+    maps = [LinearMap(np.eye(3, dtype=np.float32) * scale, np.zeros(3, np.float32)) for scale in (1, 2)]
+    signals, rows = Signals(x, maps), [np.array([3, 5, 7, 11, 2]), np.array([19, 0, 4, 6, 8])]
+
+    def ask(trials):
+        asked.append(len(trials))
+        return trials.square().mean(2)
+
+    memory = Memory(ask, signals, rows, batch_size=2)
+    assert sum(asked) == 10
+    batch = torch.tensor([[11, 3], [8, 19]])
+    torch.testing.assert_close(memory[batch], torch.stack([ask(each) for each in signals[batch]]))
+    assert Memory.of(lambda trials: None, signals, rows) is None
+    monkeypatch.setattr(batches_module, "MOST", 50)    # 5 trials of 3 numbers are 60 bytes
+    assert Memory.of(ask, signals, rows) is None

@@ -37,28 +37,39 @@ class FilterBank(nn.Module):
         """Step by step, as in the paper."""
         return self.spatial(self.norm(self.temporal(rearrange(x, "b c t -> b 1 c t")))).squeeze(2)
 
-    def forward(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch map time2"]:
+    def remember(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch lag lag_and_one"]:
+        """R and m of each trial, (B, K, K + 1): no parameter enters, so that they serve every epoch."""
+        m, R = lag_moments(self._pad(x), self.temporal.weight.shape[-1])
+        return torch.cat([R, m[:, :, None]], dim=2)
+
+    def forward(
+        self, x: Float[Tensor, "batch chan time"], memory: Float[Tensor, "batch lag lag_and_one"] | None = None
+    ) -> Float[Tensor, "batch map time2"]:    # fmt: skip
         """Mix channels, filter in time, then scale as the norm would have done."""
         w = self.temporal.weight[:, 0, 0]                                                # (F, K)
         s = limit_norm(self.spatial.weight, self.spatial.max_norm)[:, 0, :, 0]           # (F D, C)
-        depth, half = len(s) // len(w), w.shape[1] // 2
-        x = F.pad(x, (half, half))
-        mean, var = self._statistics(x, w)
+        depth = len(s) // len(w)
+        mean, var = self._statistics(x, w, memory)
         scale = self.norm.weight * (var + self.norm.eps).rsqrt()                         # (F,)
         shift = self.norm.bias - scale * mean
         scale, shift = (v.repeat_interleave(depth, dim=0)[:, None] for v in (scale, shift))
-        z = filter_maps(s @ x, (scale * w.repeat_interleave(depth, dim=0)))
+        z = filter_maps(self._pad(s @ x), (scale * w.repeat_interleave(depth, dim=0)))
         return z + shift * s.sum(1, keepdim=True)
 
-    def _statistics(self, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+    def _pad(self, x: Tensor) -> Tensor:
+        half = self.temporal.weight.shape[-1] // 2
+        return F.pad(x, (half, half))
+
+    def _statistics(self, x: Tensor, w: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean and variance of each temporal filter's output, (F,): of the batch in training, else the running."""
         norm = self.norm
         if not norm.training:
             return norm.get_buffer("running_mean"), norm.get_buffer("running_var")
-        count = x.shape[0] * x.shape[1] * (x.shape[2] - w.shape[1] + 1)
-        m, R = lag_moments(x, w.shape[1])
+        now = (self.remember(x) if memory is None else memory).mean(0)
+        R, m = now[:, :-1], now[:, -1]
         mean = w @ m
         var = ((w @ R) * w).sum(1) - mean**2
+        count = x.shape[0] * x.shape[1] * (x.shape[2] + 1 - w.shape[1] % 2)
         with torch.no_grad():    # as nn.BatchNorm2d does it, the running variance unbiased
             for name, now in (("running_mean", mean), ("running_var", var * (count / (count - 1)))):
                 norm.get_buffer(name).mul_(1 - MOMENTUM).add_(MOMENTUM * now)
@@ -69,38 +80,36 @@ class FilterBank(nn.Module):
 @torch.no_grad()
 def lag_moments(
     x: Float[Tensor, "batch chan padded"], length: int
-) -> tuple[Float[Tensor, " lag"], Float[Tensor, "lag lag2"]]:    # fmt: skip
-    """Mean m_i and second moment R_ij of x[t + i], x[t + j] over trials, channels and t.
+) -> tuple[Float[Tensor, "batch lag"], Float[Tensor, "batch lag lag2"]]:    # fmt: skip
+    """Mean m_i and second moment R_ij of x[t + i], x[t + j] over channels and t, for each trial.
 
     R_{i,i+l} is the autocorrelation at lag l less the products that begin before i or after the last t + i.
     The first comes from one Fourier transform, the others from the first and last 2 L samples.
     """
     n_times = x.shape[-1] - length + 1
-    count = x.shape[0] * x.shape[1] * n_times
-    total = x.sum((0, 1)).double()
-    sums = F.pad(total.cumsum(0), (1, 0))
-    m = (sums[n_times:][:length] - sums[:length]) / count
+    count = x.shape[1] * n_times
+    sums = F.pad(x.sum(1).double().cumsum(1), (1, 0))
+    m = (sums[:, n_times:][:, :length] - sums[:, :length]) / count
     n_fft = 1 << (x.shape[-1] + length - 1).bit_length()
-    spectrum = torch.view_as_real(torch.fft.rfft(x, n_fft))
-    power = spectrum.square().sum((0, 1, 3)).double()
-    whole = torch.fft.irfft(power, n_fft)[:length]                                       # r(l)
+    power = torch.view_as_real(torch.fft.rfft(x, n_fft)).square().sum((1, 3)).double()
+    whole = torch.fft.irfft(power, n_fft)[:, :length]                                    # r(l)
     begin = _diagonal_sums(x[..., : 2 * length], length)
     end = _diagonal_sums(x.flip(-1)[..., : 2 * length], length)
     i = torch.arange(length, device=x.device)
     lag = (i[None, :] - i[:, None]).abs()                                                # l = |j - i|
     first = torch.minimum(i[:, None], i[None, :])
     last = length - 1 - torch.maximum(i[:, None], i[None, :])
-    R = whole[lag] - begin[first, lag] - end[last, lag]
+    R = whole[:, lag] - begin[:, first, lag] - end[:, last, lag]
     return m.to(x.dtype), (R / count).to(x.dtype)
 
 
-def _diagonal_sums(edge: Float[Tensor, "batch chan edge"], length: int) -> Float[Tensor, "begin lag"]:
-    """Sum of x[s] x[s + l] over trials, channels and s < n, for every n and lag l below ``length``."""
-    flat = F.pad(edge, (0, max(0, 2 * length - edge.shape[-1]))).flatten(0, 1).double()
-    gram = flat.mT @ flat
+def _diagonal_sums(edge: Float[Tensor, "batch chan edge"], length: int) -> Float[Tensor, "batch begin lag"]:
+    """Sum of x[s] x[s + l] over channels and s < n, for every n and lag l below ``length``."""
+    edge = F.pad(edge, (0, max(0, 2 * length - edge.shape[-1]))).double()
+    gram = edge.mT @ edge                                                                # (B, 2 L, 2 L)
     s = torch.arange(length, device=edge.device)
-    products = gram[s[:, None], s[:, None] + s[None, :]]                                 # (s, l)
-    return F.pad(products.cumsum(0), (0, 0, 1, 0))[:length]
+    products = gram[:, s[:, None], s[:, None] + s[None, :]]                              # (B, s, l)
+    return F.pad(products.cumsum(1), (0, 0, 1, 0))[:, :length]
 
 
 class EEGNet(nn.Module):
@@ -144,8 +153,14 @@ class EEGNet(nn.Module):
         samples = n_times + 1 - length % 2                     # an even kernel adds one sample
         self.head = MaxNormLinear(maps * ((samples // 4 + 1) // 8), n_classes, max_norm=0.25)
 
-    def forward(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch class"]:
+    def remember(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch lag lag_and_one"]:
+        """What `forward` takes as ``memory``: see `FilterBank.remember`."""
+        return self.bank.remember(x)
+
+    def forward(
+        self, x: Float[Tensor, "batch chan time"], memory: Float[Tensor, "batch lag lag_and_one"] | None = None
+    ) -> Float[Tensor, "batch class"]:    # fmt: skip
         """Logits of each trial."""
-        z = self.squash1(self.bank(x))                         # (B, F D, T / 4)
+        z = self.squash1(self.bank(x, memory))                 # (B, F D, T / 4)
         z = self.squash2(self.separable(z))                    # (B, F D, T / 32)
         return self.head(rearrange(z, "b d n -> b (d n)"))

@@ -34,15 +34,22 @@ class SpatialAttention(nn.Module):
         for layer in (self.query, self.key, self.mix):
             nn.init.xavier_normal_(layer.weight)
 
-    def weights(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch chan chan"]:
-        """How much each channel (row) takes from each (column); rows sum to one."""
+    @staticmethod
+    def remember(x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch chan chan"]:
+        """Likeness of the channels, z zᵀ / √T of standardised z: no parameter enters, so it serves every epoch."""
         z = F.layer_norm(x, x.shape[-1:])                                    # every channel: mean 0, deviation 1
-        like = z @ z.mT / math.sqrt(x.shape[-1])                             # (B, C, C)
+        return z @ z.mT / math.sqrt(x.shape[-1])
+
+    def weights(self, like: Float[Tensor, "batch chan chan"]) -> Float[Tensor, "batch chan chan"]:
+        """How much each channel (row) takes from each (column); rows sum to one."""
         return (self.query.weight @ like @ self.key.weight.mT).softmax(dim=-1)   # = softmax(q kᵀ / √T)
 
-    def forward(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch chan time"]:
+    def forward(
+        self, x: Float[Tensor, "batch chan time"], like: Float[Tensor, "batch chan chan"] | None = None
+    ) -> Float[Tensor, "batch chan time"]:    # fmt: skip
         """Add to each channel its mixture of channels."""
-        return x + (self.mix.weight @ self.drop(self.weights(x))) @ x
+        weights = self.weights(self.remember(x) if like is None else like)
+        return x + (self.mix.weight @ self.drop(weights)) @ x
 
 
 class PatchEmbedding(nn.Module):
@@ -108,7 +115,13 @@ class STTransformer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, n_classes)
 
-    def forward(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch class"]:
+    def remember(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch chan chan"]:
+        """What `forward` takes as ``memory``: see `SpatialAttention.remember`."""
+        return self.spatial.remember(x)
+
+    def forward(
+        self, x: Float[Tensor, "batch chan time"], memory: Float[Tensor, "batch chan chan"] | None = None
+    ) -> Float[Tensor, "batch class"]:    # fmt: skip
         """Logits of each trial."""
-        z = self.embed(self.spatial(x)) + self.position                      # (B, N, D)
+        z = self.embed(self.spatial(x, memory)) + self.position              # (B, N, D)
         return self.head(self.norm(self.blocks(z)).mean(dim=1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -10,6 +10,8 @@ from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 from eegdecode.training.frontend import LinearMap
+
+MOST = 2**29    # bytes that the memory of a run may take
 
 
 class Signals:
@@ -36,6 +38,44 @@ class Signals:
             return self.filters[:, None] @ x + self.offset[:, None, :, None]
         run = torch.arange(len(rows), device=rows.device)[:, None]
         return self.filters[run, self.which[run, rows]] @ x + self.offset[:, None, :, None]
+
+
+class Memory:
+    """What networks compute of training trials without any parameter: once a training, not once an epoch.
+
+    Parameters
+    ----------
+    ask : callable
+        Trials (B, C, T) -> (B, ...); see ``remember`` of `eegdecode.models.eegnet.EEGNet`.
+    rows : sequence of ndarray
+        The training trials of each run.
+    """
+
+    def __init__(
+        self, ask: Callable[[Tensor], Tensor], signals: Signals, rows: Sequence[np.ndarray], *, batch_size: int = 64
+    ) -> None:    # fmt: skip
+        n_runs, n_trials, device = len(rows), len(signals.x), signals.x.device
+        self._slots = torch.zeros(n_runs, n_trials, dtype=torch.long, device=device)
+        kept = []
+        for start in range(0, len(rows[0]), batch_size):
+            chosen = torch.as_tensor(np.stack([r[start : start + batch_size] for r in rows]), device=device)
+            kept.append(torch.stack([ask(x) for x in signals[chosen]]))
+            places = torch.arange(start, start + chosen.shape[1], device=device)
+            self._slots.scatter_(1, chosen, places.expand_as(chosen))
+        self._kept = torch.cat(kept, dim=1)                                                # (R, n_train, ...)
+
+    def __getitem__(self, rows: Int[Tensor, "run batch"]) -> Tensor:
+        """Return it for a batch of each run: (R, B, ...)."""
+        run = torch.arange(len(rows), device=rows.device)[:, None]
+        return self._kept[run, self._slots.gather(1, rows)]
+
+    @classmethod
+    def of(cls, ask: Callable[[Tensor], Tensor | None], signals: Signals, rows: Sequence[np.ndarray]) -> Memory | None:
+        """Return a memory; None if the network asks for none, or for more than ``MOST`` bytes a run."""
+        example = ask(signals[torch.zeros(len(rows), 1, dtype=torch.long, device=signals.x.device)][0])
+        if example is None or example.nbytes * len(rows[0]) > MOST:
+            return None
+        return cls(ask, signals, rows)    # pyright: ignore[reportArgumentType]  (it does not give None)
 
 
 def scale_trials(X: Float32[np.ndarray, "trial chan time"]) -> Float32[np.ndarray, "trial chan time"]:

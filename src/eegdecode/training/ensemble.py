@@ -44,22 +44,30 @@ class Ensemble:
         self.buffers = {name: b.to(device) for name, b in buffers.items()}
         self.n_runs = len(networks)
 
-    def __call__(self, x: Float[Tensor, "run batch chan time"], *, train: bool) -> Float[Tensor, "run batch class"]:
-        """Logits of each network for its own batch."""
+    def __call__(
+        self, x: Float[Tensor, "run batch chan time"], *, train: bool, memory: Tensor | None = None
+    ) -> Float[Tensor, "run batch class"]:    # fmt: skip
+        """Logits of each network for its own batch; ``memory`` is what `remember` gave for these trials."""
         self._skeleton.train(train)
+        inputs = (x,) if memory is None else (x, memory)
         if self.mode == "vectorise":
-            return vmap(self._forward, randomness="different")(self.params, self.buffers, x)
+            return vmap(self._forward, randomness="different")(self.params, self.buffers, *inputs)
         return torch.stack([
             self._forward(
                 {name: p[run] for name, p in self.params.items()},
                 {name: b[run] for name, b in self.buffers.items()},
-                x[run],
+                *(each[run] for each in inputs),
             )
             for run in range(self.n_runs)
         ])
 
-    def _forward(self, params: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
-        return functional_call(self._skeleton, (params, buffers), (x,))
+    def _forward(self, params: dict[str, Tensor], buffers: dict[str, Tensor], *inputs: Tensor) -> Tensor:
+        return functional_call(self._skeleton, (params, buffers), inputs)
+
+    def remember(self, x: Float[Tensor, "batch chan time"]) -> Tensor | None:
+        """What the network computes of each trial without any parameter, (B, ...); None if it has no such thing."""
+        ask = getattr(self._skeleton, "remember", None)
+        return ask(x) if ask else None
 
     def gradients(self, loss: Float[Tensor, " run"]) -> dict[str, Tensor]:
         """Gradient of each run's loss with respect to its own parameters: name -> (R, ...)."""

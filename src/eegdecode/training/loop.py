@@ -18,9 +18,10 @@ from torch.nn import functional as F
 
 from eegdecode.runs import Prediction, Run, describe
 from eegdecode.training.align import fit_frontend
-from eegdecode.training.batches import Signals, cut, draw_epoch, scale_trials, steps_per_epoch
+from eegdecode.training.batches import Memory, Signals, cut, draw_epoch, scale_trials, steps_per_epoch
 from eegdecode.training.ensemble import Ensemble
 from eegdecode.training.frontend import FrontEnd, LinearMap, Moments
+from eegdecode.training.heap import keep_freed_memory
 from eegdecode.training.keeper import Keeper
 from eegdecode.training.optim import Adam, clip, schedule
 from eegdecode.training.settings import DeepSettings
@@ -36,6 +37,8 @@ def train_stack(
 ) -> list[Prediction]:    # fmt: skip
     """Train runs with equally many training trials side by side."""
     began = time.perf_counter()
+    if device == "cpu":
+        keep_freed_memory()
     task = _Task.build(settings, model, trials, runs, frontend=frontend, device=device, mode=mode)
     n_train = len(runs[0].split.train)
     steps = steps_per_epoch(n_train, settings.batch_size)
@@ -67,7 +70,8 @@ def update(task: _Task, adam: Adam, rows: Tensor, *, share: float) -> tuple[Tens
     """One step of every run on its own batch; return their losses and gradient norms, both (R,)."""
     settings = task.settings
     with torch.autocast(rows.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-        logits = task.ensemble(task.signals[rows], train=True)
+        memory = None if task.memory is None else task.memory[rows]
+        logits = task.ensemble(task.signals[rows], train=True, memory=memory)
     loss = cross_entropy(logits, task.y[rows], smoothing=settings.label_smoothing)
     grads, norm = clip(task.ensemble.gradients(loss), settings.clip)
     adam.step(task.ensemble.params, grads, lr=task.lr * share, weight_decay=task.weight_decay)
@@ -92,6 +96,7 @@ class _Task:
     signals: Signals
     maps: Sequence[LinearMap]
     y: Tensor
+    memory: Memory | None
     lr: Tensor
     weight_decay: Tensor
     model: dict[str, Any]
@@ -111,9 +116,10 @@ class _Task:
         }    # fmt: skip
         numbers = {name: [run.numbers.get(name, getattr(settings, name)) for run in runs]
                    for name in ("lr", "weight_decay")}    # fmt: skip
+        ensemble = Ensemble([_start(model, run, sizes) for run in runs], mode=mode, device=device)
         return cls(
-            settings=settings, runs=runs, signals=signals, maps=maps,
-            ensemble=Ensemble([_start(model, run, sizes) for run in runs], mode=mode, device=device),
+            settings=settings, runs=runs, signals=signals, maps=maps, ensemble=ensemble,
+            memory=Memory.of(ensemble.remember, signals, [run.split.train for run in runs]),
             y=torch.tensor(trials.y, device=device),
             model={
                 "network": describe(model), "sizes": sizes, "frontend": describe(frontend),
