@@ -16,7 +16,7 @@ ALLOWED = {
     "guards.py": (("runs",), ()),
     "protocols.py": (("runs", "guards"), ("sklearn",)),
     "sweeps.py": (("runs",), ()),
-    "models": (("models.layers",), ("torch",)),
+    "models": (("models.layers", "models.attention"), ("torch",)),
     "training": (("trials", "runs", "training"), ("torch", "sklearn", "pyriemann", "scipy")),
     "reporting": (("runs", "reporting"), ("sklearn", "scipy", "matplotlib", "wandb", "safetensors", "rich")),
     "experiment.py": (("trials", "runs", "data", "protocols", "sweeps", "reporting"), ("rich",)),

@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from eegdecode.models.attention import Attention
 from eegdecode.models.eegnet import EEGNet
-from eegdecode.models.layers import Attention, Dropout, MaxNormLinear, TimeFilter, filter_maps, limit_norm
+from eegdecode.models.layers import Dropout, MaxNormLinear, TimeFilter, filter_maps, limit_norm
 from eegdecode.models.sttransformer import SpatialAttention, STTransformer
 
 

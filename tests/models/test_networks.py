@@ -67,7 +67,8 @@ def test_drop_is_a_number_of_the_run(name):
     net = build(name, drop=0.6)
     rates = [b for key, b in net.named_buffers() if key.endswith("rate")]
     assert rates
-    assert all(abs(rate.item() - 0.6) < 1e-6 for rate in rates)
+    assert max(rate.item() for rate in rates) == pytest.approx(0.6)
+    assert all(b.item() == 0 for key, b in build(name, drop=0.0).named_buffers() if key.endswith("rate"))
     with pytest.raises(ValueError, match="drop must be in"):
         build(name, drop=1.0)
 

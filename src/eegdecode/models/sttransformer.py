@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from eegdecode.models.layers import Block, Dropout, TimeFilter
+from eegdecode.models.attention import Block
+from eegdecode.models.layers import Dropout, TimeFilter
 
 
 class SpatialAttention(nn.Module):

@@ -1,0 +1,53 @@
+import pytest
+import torch
+
+from eegdecode.models.eegnet import EEGNet
+from eegdecode.models.plain import PlainEEGNet, PlainS3T
+from eegdecode.models.s3t import S3T, ChannelAttention
+
+
+@pytest.mark.parametrize(("n_chans", "n_classes", "count"), [(16, 4, 8684), (3, 2, 6504)])
+def test_s3t_has_the_published_number_of_parameters(n_chans, n_classes, count):
+    assert sum(p.numel() for p in S3T(n_chans, 1000, n_classes, 250.0).parameters()) == count
+
+
+def test_the_official_sum_gives_its_input_and_teaches_q_and_k_nothing():
+    torch.manual_seed(0)
+    x = torch.randn(4, 6, 300)
+    for noop in (True, False):
+        layer = ChannelAttention(6, pool=30, drop=0.0, official_noop=noop).double()
+        mixed = x.double() * layer.weights(x.double()).sum(-1, keepdim=True)
+        torch.testing.assert_close(mixed, x.double())
+        layer(x.double()).pow(3).sum().backward()
+        grads = [part[0].weight.grad.abs().max().item() for part in (layer.query, layer.key)]
+        assert (max(grads) < 1e-9) if noop else (min(grads) > 1e-4), (noop, grads)
+        one = layer.project(x.double().mT).mT
+        assert torch.allclose(layer(x.double()), one) == noop
+
+
+@pytest.mark.parametrize("shape", [(16, 1000, 4, 250.0), (3, 700, 2, 200.0)])
+@pytest.mark.parametrize(("fast", "plain"), [(S3T, PlainS3T), (EEGNet, PlainEEGNet)])
+def test_the_fast_form_is_the_plain_one(fast, plain, shape):
+    """The same logits and gradients, in training and evaluation, with dropout off."""
+    torch.manual_seed(0)
+    slow, quick = plain(*shape, drop=0.0), fast(*shape, drop=0.0)
+    missing, unexpected = quick.load_state_dict(slow.state_dict(), strict=False)
+    assert not unexpected
+    assert all(name.endswith("rate") for name in missing)
+    x, y = torch.randn(7, *shape[:2]), torch.arange(7) % shape[2]
+    for train in (True, False):
+        logits, expected = quick.train(train)(x), slow.train(train)(x)
+        torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
+        grads = [
+            torch.autograd.grad(torch.nn.functional.cross_entropy(z, y), list(net.parameters()))
+            for net, z in ((quick, logits), (slow, expected))
+        ]
+        whole = torch.cat([g.flatten() for g in grads[1]]).norm()
+        by_name = dict(zip([name for name, _ in quick.named_parameters()], grads[0], strict=True))
+        for (name, _), g in zip(slow.named_parameters(), grads[1], strict=True):
+            assert (by_name[name] - g).norm() < 1e-4 * whole, name
+
+
+def test_short_trials_are_refused():
+    with pytest.raises(ValueError, match="at least 56 samples, got 50"):
+        S3T(4, 50, 2, 250.0)
