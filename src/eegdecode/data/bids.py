@@ -6,15 +6,16 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import mne
+from typing import TYPE_CHECKING, Any
 
 from eegdecode.data.cues import Sliding, cues_from_annotations
 from eegdecode.data.downloads import brief
 from eegdecode.data.index import check_folder, choose_subjects, natural, subject_list
 from eegdecode.data.reading import scaled
 from eegdecode.data.recording import Recording
+
+if TYPE_CHECKING:
+    import mne
 
 FORMATS = (".vhdr", ".edf", ".bdf", ".set")    # those that BIDS allows for EEG
 
@@ -103,6 +104,7 @@ class BidsDataset:
 
     def _paths(self) -> list[Any]:
         """Recordings of the task in the order of time."""
+        import mne
         import mne_bids
 
         folder = Path(self.folder).expanduser()
