@@ -8,7 +8,6 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
 
 from eegdecode.guards import check_duplicates_setting, check_subjects, check_time, guarded
 from eegdecode.runs import Split
@@ -74,6 +73,8 @@ class WithinSession:
         return guarded(splits, meta, duplicates=self.duplicates)
 
     def _folds(self, labels: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        from sklearn.model_selection import KFold, StratifiedKFold  # half a second, which other protocols do not need
+
         if self.blocks:    # not stratified: that would cut class by class, and blocks of two classes overlap in time
             return list(KFold(self.folds).split(labels))
         return list(StratifiedKFold(self.folds, shuffle=True, random_state=self.shuffle_seed).split(labels, labels))
@@ -172,6 +173,8 @@ class CrossSubject:
         if self.folds is None:
             tests = [np.flatnonzero(groups == i) for i in range(len(names))]
         else:
+            from sklearn.model_selection import GroupKFold  # half a second
+
             tests = [test for _, test in GroupKFold(folds).split(groups, groups=groups)]
         splits = [self._split(meta, test, fold, validation) for fold, test in enumerate(tests)]
         return guarded(splits, meta, duplicates=self.duplicates)

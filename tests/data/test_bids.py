@@ -1,5 +1,6 @@
 """A BIDS folder that mne-bids writes."""
 
+import sys
 import warnings
 
 import mne
@@ -56,6 +57,12 @@ def test_subjects_sessions_and_runs_stand_in_order(folder, tmp_path):
     assert list(trials.y) == [0, 1] * 16
     expected = recording(21)._data[:, 500:700] * 1e6
     np.testing.assert_allclose(trials.X[0], expected, atol=0.1)
+
+
+def test_prepared_trials_need_no_mne_bids(folder, tmp_path, monkeypatch):
+    first = load_trials(dataset(folder), Preprocess(), cache_dir=tmp_path)
+    monkeypatch.setitem(sys.modules, "mne_bids", None)    # its import fails
+    np.testing.assert_array_equal(load_trials(dataset(folder), Preprocess(), cache_dir=tmp_path).X, first.X)
 
 
 def test_a_subject_by_its_number_and_windows_in_groups(folder, tmp_path):

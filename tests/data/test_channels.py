@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from tests.data.fakes import FakeDataset, make_raw, make_recording
 
+from eegdecode.data.continuous import preprocess_recording
 from eegdecode.data.positions import template_positions
 from eegdecode.data.prepare import load_trials
-from eegdecode.data.preprocess import Preprocess, preprocess_recording
+from eegdecode.data.preprocess import Preprocess
 
 MANY = (
     "Fz", "FC3", "FC1", "FCz", "FC2", "FC4", "C5", "C3", "C1", "Cz", "C2", "C4", "C6", "CP3",

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from tests.data.fakes import make_raw, make_recording
 
-from eegdecode.data.preprocess import Preprocess, preprocess_recording
+from eegdecode.data.continuous import preprocess_recording
+from eegdecode.data.preprocess import Preprocess
 
 
 def sine(raw, freq, amplitude=1e-5):

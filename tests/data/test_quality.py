@@ -3,8 +3,10 @@ import numpy as np
 import pytest
 from tests.data.fakes import FakeDataset, make_raw, make_recording
 
-from eegdecode.data.prepare import load_trials, prepare_subject
-from eegdecode.data.preprocess import Preprocess, preprocess_recording
+from eegdecode.data.assembly import prepare_subject
+from eegdecode.data.continuous import preprocess_recording
+from eegdecode.data.prepare import load_trials
+from eegdecode.data.preprocess import Preprocess
 
 
 def notes(raw, what):

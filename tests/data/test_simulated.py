@@ -12,7 +12,8 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.pipeline import make_pipeline
 
 from eegdecode.data.headmodel import CHANNELS
-from eegdecode.data.simulated import SESSIONS, SimulatedDataset
+from eegdecode.data.simulated import SimulatedDataset
+from eegdecode.data.simulation import SESSIONS
 
 SMALL = SimulatedDataset(n_trials=4, n_runs=2)
 

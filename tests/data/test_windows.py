@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 from tests.data.fakes import make_raw, make_recording
 
+from eegdecode.data.continuous import preprocess_recording
 from eegdecode.data.positions import electrode_positions
-from eegdecode.data.preprocess import Preprocess, preprocess_recording
+from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.windows import cut_windows
 
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from eegdecode.training import batches as batches_module
-from eegdecode.training.batches import Memory, Signals, cut, draw_epoch, scale_trials, steps_per_epoch
-from eegdecode.training.frontend import LinearMap
+from eegdecode.training.batches import Memory, Signals, cut, draw_epoch, steps_per_epoch
+from eegdecode.training.frontend import Identity, LinearMap, Moments
 
 
 @pytest.mark.parametrize(("n", "size"), [(288, 64), (10, 64), (65, 64), (7, 1)])
@@ -44,10 +44,23 @@ def test_signals_pass_through_each_runs_own_front_end(make_trials):
 
 
 def test_scaled_trials_have_deviation_one_and_know_nothing_of_each_other(make_trials):
-    X = make_trials().X * np.float32(5)
-    scaled = scale_trials(X)
-    np.testing.assert_allclose([x.var(axis=1).mean() for x in scaled], 1, rtol=1e-4)
-    np.testing.assert_array_equal(scale_trials(X[:1]), scaled[:1])
+    trials = make_trials()
+    X = np.float32(5) * trials.X + np.float32(1e4)    # an amplifier's offset leaves the deviation as it is
+    moments = Moments.of(X)
+    scales = torch.tensor(moments.scales(), dtype=torch.float32)
+    front = Identity().fit(moments, trials.y)
+    seen = Signals(torch.tensor(X), [front], scales)[torch.arange(len(X))[None]][0].numpy()
+    np.testing.assert_allclose([x.var(axis=1, dtype=float).mean() for x in seen], 1, rtol=1e-4)
+    np.testing.assert_array_equal(Moments.of(X[:1]).scales(), moments.scales()[:1])
+
+
+def test_moments_of_scaled_trials_are_those_that_are_measured(make_trials):
+    X = make_trials().X
+    moments = Moments.of(X)
+    scales = moments.scales()
+    measured, told = Moments.of((X * scales[:, None, None]).astype(np.float32)), moments.scaled(scales)
+    np.testing.assert_allclose(told.mean, measured.mean, atol=1e-6)
+    np.testing.assert_allclose(told.second, measured.second, atol=1e-6)
 
 
 def test_memory_gives_each_run_what_it_asked_for_once(monkeypatch):

@@ -1,4 +1,4 @@
-"""A BIDS folder, read by mne-bids: subjects, sessions, runs, channels and cues stand in its own tables."""
+"""A BIDS folder, read by mne-bids: who and when stand in the names, channels and cues in its own tables."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import mne
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eegdecode.data.cues import Sliding, cues_from_annotations
 from eegdecode.data.downloads import brief
@@ -16,7 +14,27 @@ from eegdecode.data.index import check_folder, choose_subjects, natural, subject
 from eegdecode.data.reading import scaled
 from eegdecode.data.recording import Recording
 
+if TYPE_CHECKING:
+    import mne
+
 FORMATS = (".vhdr", ".edf", ".bdf", ".set")    # those that BIDS allows for EEG
+PLACES = ("sub-*/eeg", "sub-*/ses-*/eeg")    # where they lie
+
+
+class _Place(NamedTuple):
+    """A recording, and what its name says: ``sub-01_ses-2_task-imagery_run-1_eeg.edf``."""
+
+    file: Path
+    subject: str
+    session: str
+    run: str
+    task: str
+
+    @classmethod
+    def of(cls, file: Path) -> _Place:
+        """Read a name."""
+        parts = dict(part.split("-", 1) for part in file.name.split("_") if "-" in part)
+        return cls(file, *(parts.get(part, "") for part in ("sub", "ses", "run", "task")))
 
 
 @dataclass(frozen=True)
@@ -70,24 +88,24 @@ class BidsDataset:
         """Return the selected subjects; ``2`` finds ``02``."""
         paths = self._paths()
         if not self.events:
-            raw = _read(paths[0])
+            raw = _read(paths[0].file)
             raise ValueError(
                 "dataset.events is empty: say which trial_type is which class, e.g. "
-                f"'dataset.events={{left: left_hand}}'. Those of {paths[0].fpath}: {_marks(raw)}"
+                f"'dataset.events={{left: left_hand}}'. Those of {paths[0].file}: {_marks(raw)}"
             )
-        return choose_subjects(tuple(dict.fromkeys(str(path.subject) for path in paths)), self.subjects, self.name)
+        return choose_subjects(tuple(dict.fromkeys(path.subject for path in paths)), self.subjects, self.name)
 
     def files(self, subject: str) -> tuple[Path, ...]:
         """Return all that lies beside the recordings of a subject, such as tables of events and channels."""
-        folders = dict.fromkeys(path.fpath.parent for path in self._paths() if path.subject == subject)
+        folders = dict.fromkeys(path.file.parent for path in self._paths() if path.subject == subject)
         return tuple(file for folder in folders for file in sorted(folder.iterdir()) if file.is_file())
 
     def recordings(self, subject: str) -> Iterator[Recording]:
         """Yield the recordings of a subject; a folder without any is reported at the call."""
         return (self._recording(path) for path in self._paths() if path.subject == subject)
 
-    def _recording(self, path: Any) -> Recording:
-        raw, source = _read(path), str(path.fpath)
+    def _recording(self, path: _Place) -> Recording:
+        raw, source = _read(path.file), str(path.file)
         onsets, labels = cues_from_annotations(raw, dict(self.events or {}))
         groups = None
         if not len(onsets):
@@ -99,18 +117,15 @@ class BidsDataset:
             sliding = Sliding(self.until, self.overlap)
             onsets, labels, groups = sliding(raw, (onsets, labels), self.interval, source)
         raw, place = scaled(raw, float(self.scale)), (path.session or "0", path.run or "0")
-        return Recording(raw, str(path.subject), *place, onsets, labels, source, groups)
+        return Recording(raw, path.subject, *place, onsets, labels, source, groups)
 
-    def _paths(self) -> list[Any]:
+    def _paths(self) -> list[_Place]:
         """Recordings of the task in the order of time."""
-        import mne_bids
-
         folder = Path(self.folder).expanduser()
         check_folder(folder)
-        with mne.utils.use_log_level("error"):
-            paths = mne_bids.find_matching_paths(folder, datatypes="eeg", suffixes="eeg", ignore_nosub=True)
-        paths = [path for path in paths if path.extension in FORMATS]
-        tasks = sorted({str(path.task) for path in paths})
+        files = [file for place in PLACES for file in folder.glob(f"{place}/sub-*_eeg.*") if file.suffix in FORMATS]
+        paths = [_Place.of(file) for file in files]
+        tasks = sorted({path.task for path in paths})
         if not paths or (self.task is not None and self.task not in tasks):
             here = f"its tasks are {', '.join(tasks)}" if tasks else "it is no BIDS folder of EEG (sub-*/eeg/*_eeg.*)"
             wanted = "" if self.task is None else f" of dataset.task={self.task}"
@@ -121,19 +136,19 @@ class BidsDataset:
         return sorted(chosen, key=_in_time)
 
 
-def _in_time(path: Any) -> list[list[tuple[int, str]]]:
-    return [natural(str(part or "")) for part in (path.subject, path.session, path.run)]
+def _in_time(path: _Place) -> list[list[tuple[int, str]]]:
+    return [natural(part) for part in (path.subject, path.session, path.run, path.file.name)]
 
 
-def _read(path: Any) -> mne.io.BaseRaw:
+def _read(file: Path) -> mne.io.BaseRaw:
     import mne_bids
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")    # of tables that are not there
-            return mne_bids.read_raw_bids(path, verbose="error")
+            return mne_bids.read_raw_bids(mne_bids.get_bids_path_from_fname(file, verbose="error"), verbose="error")
     except Exception as error:    # each format has its own way to fail
-        raise ValueError(f"{path.fpath} cannot be read by mne-bids: {brief(error)}") from error
+        raise ValueError(f"{file} cannot be read by mne-bids: {brief(error)}") from error
 
 
 def _marks(raw: mne.io.BaseRaw) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import mne
 import numpy as np
+
+if TYPE_CHECKING:
+    import mne
 
 Cues = tuple[np.ndarray, np.ndarray]
 
@@ -20,6 +22,8 @@ def cues_from_annotations(raw: mne.io.BaseRaw, classes: Mapping[str, str]) -> Cu
     classes : mapping of str to str
         Description of the annotation -> class name.
     """
+    import mne
+
     present = [text for text in classes if text in set(raw.annotations.description)]
     if not present:
         return _no_cues()
@@ -40,8 +44,14 @@ def cues_from_stim(
     stim_channel : str or None
         None: the stim channels that MNE finds.
     """
-    events = mne.find_events(raw, stim_channel=stim_channel, shortest_event=0, verbose="error")
-    return _cues(raw, events, classes)
+    return _cues(raw, stim_events(raw, stim_channel=stim_channel), classes)
+
+
+def stim_events(raw: mne.io.BaseRaw, *, stim_channel: str | None = None) -> np.ndarray:
+    """Where the stim channel rises, and to which codes: MNE's table of events."""
+    import mne
+
+    return mne.find_events(raw, stim_channel=stim_channel, shortest_event=0, verbose="error")
 
 
 @dataclass(frozen=True)

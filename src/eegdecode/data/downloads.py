@@ -14,8 +14,6 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-import mne
-
 LOCK = threading.RLock()    # MOABB's functions are exchanged for one data set at a time
 PAGE = (b"<!doctype html", b"<html", b"<?xml")    # how a web page begins, in small letters
 
@@ -41,6 +39,7 @@ def files_on_disk(name: str, subject: str, *, module: Any = None, unread: Sequen
     unread : sequence of str
         Patterns of files that are listed, but not read.
     """
+    import mne
     import moabb.datasets.download as download
     import pooch
 
@@ -131,7 +130,10 @@ def data_folder() -> Path:
     # MOABB would ask a mirror about every set, and wait for minutes where there is no network.
     os.environ.setdefault("MOABB_DOWNLOAD_PROVIDER", "upstream")
     # Without this, MOABB writes the folder of its choice into the user's MNE settings.
-    os.environ.setdefault("MNE_DATA", str(mne.get_config("MNE_DATA", Path.home() / "mne_data")))
+    if "MNE_DATA" not in os.environ:
+        import mne
+
+        os.environ["MNE_DATA"] = str(mne.get_config("MNE_DATA", Path.home() / "mne_data"))
     folder = Path(os.environ["MNE_DATA"]).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)

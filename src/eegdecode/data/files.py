@@ -6,16 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import mne
 import numpy as np
 import pandas as pd
 
-from eegdecode.data.cues import Cues, Sliding, cues_from_annotations, cues_from_stim, has_stim_channel
+from eegdecode.data.cues import Cues, Sliding, cues_from_annotations, cues_from_stim, has_stim_channel, stim_events
 from eegdecode.data.index import check_folder, check_pattern, choose_subjects, index_pattern, index_table, subject_list
 from eegdecode.data.reading import read_raw, scaled
 from eegdecode.data.recording import Recording
+
+if TYPE_CHECKING:
+    import mne
 
 LABELS_FROM = ("annotations", "stim", "file")
 
@@ -164,8 +166,7 @@ class FileDataset:
         if self.labels_from == "file":
             marks = sorted(set(self._index()["label"]))
         elif self.labels_from == "stim":
-            raw, channel = read_raw(file), self.stim_channel
-            events = mne.find_events(raw, stim_channel=channel, shortest_event=0, verbose="error")
+            events = stim_events(read_raw(file), stim_channel=self.stim_channel)
             marks = [str(code) for code in np.unique(events[:, 2])]
         else:
             marks = sorted(set(read_raw(file).annotations.description))

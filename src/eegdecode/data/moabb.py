@@ -6,15 +6,17 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import mne
 import numpy as np
 
 from eegdecode.data.cues import cues_from_annotations, cues_from_stim, has_stim_channel
 from eegdecode.data.downloads import MissingFileError, brief, data_folder, files_on_disk
 from eegdecode.data.index import natural
 from eegdecode.data.recording import Recording
+
+if TYPE_CHECKING:
+    import mne
 
 
 @dataclass(frozen=True)

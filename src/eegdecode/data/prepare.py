@@ -5,23 +5,18 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from eegdecode.data.cache import Cache
-from eegdecode.data.channels import common_channels
 from eegdecode.data.entry import join_signals
-from eegdecode.data.preprocess import Preprocess, preprocess_recording, standardise
-from eegdecode.data.quality import Note, loud_trials, marked_trials, overlaps, rows
+from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.recording import Dataset, Recording
-from eegdecode.data.windows import cut_windows
-from eegdecode.trials import NOTE_COLUMNS, Signal, Trials, concatenate, fingerprint, signal_digests
+from eegdecode.trials import Trials, concatenate
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +51,7 @@ def load_trials(
     for number, (subject, recordings) in enumerate(sources.items(), start=1):
         begin = time.perf_counter()
         ready[subject] = cache.load_or_compute(
-            subject, lambda s=subject, r=recordings: prepare_subject(dataset, preprocess, s, r)
+            subject, lambda s=subject, r=recordings: _compute(dataset, preprocess, s, r)
         )
         _report(ready[subject], subject, f"{number} of {len(sources)}", time.perf_counter() - begin)
     trials = concatenate([ready.pop(subject) for subject in subjects], join=join_signals)
@@ -82,9 +77,7 @@ def _prepare_side_by_side(
 def _prepare_into_cache(
     dataset: Dataset, preprocess: Preprocess, subject: str, cache_dir: str | Path | None
 ) -> None:    # fmt: skip
-    Cache(dataset, preprocess, cache_dir).load_or_compute(
-        subject, lambda: prepare_subject(dataset, preprocess, subject)
-    )
+    Cache(dataset, preprocess, cache_dir).load_or_compute(subject, lambda: _compute(dataset, preprocess, subject))
 
 
 def _settle_channels(dataset: Dataset, preprocess: Preprocess, cache_dir: str | Path | None) -> Preprocess:
@@ -93,134 +86,25 @@ def _settle_channels(dataset: Dataset, preprocess: Preprocess, cache_dir: str | 
         return preprocess
     subjects = dataset.subject_names()
     cache = Cache(dataset, preprocess, cache_dir)
-    channels = cache.remember(
-        "channels", subjects, lambda: common_channels(_recordings(dataset, subjects), preprocess.names)
-    )
+    channels = cache.remember("channels", subjects, lambda: _common_channels(dataset, preprocess, subjects))
     reference = preprocess.reference
     return replace(preprocess, channels=tuple(name for name in channels if name != reference))
 
 
-def _recordings(dataset: Dataset, subjects: Sequence[str]) -> Iterator[Recording]:
-    return (recording for subject in subjects for recording in dataset.recordings(subject))
+def _common_channels(dataset: Dataset, preprocess: Preprocess, subjects: Sequence[str]) -> tuple[str, ...]:
+    from eegdecode.data.channels import common_channels  # as in `_compute`
+
+    recordings = (recording for subject in subjects for recording in dataset.recordings(subject))
+    return common_channels(recordings, preprocess.names)
 
 
-def prepare_subject(
+def _compute(
     dataset: Dataset, preprocess: Preprocess, subject: str, recordings: Iterable[Recording] | None = None
 ) -> Trials:
-    """Turn the recordings of one subject into trials; nothing of any other subject enters."""
-    interval = _interval(dataset, preprocess)
-    parts, tables, notes, first, source = [], [], [], None, ""
-    cues: Counter[tuple[str, str]] = Counter()
-    for recording in dataset.recordings(subject) if recordings is None else recordings:
-        X, kept, signal, found = _cut(recording, preprocess, interval)
-        if first is None:
-            first, source = signal, recording.source
-        parts.append(X[:, _order(first, source, signal, recording.source)])
-        place = (recording.session, recording.run)
-        tables.append(_table(recording, kept, tuple(dataset.classes), begin=cues[place]))
-        notes += rows(found, recording, begin=cues[place])
-        cues[place] += len(recording.onsets)    # a run may lie in several files
-    if first is None or not sum(map(len, tables)):
-        _check_rejection(notes, preprocess, f"{dataset.name}: subject {subject}")
-        raise ValueError(
-            f"{dataset.name}: subject {subject} has no trial of the classes {', '.join(dataset.classes)} "
-            f"in {len(tables)} recordings; check the class names and what marks the cues"
-        )
-    X, meta = np.concatenate(parts), pd.concat(tables, ignore_index=True)
-    meta["signal"] = signal_digests(X)
-    marks, seen = {subject: fingerprint(X, meta)}, pd.DataFrame(notes, columns=list(NOTE_COLUMNS))
-    return Trials(X, meta, first, tuple(dataset.classes), dataset.name, marks, seen)
+    """Prepare a subject. With a full cache nothing comes here, and mne and scipy (a second) are not imported."""
+    from eegdecode.data.assembly import prepare_subject
 
-
-def _cut(
-    recording: Recording, preprocess: Preprocess, interval: tuple[float, float]
-) -> tuple[np.ndarray, np.ndarray, Signal, list[Note]]:
-    """Trials of one recording, the numbers of their cues, what the axes mean, and what was noteworthy."""
-    continuous = preprocess_recording(recording, preprocess)
-    sfreq = continuous.sfreq
-    starts, n_times = continuous.onsets + round(interval[0] * sfreq), round((interval[1] - interval[0]) * sfreq)
-    loud = loud_trials(continuous.data, continuous.ch_names, starts, n_times=n_times, limit=preprocess.reject)
-    tmin, tmax = interval
-    marked = marked_trials(recording, tmin=tmin, tmax=tmax) if preprocess.annotated == "drop" else []
-    continuous = standardise(continuous, preprocess)
-    X, kept = cut_windows(continuous, recording, preprocess=preprocess, interval=interval)
-    partial = [Note("incomplete", "", 1.0, cue) for cue in sorted(set(range(len(starts))) - set(kept.tolist()))]
-    why = {f"beyond {preprocess.reject or 0:g} µV": loud, "which the file marks bad (preprocess.annotated)": marked}
-    for reason, dropped in why.items():
-        if dropped:
-            log.warning("%s: dropped %d of %d trials, %s", recording.source, len(dropped), len(starts), reason)
-    quiet = ~np.isin(kept, [note.cue for note in [*loud, *marked]])
-    X, kept = X[quiet], kept[quiet]
-    shared = overlaps(starts[kept], n_times=n_times) if recording.groups is None else []
-    signal = Signal(continuous.ch_names, sfreq, interval[0], continuous.positions)
-    return X, kept, signal, [*continuous.notes, *shared, *partial, *loud, *marked]
-
-
-def _check_rejection(notes: list[dict[str, object]], preprocess: Preprocess, who: str) -> None:
-    rejected = [row["value"] for row in notes if row["what"] == "rejected"]
-    if rejected:
-        raise ValueError(
-            f"{who}: preprocess.reject={preprocess.reject:g} µV rejects every trial; their median is "
-            f"{np.median(np.array(rejected, float)):.0f} µV peak to peak. Raise it, or set it to null"
-        )
-
-
-def _interval(dataset: Dataset, preprocess: Preprocess) -> tuple[float, float]:
-    tmin = dataset.interval[0] if preprocess.tmin is None else preprocess.tmin
-    tmax = dataset.interval[1] if preprocess.tmax is None else preprocess.tmax
-    if tmin >= tmax:
-        raise ValueError(
-            f"the window begins at {tmin:g} s and ends at {tmax:g} s: set both preprocess.tmin and "
-            f"preprocess.tmax ({dataset.name} has {dataset.interval[0]:g} to {dataset.interval[1]:g} s)"
-        )
-    return float(tmin), float(tmax)
-
-
-def _table(
-    recording: Recording, kept: np.ndarray, classes: tuple[str, ...], *, begin: int
-) -> pd.DataFrame:
-    """One row a trial; trials are numbered by cue, so that a dropped trial renames no other."""
-    unknown = sorted({str(label) for label in recording.labels} - set(classes))
-    if unknown:
-        raise ValueError(f"{recording.source}: labels {', '.join(unknown)} are no classes ({classes})")
-    name = f"sub-{recording.subject}_ses-{recording.session}_run-{recording.run}"
-    table = pd.DataFrame(
-        {
-            "trial": [f"{name}_trial-{begin + i:04d}" for i in kept],
-            "subject": recording.subject,
-            "session": recording.session,
-            "run": recording.run,
-            "recorded": _recorded(recording, kept),
-            "label": np.array([classes.index(str(recording.labels[i])) for i in kept], dtype=np.int64),
-        }
-    )
-    if recording.groups is not None:    # windows of one cue
-        table["group"] = [f"{name}_cue-{begin + recording.groups[i]:04d}" for i in kept]
-    return table
-
-
-def _recorded(recording: Recording, kept: np.ndarray) -> np.ndarray:
-    """Time of each cue in s since 1970, as the recording is dated; NaN where it is not."""
-    date = recording.raw.info["meas_date"]
-    begin = date.timestamp() if date else np.nan
-    return begin + np.asarray(recording.onsets)[kept] / float(recording.raw.info["sfreq"])
-
-
-def _order(first: Signal, source: str, signal: Signal, other: str) -> list[int] | slice:
-    """Where the channels of the first recording stand in another one."""
-    if signal.sfreq != first.sfreq:
-        rates = f"{source} has {first.sfreq:g} Hz, {other} {signal.sfreq:g} Hz"
-        raise ValueError(f"{rates}; set one rate by preprocess.sfreq")
-    odd = sorted(set(first.ch_names) ^ set(signal.ch_names))
-    if odd:
-        common = ",".join(name for name in first.ch_names if name in signal.ch_names)
-        raise ValueError(
-            f"{source} and {other} differ in the channels {', '.join(odd)}; "
-            f"keep those of both: preprocess.channels=[{common}]"
-        )
-    if signal.ch_names == first.ch_names:
-        return slice(None)
-    return [signal.ch_names.index(name) for name in first.ch_names]
+    return prepare_subject(dataset, preprocess, subject, recordings)
 
 
 def _check_classes(trials: Trials) -> None:

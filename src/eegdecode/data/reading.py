@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import warnings
 from pathlib import Path
-
-import mne
+from typing import TYPE_CHECKING
 
 from eegdecode.data.downloads import brief
+
+if TYPE_CHECKING:
+    import mne
 
 log = logging.getLogger(__name__)
 
@@ -17,6 +19,8 @@ FORMATS = (".fif", ".edf", ".bdf", ".gdf", ".vhdr", ".set", ".cnt", ".mff")    #
 
 def read_raw(file: Path) -> mne.io.BaseRaw:
     """Open a recording of any format without loading its signals; an unreadable or cut one is named."""
+    import mne
+
     try:
         with warnings.catch_warnings(record=True) as seen:
             warnings.simplefilter("always")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-import mne
 import numpy as np
+
+if TYPE_CHECKING:
+    import mne
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,6 @@ from jaxtyping import Float
 from eegdecode.data.headmodel import BRAIN_RADIUS, leadfield, towards, unit
 from eegdecode.data.rhythms import Clock, peak
 
-CLASSES = ("left_hand", "right_hand", "feet", "tongue")
-
 # Cortical areas by hemisphere, each with the electrodes that it lies below.
 AREAS = {
     "hand_left": ("C3", "CP3"),

@@ -10,7 +10,8 @@ from jaxtyping import Float
 
 from eegdecode.data.headmodel import CHANNELS, REFERENCE, background_mixing
 from eegdecode.data.rhythms import Clock, one_over_f
-from eegdecode.data.subject import AREAS, BETA_WIDTH, CLASSES, MU_WIDTH, Person
+from eegdecode.data.simulated import CLASSES
+from eegdecode.data.subject import AREAS, BETA_WIDTH, MU_WIDTH, Person
 
 ONSET, OFFSET, RAMP = 0.5, 3.5, 0.5  # s after the cue: imagery begins and ends, and how fast
 JITTER = 0.1  # s: deviation of both from trial to trial

@@ -6,7 +6,8 @@ import logging
 
 import numpy as np
 
-from eegdecode.data.preprocess import Continuous, Preprocess
+from eegdecode.data.continuous import Continuous
+from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.recording import Recording
 
 log = logging.getLogger(__name__)

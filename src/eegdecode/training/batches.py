@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from eegdecode.training.frontend import LinearMap
@@ -23,10 +23,16 @@ class Signals:
         On the device; shared by all runs.
     maps : sequence of LinearMap
         The fitted front end of each run.
+    scales : Tensor, shape (n,), or None
+        What each trial is multiplied by before its front end. None: 1.
     """
 
-    def __init__(self, x: Float[Tensor, "trial chan time"], maps: Sequence[LinearMap]) -> None:
+    def __init__(
+        self, x: Float[Tensor, "trial chan time"], maps: Sequence[LinearMap],
+        scales: Float[Tensor, " trial"] | None = None,
+    ) -> None:    # fmt: skip
         self.x = x
+        self.scales = scales
         self.filters = torch.tensor(np.stack([m.filters for m in maps]), device=x.device)    # (R, F, C) or (R, M, F, C)
         self.offset = torch.tensor(np.stack([m.offset for m in maps]), device=x.device)      # (R, F)
         chosen = [m.which for m in maps if m.which is not None]
@@ -35,9 +41,13 @@ class Signals:
     def __getitem__(self, rows: Int[Tensor, "run batch"]) -> Float[Tensor, "run batch feature time"]:
         x = self.x[rows]                                                                   # (R, B, C, T)
         if self.which is None:
-            return self.filters[:, None] @ x + self.offset[:, None, :, None]
-        run = torch.arange(len(rows), device=rows.device)[:, None]
-        return self.filters[run, self.which[run, rows]] @ x + self.offset[:, None, :, None]
+            filters = self.filters[:, None]                                                # (R, 1, F, C)
+        else:
+            run = torch.arange(len(rows), device=rows.device)[:, None]
+            filters = self.filters[run, self.which[run, rows]]                             # (R, B, F, C)
+        if self.scales is not None:    # there is far less of the filters than of the signals
+            filters = filters * self.scales[rows][..., None, None]
+        return filters @ x + self.offset[:, None, :, None]
 
 
 class Memory:
@@ -76,12 +86,6 @@ class Memory:
         if example is None or example.nbytes * len(rows[0]) > MOST:
             return None
         return cls(ask, signals, rows)    # pyright: ignore[reportArgumentType]  (it does not give None)
-
-
-def scale_trials(X: Float32[np.ndarray, "trial chan time"]) -> Float32[np.ndarray, "trial chan time"]:
-    """Divide each trial by its own deviation. Learns nothing: a trial sees itself alone."""
-    deviation = np.array([np.sqrt(x.var(axis=1, dtype=np.float64).mean()) for x in X], np.float32)
-    return np.asarray(X / np.maximum(deviation, 1e-12)[:, None, None], np.float32)
 
 
 def draw_epoch(

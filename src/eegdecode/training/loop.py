@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from eegdecode.runs import Prediction, Run, describe
 from eegdecode.training.align import fit_frontend
-from eegdecode.training.batches import Memory, Signals, cut, draw_epoch, scale_trials, steps_per_epoch
+from eegdecode.training.batches import Memory, Signals, cut, draw_epoch, steps_per_epoch
 from eegdecode.training.ensemble import Ensemble
 from eegdecode.training.frontend import FrontEnd, LinearMap, Moments
 from eegdecode.training.heap import keep_freed_memory
@@ -107,9 +107,9 @@ class _Task:
         frontend: FrontEnd, device: str, mode: str,
     ) -> _Task:    # fmt: skip
         """Fit each run's front end on its training trials and start its network from its seed."""
-        x, moments = _on_device(trials, frontend.per_trial, device)
+        x, scales, moments = _on_device(trials, frontend.per_trial, device)
         maps = [fit_frontend(frontend, moments, trials.y, trials.meta, run.split) for run in runs]
-        signals = Signals(x, maps)
+        signals = Signals(x, maps, scales)
         sizes = {
             "n_chans": maps[0].filters.shape[-2], "n_times": trials.X.shape[2],
             "n_classes": len(trials.classes), "sfreq": trials.signal.sfreq,
@@ -141,10 +141,14 @@ class _Task:
 
 
 @lru_cache(maxsize=1)    # every stack of an experiment has the same trials: move and measure them once
-def _on_device(trials: Trials, per_trial: bool, device: str) -> tuple[Tensor, Moments]:
-    X = scale_trials(trials.X) if per_trial else trials.X
-    # a copy: the source may be a read-only memory map, which torch does not take
-    return torch.tensor(np.asarray(X), device=device), Moments.of(X)
+def _on_device(trials: Trials, per_trial: bool, device: str) -> tuple[Tensor, Tensor | None, Moments]:
+    """Signals (on a CPU those of the trials themselves, without a copy), the scale of each trial, and the moments."""
+    X = trials.X if trials.X.flags.writeable else np.array(trials.X)    # torch takes no read-only memory map
+    x, moments = torch.from_numpy(X).to(device), Moments.of(X)
+    if not per_trial:
+        return x, None, moments
+    scales = moments.scales()
+    return x, torch.tensor(scales, dtype=torch.float32, device=device), moments.scaled(scales)
 
 
 def _seeds(run: Run) -> np.random.SeedSequence:

@@ -1,0 +1,138 @@
+"""Assemble the trials of one subject: its recordings are preprocessed, cut and put into one table."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from eegdecode.data.continuous import preprocess_recording, standardise
+from eegdecode.data.preprocess import Preprocess
+from eegdecode.data.quality import Note, loud_trials, marked_trials, overlaps, rows
+from eegdecode.data.recording import Dataset, Recording
+from eegdecode.data.windows import cut_windows
+from eegdecode.trials import NOTE_COLUMNS, Signal, Trials, fingerprint, signal_digests
+
+log = logging.getLogger(__name__)
+
+
+def prepare_subject(
+    dataset: Dataset, preprocess: Preprocess, subject: str, recordings: Iterable[Recording] | None = None
+) -> Trials:
+    """Turn the recordings of one subject into trials; nothing of any other subject enters."""
+    interval = _interval(dataset, preprocess)
+    parts, tables, notes, first, source = [], [], [], None, ""
+    cues: Counter[tuple[str, str]] = Counter()
+    for recording in dataset.recordings(subject) if recordings is None else recordings:
+        X, kept, signal, found = _cut(recording, preprocess, interval)
+        if first is None:
+            first, source = signal, recording.source
+        parts.append(X[:, _order(first, source, signal, recording.source)])
+        place = (recording.session, recording.run)
+        tables.append(_table(recording, kept, tuple(dataset.classes), begin=cues[place]))
+        notes += rows(found, recording, begin=cues[place])
+        cues[place] += len(recording.onsets)    # a run may lie in several files
+    if first is None or not sum(map(len, tables)):
+        _check_rejection(notes, preprocess, f"{dataset.name}: subject {subject}")
+        raise ValueError(
+            f"{dataset.name}: subject {subject} has no trial of the classes {', '.join(dataset.classes)} "
+            f"in {len(tables)} recordings; check the class names and what marks the cues"
+        )
+    X, meta = np.concatenate(parts), pd.concat(tables, ignore_index=True)
+    meta["signal"] = signal_digests(X)
+    marks, seen = {subject: fingerprint(X, meta)}, pd.DataFrame(notes, columns=list(NOTE_COLUMNS))
+    return Trials(X, meta, first, tuple(dataset.classes), dataset.name, marks, seen)
+
+
+def _cut(
+    recording: Recording, preprocess: Preprocess, interval: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray, Signal, list[Note]]:
+    """Trials of one recording, the numbers of their cues, what the axes mean, and what was noteworthy."""
+    continuous = preprocess_recording(recording, preprocess)
+    sfreq = continuous.sfreq
+    starts, n_times = continuous.onsets + round(interval[0] * sfreq), round((interval[1] - interval[0]) * sfreq)
+    loud = loud_trials(continuous.data, continuous.ch_names, starts, n_times=n_times, limit=preprocess.reject)
+    tmin, tmax = interval
+    marked = marked_trials(recording, tmin=tmin, tmax=tmax) if preprocess.annotated == "drop" else []
+    continuous = standardise(continuous, preprocess)
+    X, kept = cut_windows(continuous, recording, preprocess=preprocess, interval=interval)
+    partial = [Note("incomplete", "", 1.0, cue) for cue in sorted(set(range(len(starts))) - set(kept.tolist()))]
+    why = {f"beyond {preprocess.reject or 0:g} µV": loud, "which the file marks bad (preprocess.annotated)": marked}
+    for reason, dropped in why.items():
+        if dropped:
+            log.warning("%s: dropped %d of %d trials, %s", recording.source, len(dropped), len(starts), reason)
+    quiet = ~np.isin(kept, [note.cue for note in [*loud, *marked]])
+    X, kept = X[quiet], kept[quiet]
+    shared = overlaps(starts[kept], n_times=n_times) if recording.groups is None else []
+    signal = Signal(continuous.ch_names, sfreq, interval[0], continuous.positions)
+    return X, kept, signal, [*continuous.notes, *shared, *partial, *loud, *marked]
+
+
+def _check_rejection(notes: list[dict[str, object]], preprocess: Preprocess, who: str) -> None:
+    rejected = [row["value"] for row in notes if row["what"] == "rejected"]
+    if rejected:
+        raise ValueError(
+            f"{who}: preprocess.reject={preprocess.reject:g} µV rejects every trial; their median is "
+            f"{np.median(np.array(rejected, float)):.0f} µV peak to peak. Raise it, or set it to null"
+        )
+
+
+def _interval(dataset: Dataset, preprocess: Preprocess) -> tuple[float, float]:
+    tmin = dataset.interval[0] if preprocess.tmin is None else preprocess.tmin
+    tmax = dataset.interval[1] if preprocess.tmax is None else preprocess.tmax
+    if tmin >= tmax:
+        raise ValueError(
+            f"the window begins at {tmin:g} s and ends at {tmax:g} s: set both preprocess.tmin and "
+            f"preprocess.tmax ({dataset.name} has {dataset.interval[0]:g} to {dataset.interval[1]:g} s)"
+        )
+    return float(tmin), float(tmax)
+
+
+def _table(
+    recording: Recording, kept: np.ndarray, classes: tuple[str, ...], *, begin: int
+) -> pd.DataFrame:
+    """One row a trial; trials are numbered by cue, so that a dropped trial renames no other."""
+    unknown = sorted({str(label) for label in recording.labels} - set(classes))
+    if unknown:
+        raise ValueError(f"{recording.source}: labels {', '.join(unknown)} are no classes ({classes})")
+    name = f"sub-{recording.subject}_ses-{recording.session}_run-{recording.run}"
+    table = pd.DataFrame(
+        {
+            "trial": [f"{name}_trial-{begin + i:04d}" for i in kept],
+            "subject": recording.subject,
+            "session": recording.session,
+            "run": recording.run,
+            "recorded": _recorded(recording, kept),
+            "label": np.array([classes.index(str(recording.labels[i])) for i in kept], dtype=np.int64),
+        }
+    )
+    if recording.groups is not None:    # windows of one cue
+        table["group"] = [f"{name}_cue-{begin + recording.groups[i]:04d}" for i in kept]
+    return table
+
+
+def _recorded(recording: Recording, kept: np.ndarray) -> np.ndarray:
+    """Time of each cue in s since 1970, as the recording is dated; NaN where it is not."""
+    date = recording.raw.info["meas_date"]
+    begin = date.timestamp() if date else np.nan
+    return begin + np.asarray(recording.onsets)[kept] / float(recording.raw.info["sfreq"])
+
+
+def _order(first: Signal, source: str, signal: Signal, other: str) -> list[int] | slice:
+    """Where the channels of the first recording stand in another one."""
+    if signal.sfreq != first.sfreq:
+        rates = f"{source} has {first.sfreq:g} Hz, {other} {signal.sfreq:g} Hz"
+        raise ValueError(f"{rates}; set one rate by preprocess.sfreq")
+    odd = sorted(set(first.ch_names) ^ set(signal.ch_names))
+    if odd:
+        common = ",".join(name for name in first.ch_names if name in signal.ch_names)
+        raise ValueError(
+            f"{source} and {other} differ in the channels {', '.join(odd)}; "
+            f"keep those of both: preprocess.channels=[{common}]"
+        )
+    if signal.ch_names == first.ch_names:
+        return slice(None)
+    return [signal.ch_names.index(name) for name in first.ch_names]

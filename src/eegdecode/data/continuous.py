@@ -1,0 +1,139 @@
+"""Preprocess a continuous recording: channels, reference, band-pass, rate. Never looks at a label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from eegdecode.data.channels import Channels, bipolar, laplacian, marked_bad, mend, pick, rereference
+from eegdecode.data.filters import band_pass, moving_standardise, notch, resample
+from eegdecode.data.preprocess import Preprocess
+from eegdecode.data.quality import Note, inspect
+from eegdecode.data.recording import Recording
+from eegdecode.data.settings import line_frequencies
+
+MICROVOLT = 1e6
+
+
+class Gap(NamedTuple):
+    """Samples of one channel that are missing (NaN) in the recording; the end is exclusive."""
+
+    channel: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, eq=False)
+class Continuous:
+    """A preprocessed recording.
+
+    Attributes
+    ----------
+    data : ndarray, shape (C, n_samples)
+        Signals in µV. Where samples were missing stands a straight line, see ``gaps``.
+    onsets : ndarray of int, shape (n_trials,)
+        Sample of each cue at the rate of ``data``.
+    gaps : list of Gap
+        Where the line is no signal.
+    positions : ndarray, shape (C, 3)
+        Of the electrodes in m, head coordinates; NaN where unknown.
+    notes : list of Note
+        What was seen before the filters.
+    """
+
+    data: np.ndarray
+    ch_names: tuple[str, ...]
+    sfreq: float
+    onsets: np.ndarray
+    gaps: list[Gap]
+    positions: np.ndarray
+    notes: list[Note]
+
+
+def preprocess_recording(recording: Recording, preprocess: Preprocess) -> Continuous:
+    """Apply the settings to one whole recording.
+
+    Raises
+    ------
+    ValueError
+        If a channel is absent, flat or missing throughout, or a rate does not fit the recording's; the
+        message names the recording.
+    """
+    channels = _channels(recording, preprocess)
+    data, source = channels.data, recording.source
+    data *= MICROVOLT    # MNE's `get_data` has copied it
+    gaps = _fill_gaps(data)
+    _check_channels(data, gaps, channels.names, source)
+    sfreq = float(recording.raw.info["sfreq"])
+    notes = inspect(data, _missing(gaps, data.shape), channels.names, sfreq)
+    notes += [Note("mended", name, 1.0) for name in channels.mended]
+    marked = marked_bad(recording, channels, preprocess.names)
+    notes += [Note("bad", name, 1.0) for name in marked if name not in channels.mended]
+    data = notch(data, sfreq, line_frequencies(preprocess.notch), source=source)
+    data = band_pass(data, sfreq, preprocess.l_freq, preprocess.h_freq, method=preprocess.method, source=source)
+    onsets = np.asarray(recording.onsets)
+    if preprocess.sfreq is not None and preprocess.sfreq != sfreq:
+        n_old = data.shape[1]
+        data = resample(data, sfreq, preprocess.sfreq, source=source)
+        ratio = data.shape[1] / n_old    # not new / old: the new length is rounded
+        onsets = np.round(onsets * ratio).astype(np.int64)    # the sample nearest to the time of the cue
+        gaps = [Gap(gap.channel, int(gap.start * ratio), int(np.ceil(gap.stop * ratio))) for gap in gaps]
+        sfreq = preprocess.sfreq
+    return Continuous(data, channels.names, sfreq, onsets, gaps, channels.positions, notes)
+
+
+def standardise(continuous: Continuous, preprocess: Preprocess) -> Continuous:
+    """Apply what ``standardise: moving`` asks for; the signals have no unit afterwards."""
+    if preprocess.standardise != "moving":
+        return continuous
+    n_init = round(preprocess.init_block * continuous.sfreq)
+    return replace(continuous, data=moving_standardise(continuous.data, factor=preprocess.factor_new, n_init=n_init))
+
+
+def _channels(recording: Recording, preprocess: Preprocess) -> Channels:
+    """Signals of the wanted channels in V: mended, referenced, combined."""
+    if isinstance(preprocess.channels, str):
+        raise ValueError(f"preprocess.channels={preprocess.channels} is settled by load_trials, for all recordings")
+    source, reference = recording.source, preprocess.reference
+    channels = pick(recording, channels=preprocess.channels, reference=reference, names=preprocess.names)
+    bads = marked_bad(recording, channels, preprocess.names) if preprocess.bads == "marked" else preprocess.bads
+    channels = rereference(mend(channels, bads, source), reference)
+    if preprocess.bipolar is not None:
+        return bipolar(channels, preprocess.bipolar, source)
+    return laplacian(channels, source) if preprocess.spatial == "laplacian" else channels
+
+
+def _fill_gaps(data: np.ndarray) -> list[Gap]:
+    """Draw a straight line over missing samples, in place: one NaN would fill the filtered recording."""
+    missing = ~np.isfinite(data)
+    gaps = []
+    for channel in np.flatnonzero(missing.any(axis=1)):
+        edges = np.flatnonzero(np.diff(missing[channel], prepend=False, append=False))
+        gaps += [Gap(int(channel), int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+        known = np.flatnonzero(~missing[channel])
+        if len(known):
+            data[channel] = np.interp(np.arange(data.shape[1]), known, data[channel, known])
+    return gaps
+
+
+def _missing(gaps: list[Gap], shape: tuple[int, ...]) -> np.ndarray:
+    """Share of missing samples of each channel."""
+    count = np.zeros(shape[0])
+    for gap in gaps:
+        count[gap.channel] += gap.stop - gap.start
+    return count / shape[1]
+
+
+def _check_channels(data: np.ndarray, gaps: list[Gap], ch_names: Sequence[str], source: str) -> None:
+    empty = [ch_names[gap.channel] for gap in gaps if gap.stop - gap.start == data.shape[1]]
+    flat = [name for name, x in zip(ch_names, data, strict=True) if np.ptp(x) == 0]    # NaN - NaN is not 0
+    for names, what in ((empty, "NaN throughout"), (flat, "flat: one value throughout")):
+        if names:
+            raise ValueError(
+                f"{source}: channel {', '.join(names)} is {what}; "
+                "name the channels to keep by preprocess.channels=[...], interpolate it (preprocess.bads=auto), "
+                "or leave this recording out"
+            )
