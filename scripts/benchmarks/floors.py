@@ -1,0 +1,46 @@
+"""What one training epoch costs at least: operations and bytes, counted from the factored forms.
+
+Counted are products and sums of the matrix products (two a multiply-add), the way back twice the way there less the
+gradient of the input, which nobody wants. Bytes: signals are read once on the way there and once on the way back;
+a map that the way back needs is written once and read once. Element-wise work, exponentials, random numbers and the
+optimiser are not counted, so that no program reaches the floor.
+"""
+
+from typing import NamedTuple
+
+FLOAT = 4    # bytes
+
+
+class Floor(NamedTuple):
+    """Of one epoch."""
+
+    operations: float
+    bytes: float
+
+
+def eegnet(n_chans: int, n_times: int, n_trials: int) -> Floor:
+    """EEGNet-8,2 with 64 taps: channels are mixed first, so that 16 maps are filtered, not 8 x C."""
+    maps, taps, pooled = 16, 64, n_times // 4
+    mix = 2 * 2 * n_chans * maps * n_times    # there, and the gradient of the weights
+    filters = 3 * 2 * maps * taps * n_times
+    separable = 3 * 2 * pooled * (maps * 16 + maps * maps)
+    operations = mix + filters + separable
+    touched = 2 * n_chans * n_times + 2 * maps * n_times    # the signals twice; the filtered maps written and read
+    return Floor(n_trials * operations, n_trials * FLOAT * touched)
+
+
+def s3t(n_chans: int, n_times: int, n_trials: int) -> Floor:
+    """S3T with 51 and 5 samples: attention over 190 tokens in 5 heads of width 2, scores never written."""
+    taps, stride, width, blocks = 51, 5, 10, 3
+    filtered = n_times - taps + 1
+    n_tokens = filtered // stride
+    spatial = 3 * 3 * 2 * n_times * n_chans**2
+    embed = 3 * 2 * filtered * n_chans * 2 * (taps + width)
+    attention = (2 + 4) * 2 * n_tokens**2 * width    # q k and a v; then dv, da, dq and dk
+    feed = 3 * 2 * n_tokens * (4 * width**2 + 2 * 4 * width**2)
+    operations = spatial + embed + blocks * (attention + feed)
+    touched = 2 * n_chans * n_times + 2 * 2 * n_chans * filtered    # the signals; the filtered maps
+    return Floor(n_trials * operations, n_trials * FLOAT * touched)
+
+
+FLOORS = {"eegnet": eegnet, "s3t": s3t}
