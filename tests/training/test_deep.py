@@ -20,8 +20,8 @@ NETWORKS = [partial(EEGNet, drop=0.0), partial(STTransformer, width=8, heads=2, 
 
 
 def fit(trials, runs, *, model=NETWORKS[0], frontend=None, on_epoch=lambda run, row: None, **settings):
-    trainer = DeepTrainer(**{"epochs": 3, "batch_size": 16, "device": "cpu", **settings})
-    return list(trainer.fit(model, trials, runs, frontend=frontend or ZScore(), on_epoch=on_epoch))
+    trainer = DeepTrainer(**{"epochs": 3, "batch_size": 16, "device": "cpu", "workers": 1, **settings})
+    return list(trainer.fit(model, trials, [runs], frontend=frontend or ZScore(), on_epoch=on_epoch))
 
 
 def some_runs(trials, n=4, **sweep):

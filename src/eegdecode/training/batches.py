@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
-from eegdecode.training.frontend import LinearMap
+from eegdecode.training.frontend import LinearMap, Moments
+from eegdecode.trials import Trials
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What all runs of an experiment share.
+
+    Attributes
+    ----------
+    x : Tensor, shape (n, C, T)
+        The signals, on the device.
+    moments : Moments
+        What front ends are fitted on.
+    trials : Trials
+        Labels, table and channels.
+    """
+
+    x: Float[Tensor, "trial chan time"]
+    moments: Moments
+    trials: Trials
+
+    @classmethod
+    def of(cls, trials: Trials, *, per_trial: bool, device: str) -> Material:
+        """Move the signals to the device and measure them, once for all runs."""
+        X = scale_trials(trials.X) if per_trial else trials.X
+        # a copy: the source may be a read-only memory map, which torch does not take
+        return cls(torch.tensor(np.asarray(X), device=device), Moments.of(X), trials)
 
 
 class Signals:

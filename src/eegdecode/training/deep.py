@@ -1,4 +1,4 @@
-"""How a stack of runs is dealt out to the training loop."""
+"""How runs are dealt out to the training loop."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import partial
 import torch
 
 from eegdecode.runs import Prediction, Run
+from eegdecode.training.batches import Material
 from eegdecode.training.frontend import FrontEnd
 from eegdecode.training.loop import OnEpoch, train_stack
 from eegdecode.training.settings import DeepSettings, find_device
@@ -33,17 +34,19 @@ class DeepTrainer(DeepSettings):
         return "patience" if self.select == "last" and self.patience is not None else self.select
 
     def fit(
-        self, model: partial, trials: Trials, stack: Sequence[Run], *, frontend: FrontEnd, on_epoch: OnEpoch
+        self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], *, frontend: FrontEnd, on_epoch: OnEpoch
     ) -> Iterator[Prediction]:    # fmt: skip
-        """Train the runs of a stack and yield the prediction of each.
+        """Train the runs of all stacks and yield the prediction of each as it is finished.
 
         In ``loop`` mode each run is trained to its end before the next begins, so that an interruption
         costs one run and not a stack.
         """
         device = find_device(self.device)
         vectorise = self.ensemble == "vectorise" or (self.ensemble == "auto" and device.startswith("cuda"))
-        for group in [list(stack)] if vectorise else [[run] for run in stack]:
-            mode = "vectorise" if vectorise else "loop"
-            yield from train_stack(
-                self, model, trials, group, frontend=frontend, device=device, mode=mode, on_epoch=on_epoch
-            )
+        groups = stacks if vectorise else [[run] for stack in stacks for run in stack]
+        if not groups:
+            return
+        material = Material.of(trials, per_trial=frontend.per_trial, device=device)
+        mode = "vectorise" if vectorise else "loop"
+        for group in groups:
+            yield from train_stack(self, model, material, group, frontend=frontend, mode=mode, on_epoch=on_epoch)

@@ -6,7 +6,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,32 +18,31 @@ from torch.nn import functional as F
 
 from eegdecode.runs import Prediction, Run, describe
 from eegdecode.training.align import fit_frontend
-from eegdecode.training.batches import Signals, cut, draw_epoch, scale_trials, steps_per_epoch
+from eegdecode.training.batches import Material, Signals, cut, draw_epoch, steps_per_epoch
 from eegdecode.training.ensemble import Ensemble
-from eegdecode.training.frontend import FrontEnd, LinearMap, Moments
+from eegdecode.training.frontend import FrontEnd, LinearMap
 from eegdecode.training.keeper import Keeper
 from eegdecode.training.optim import Adam, clip, schedule
 from eegdecode.training.settings import DeepSettings
-from eegdecode.trials import Trials
 
 OnEpoch = Callable[[Run, Mapping[str, float]], None]
 EVAL_TRIALS = 512    # training trials on which the training loss is measured: a standard error of 2 % at most
 
 
 def train_stack(
-    settings: DeepSettings, model: partial, trials: Trials, runs: Sequence[Run], *,
-    frontend: FrontEnd, device: str, mode: str, on_epoch: OnEpoch,
+    settings: DeepSettings, model: partial, material: Material, runs: Sequence[Run], *,
+    frontend: FrontEnd, mode: str, on_epoch: OnEpoch,
 ) -> list[Prediction]:    # fmt: skip
     """Train runs with equally many training trials side by side."""
-    began = time.perf_counter()
-    task = _Task.build(settings, model, trials, runs, frontend=frontend, device=device, mode=mode)
+    began, device = time.perf_counter(), material.x.device
+    task = _Task.build(settings, model, material, runs, frontend=frontend, mode=mode)
     n_train = len(runs[0].split.train)
     steps = steps_per_epoch(n_train, settings.batch_size)
     curve = schedule(settings.schedule, steps=settings.epochs * steps, warmup=settings.warmup)
     adam = Adam(betas=settings.betas, decoupled=settings.optimiser == "adamw")
     rngs = [np.random.default_rng(_seeds(run)) for run in runs]
     keeper = Keeper(len(runs), select=settings.select, patience=settings.patience)
-    with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(_seeds(runs[0]).generate_state(1)[0]))    # dropout
         for epoch in range(1, settings.epochs + 1):
             batches = draw_epoch([run.split.train for run in runs], rngs, batch_size=settings.batch_size)
@@ -98,22 +97,21 @@ class _Task:
 
     @classmethod
     def build(
-        cls, settings: DeepSettings, model: partial, trials: Trials, runs: Sequence[Run], *,
-        frontend: FrontEnd, device: str, mode: str,
+        cls, settings: DeepSettings, model: partial, material: Material, runs: Sequence[Run], *,
+        frontend: FrontEnd, mode: str,
     ) -> _Task:    # fmt: skip
         """Fit each run's front end on its training trials and start its network from its seed."""
-        x, moments = _on_device(trials, frontend.per_trial, device)
-        maps = [fit_frontend(frontend, moments, trials.y, trials.meta, run.split) for run in runs]
-        signals = Signals(x, maps)
+        trials, device = material.trials, material.x.device
+        maps = [fit_frontend(frontend, material.moments, trials.y, trials.meta, run.split) for run in runs]
         sizes = {
-            "n_chans": maps[0].filters.shape[-2], "n_times": trials.X.shape[2],
+            "n_chans": maps[0].filters.shape[-2], "n_times": material.x.shape[2],
             "n_classes": len(trials.classes), "sfreq": trials.signal.sfreq,
         }    # fmt: skip
         numbers = {name: [run.numbers.get(name, getattr(settings, name)) for run in runs]
                    for name in ("lr", "weight_decay")}    # fmt: skip
         return cls(
-            settings=settings, runs=runs, signals=signals, maps=maps,
-            ensemble=Ensemble([_start(model, run, sizes) for run in runs], mode=mode, device=device),
+            settings=settings, runs=runs, signals=Signals(material.x, maps), maps=maps,
+            ensemble=Ensemble([_start(model, run, sizes) for run in runs], mode=mode, device=str(device)),
             y=torch.tensor(trials.y, device=device),
             model={
                 "network": describe(model), "sizes": sizes, "frontend": describe(frontend),
@@ -132,13 +130,6 @@ class _Task:
         n_classes = self.model["sizes"]["n_classes"]
         logits = torch.cat(parts, dim=1).numpy() if parts else np.zeros((len(rows), 0, n_classes), np.float32)
         return [each[: len(r)] for each, r in zip(logits, rows, strict=True)]
-
-
-@lru_cache(maxsize=1)    # every stack of an experiment has the same trials: move and measure them once
-def _on_device(trials: Trials, per_trial: bool, device: str) -> tuple[Tensor, Moments]:
-    X = scale_trials(trials.X) if per_trial else trials.X
-    # a copy: the source may be a read-only memory map, which torch does not take
-    return torch.tensor(np.asarray(X), device=device), Moments.of(X)
 
 
 def _seeds(run: Run) -> np.random.SeedSequence:
