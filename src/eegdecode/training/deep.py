@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,9 +12,13 @@ import torch
 from eegdecode.runs import Prediction, Run
 from eegdecode.training.batches import Material
 from eegdecode.training.frontend import FrontEnd
+from eegdecode.training.job import NoWorkersError
 from eegdecode.training.loop import OnEpoch, train_stack
 from eegdecode.training.settings import DeepSettings, find_device
+from eegdecode.training.workers import count_cores, train_in_workers
 from eegdecode.trials import Trials
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,16 @@ class DeepTrainer(DeepSettings):
         groups = stacks if vectorise else [[run] for stack in stacks for run in stack]
         if not groups:
             return
+        n_workers = 1 if vectorise or device != "cpu" else min(self.workers or count_cores(), len(groups))
+        if n_workers > 1:
+            runs = [run for stack in stacks for run in stack]
+            try:
+                yield from train_in_workers(
+                    self, model, trials, runs, frontend=frontend, n_workers=n_workers, on_epoch=on_epoch
+                )
+                return
+            except NoWorkersError as reason:
+                log.warning("training in this process, one run after the other: %s", reason)
         material = Material.of(trials, per_trial=frontend.per_trial, device=device)
         mode = "vectorise" if vectorise else "loop"
         for group in groups:
