@@ -206,10 +206,11 @@ def test_the_identity_of_a_run(make_trials):
 
 def test_keeper_keeps_the_epoch_of_the_least_validation_loss():
     keeper = Keeper(2, select="best_val", patience=2)
-    losses = [(3.0, 3.0), (2.0, 4.0), (2.5, 5.0), (2.6, 1.0)]
+    losses = [(3.0, 3.0), (2.0, 4.0), (2.5, 5.0), (2.6,)]    # the second run has left by then
     for epoch, val in enumerate(losses, 1):
-        history = {"epoch": np.full(2, epoch), "running_loss": np.ones(2), "val_loss": np.array(val)}
-        weights = {"w": torch.full((2, 1), float(epoch))}
+        n = len(val)
+        history = {"epoch": np.full(n, epoch), "running_loss": np.ones(n), "val_loss": np.array(val)}
+        weights = {"w": torch.full((n, 1), float(epoch))}
         told = [run for run, _ in keeper.note(epoch, history, state=lambda w=weights: w)]
         assert told == ([0, 1] if epoch < 4 else [0])
     assert keeper.finished

@@ -121,8 +121,7 @@ def test_an_error_comes_after_what_is_finished(make_trials):
     runs[2] = replace(runs[2], split=replace(runs[2].split, train=train[trials.y[train] == 0]))
     seen = []
     with pytest.raises(ValueError, match="CSP needs training trials of two classes"):
-        for prediction in fit(trials, runs, frontend=CSP(n_filters=2)):
-            seen.append(prediction.run)
+        seen.extend(prediction.run for prediction in fit(trials, runs, frontend=CSP(n_filters=2)))
     assert seen
     assert set(seen) <= set(runs[:2])
 
@@ -132,9 +131,8 @@ def test_a_killed_worker_is_told_in_words(make_trials):
     gentle, deadly = (some_runs(trials, 2, drop=[drop]) for drop in (0.0, 0.5))
     runs = [*gentle, deadly[0]]
     seen = []
-    with pytest.raises(RuntimeError, match="was killed.*finished runs are kept, and the same command goes on"):
-        for prediction in fit(trials, runs, model=partial(Deadly)):
-            seen.append(prediction.run)
+    with pytest.raises(RuntimeError, match=r"was killed.*finished runs are kept, and the same command goes on"):
+        seen.extend(prediction.run for prediction in fit(trials, runs, model=partial(Deadly)))
     assert seen
 
 
@@ -205,5 +203,5 @@ def test_no_worker_outlives_its_parent(sent, tmp_path):
 
 
 def test_bad_numbers_of_workers_are_named():
-    with pytest.raises(ValueError, match="trainer.workers must be at least 1, or null .* got 0"):
+    with pytest.raises(ValueError, match=r"trainer.workers must be at least 1, or null .* got 0"):
         DeepTrainer(workers=0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -63,5 +64,31 @@ class DeepTrainer(DeepSettings):
                 log.warning("training in this process, one run after the other: %s", reason)
         material = Material.of(trials, per_trial=frontend.per_trial, device=device)
         mode = "vectorise" if vectorise else "loop"
-        for group in groups:
-            yield from train_stack(self, model, material, group, frontend=frontend, mode=mode, on_epoch=on_epoch)
+        train = partial(train_stack, self, model, material, frontend=frontend, mode=mode, on_epoch=on_epoch)
+        yield from _train_as_fits(train, groups)
+
+
+def _train_as_fits(
+    train: Callable[[Sequence[Run]], list[Prediction]], stacks: Sequence[Sequence[Run]]
+) -> Iterator[Prediction]:    # fmt: skip
+    """Train stack by stack. One that the memory does not hold is halved, and so are those after it."""
+    todo, size = deque(stacks), max(map(len, stacks))
+    while todo:
+        stack = todo.popleft()
+        stack, rest = stack[:size], stack[size:]
+        if rest:
+            todo.appendleft(rest)
+        try:
+            predictions = train(stack)
+        except RuntimeError as error:    # torch.OutOfMemoryError is one
+            if "out of memory" not in str(error).lower():
+                raise
+            if len(stack) == 1:
+                raise RuntimeError(f"the device does not hold one run; lower trainer.batch_size ({error})") from error
+        else:
+            yield from predictions
+            continue
+        size = (len(stack) + 1) // 2
+        log.warning("the device does not hold %d runs side by side; going on with %d", len(stack), size)
+        todo.appendleft(stack)
+        torch.cuda.empty_cache()    # here, where the error is gone, and with it what it held

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -35,7 +35,7 @@ def train_stack(
 ) -> list[Prediction]:    # fmt: skip
     """Train runs with equally many training trials side by side."""
     began, device = time.perf_counter(), material.x.device
-    task = _Task.build(settings, model, material, runs, frontend=frontend, mode=mode)
+    task = whole = _Task.build(settings, model, material, runs, frontend=frontend, mode=mode)
     n_train = len(runs[0].split.train)
     steps = steps_per_epoch(n_train, settings.batch_size)
     curve = schedule(settings.schedule, steps=settings.epochs * steps, warmup=settings.warmup)
@@ -45,7 +45,7 @@ def train_stack(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(_seeds(runs[0]).generate_state(1)[0]))    # dropout
         for epoch in range(1, settings.epochs + 1):
-            batches = draw_epoch([run.split.train for run in runs], rngs, batch_size=settings.batch_size)
+            batches = draw_epoch([run.split.train for run in task.runs], rngs, batch_size=settings.batch_size)
             shares = curve[(epoch - 1) * steps : epoch * steps]
             losses, norms = [], []
             for rows, share in zip(batches, shares, strict=True):
@@ -53,13 +53,18 @@ def train_stack(
                 losses.append(loss * rows.shape[1] / n_train)
                 norms.append(norm)
             history = _measure(task, torch.stack(losses).sum(0), torch.stack(norms).mean(0))
-            history |= {"epoch": np.full(len(runs), epoch), "lr": task.lr.cpu().numpy() * shares[-1]}
+            history |= {"epoch": np.full(len(task.runs), epoch), "lr": task.lr.cpu().numpy() * shares[-1]}
+            before = keeper.active
             for run, row in keeper.note(epoch, history, state=task.ensemble.state):
                 on_epoch(runs[run], row)
             if keeper.finished:
                 break
-    task.ensemble.load(keeper.best(task.ensemble.state))
-    return list(_predictions(task, keeper, seconds=(time.perf_counter() - began) / len(runs)))
+            stay = np.flatnonzero(np.isin(before, keeper.active))
+            if len(stay) < len(before):    # runs that have stopped leave: the epochs after cost less
+                task, rngs = task.take(stay), [rngs[i] for i in stay]
+                adam.take(torch.as_tensor(stay, device=device))
+    whole.ensemble.load(keeper.best(task.ensemble.state))
+    return list(_predictions(whole, keeper, seconds=(time.perf_counter() - began) / len(runs)))
 
 
 def update(task: _Task, adam: Adam, rows: Tensor, *, share: float) -> tuple[Tensor, Tensor]:
@@ -118,6 +123,14 @@ class _Task:
                 "ch_names": list(trials.signal.ch_names), "tmin": trials.signal.tmin, "classes": list(trials.classes),
             },
             **{name: torch.tensor(values, dtype=torch.float32, device=device) for name, values in numbers.items()},
+        )    # fmt: skip
+
+    def take(self, places: Int[np.ndarray, " place"]) -> _Task:
+        """Return the stack with some of its runs alone."""
+        maps, index = [self.maps[i] for i in places], torch.as_tensor(places, device=self.y.device)
+        return replace(
+            self, runs=[self.runs[i] for i in places], maps=maps, signals=Signals(self.signals.x, maps),
+            ensemble=self.ensemble.take(index), lr=self.lr[index], weight_decay=self.weight_decay[index],
         )    # fmt: skip
 
     @torch.no_grad()
