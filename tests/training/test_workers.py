@@ -21,6 +21,7 @@ from eegdecode.sweeps import Sweep, expand
 from eegdecode.training.deep import DeepTrainer
 from eegdecode.training.frontend import CSP, ZScore
 from eegdecode.training.job import job_folder
+from eegdecode.training.workers import count_cores
 
 MODEL = partial(EEGNet, drop=0.5)
 
@@ -104,6 +105,17 @@ def test_what_cannot_be_sent_is_trained_here(make_trials, caplog):
         assert len(list(fit(trials, some_runs(trials, 2), model=partial(Local)))) == 2
     assert "in this process" in caplog.text
     assert "Local" in caplog.text
+
+
+def test_a_network_of_a_notebook_is_trained_here(make_trials, monkeypatch, caplog):
+    """It is pickled by its name in ``__main__``, which a worker does not find."""
+    trials = make_trials()
+    monkeypatch.setattr(EEGNet, "__module__", "__main__")
+    monkeypatch.setattr(sys.modules["__main__"], "EEGNet", EEGNet, raising=False)
+    monkeypatch.setattr("eegdecode.training.loop.describe", repr)
+    assert len(list(fit(trials, some_runs(trials, 2), epochs=1, workers="auto"))) == 2
+    if count_cores() > 1:
+        assert "the workers do not start (AttributeError" in caplog.text
 
 
 def test_without_room_for_the_signals_runs_are_trained_here(make_trials, monkeypatch, caplog):
@@ -202,6 +214,7 @@ def test_no_worker_outlives_its_parent(sent, tmp_path):
     assert errors.count("Traceback") == (sent == signal.SIGINT), errors
 
 
-def test_bad_numbers_of_workers_are_named():
-    with pytest.raises(ValueError, match=r"trainer.workers must be at least 1, or null .* got 0"):
-        DeepTrainer(workers=0)
+@pytest.mark.parametrize("workers", [0, "many"])
+def test_bad_numbers_of_workers_are_named(workers):
+    with pytest.raises(ValueError, match=f"trainer.workers must be auto or at least 1, got {workers!r}"):
+        DeepTrainer(workers=workers)

@@ -52,9 +52,10 @@ class DeepTrainer(DeepSettings):
         groups = stacks if vectorise else [[run] for stack in stacks for run in stack]
         if not groups:
             return
-        n_workers = 1 if vectorise or device != "cpu" else min(self.workers or count_cores(), len(groups))
+        wanted = self.workers if isinstance(self.workers, int) else count_cores()
+        n_workers = min(wanted, len(groups)) if device == "cpu" and not vectorise else 1
         if n_workers > 1:
-            runs = [run for stack in stacks for run in stack]
+            runs = [run for (run,) in groups]
             try:
                 yield from train_in_workers(
                     self, model, trials, runs, frontend=frontend, n_workers=n_workers, on_epoch=on_epoch
