@@ -61,7 +61,7 @@ def epochs(folder: Path, network: str, form: str) -> None:
     torch.manual_seed(0)
     x = np.random.default_rng(0).normal(size=(N_TRIALS, FORMS[network][0], N_TIMES)).astype(np.float32)
     y = np.arange(N_TRIALS) % N_CLASSES
-    epoch = _our_epoch(network, x, y) if form == "ours" else _plain_epoch(_network(network, form), x, y)
+    epoch = _our_epoch(network, x, y) if form == "ours" else _plain_epoch(_peer(network, form), x, y)
     epoch()
     print(json.dumps([_seconds(epoch) for _ in range(EPOCHS)]))
 
@@ -148,7 +148,7 @@ def _peer_runs(cache: Path) -> tuple[float, float]:
         network = EEGNet(n_chans=trials.X.shape[1], n_outputs=len(trials.classes), n_times=trials.X.shape[2])
         classifier = EEGClassifier(
             network, criterion=torch.nn.CrossEntropyLoss, optimizer=torch.optim.AdamW, optimizer__lr=1e-3,
-            batch_size=32, max_epochs=RUN_EPOCHS, train_split=ValidSplit(0.2, stratified=True), verbose=0,
+            batch_size=32, max_epochs=RUN_EPOCHS, train_split=ValidSplit(5, stratified=True), verbose=0,
             callbacks=["accuracy"],
         )    # fmt: skip
         classifier.fit(trials.X[train], trials.y[train])
@@ -156,20 +156,25 @@ def _peer_runs(cache: Path) -> tuple[float, float]:
     return PEER_RUNS / (time.perf_counter() - began) * 3600, round(float(np.mean(scores)), 3)
 
 
-def _network(network: str, form: str) -> torch.nn.Module:
+def _fast(network: str) -> partial:
     from eegdecode.models.eegnet import EEGNet
-    from eegdecode.models.plain import PlainEEGNet, PlainS3T
     from eegdecode.models.s3t import S3T
     from eegdecode.models.sttransformer import STTransformer
 
-    sizes = (FORMS[network][0], N_TIMES, N_CLASSES, SFREQ)
-    if form == "braindecode":
-        from braindecode.models import EEGNet as Peer  # pyright: ignore[reportMissingImports]  (optional)
+    eegnet = partial(EEGNet, kernel=0.256)    # 64 taps, as braindecode's
+    return {"eegnet": eegnet, "s3t": partial(S3T), "sttransformer": partial(STTransformer)}[network]
 
-        return Peer(n_chans=sizes[0], n_outputs=N_CLASSES, n_times=N_TIMES)
+
+def _peer(network: str, form: str) -> torch.nn.Module:
+    n_chans = FORMS[network][0]
+    if form == "braindecode":
+        from braindecode.models import EEGNet  # pyright: ignore[reportMissingImports]  (optional)
+
+        return EEGNet(n_chans=n_chans, n_outputs=N_CLASSES, n_times=N_TIMES)    # 64 taps
+    from eegdecode.models.plain import PlainEEGNet, PlainS3T
+
     plain = {"eegnet": partial(PlainEEGNet, kernel=0.256), "s3t": PlainS3T}
-    fast = {"eegnet": partial(EEGNet, kernel=0.256), "s3t": S3T, "sttransformer": STTransformer}    # 64 taps
-    return (plain if form == "plain" else fast)[network](*sizes)
+    return plain[network](n_chans, N_TIMES, N_CLASSES, SFREQ)
 
 
 def _plain_epoch(net: torch.nn.Module, x: np.ndarray, y: np.ndarray):
@@ -190,25 +195,30 @@ def _plain_epoch(net: torch.nn.Module, x: np.ndarray, y: np.ndarray):
 def _our_epoch(network: str, x: np.ndarray, y: np.ndarray):
     """One pass of `eegdecode.training.loop`, front end, clipping and all."""
     from eegdecode.runs import Run, Split
-    from eegdecode.training import loop
-    from eegdecode.training.batches import draw_epoch
+    from eegdecode.training.batches import Material, draw_epoch
     from eegdecode.training.frontend import Identity
+    from eegdecode.training.heap import keep_freed_memory
+    from eegdecode.training.loop import Task, update
     from eegdecode.training.optim import Adam
     from eegdecode.training.settings import DeepSettings
     from eegdecode.trials import Signal, Trials
 
+    keep_freed_memory()
     rows = np.arange(len(x))
     names = [str(i) for i in rows]
     meta = pd.DataFrame({"trial": names, "subject": "1", "session": "0", "run": "0", "label": y})
     signal = Signal(tuple(f"E{i}" for i in range(x.shape[1])), SFREQ, 0.0, np.full((x.shape[1], 3), np.nan))
-    trials = Trials(x, meta, signal, ("a", "b", "c", "d"), "noise", {}, None)
-    settings = DeepSettings(batch_size=BATCH, device="cpu")
-    run = Run(split=Split("1", "0", 0, "noise", rows, rows[:0], rows[:0]), seed=0, numbers={})
-    task, adam, rng = loop.prepare(settings, partial(_partial(network)), trials, [run], Identity()), Adam(), None
-    rng = np.random.default_rng(0)
+    trials = Trials(x, meta, signal, ("a", "b", "c", "d"), "noise", {}, pd.DataFrame())
+    settings, rng = DeepSettings(batch_size=BATCH, device="cpu"), np.random.default_rng(0)
+    split = Split(train=rows[1:], val=rows[:0], test=rows[:1], subject="1", session="0", fold=0, protocol="noise")
+    task = Task.build(
+        settings, _fast(network), Material.of(trials, per_trial=False, device="cpu"), [Run(split, seed=0)],
+        frontend=Identity(), mode="loop",
+    )    # fmt: skip
+    adam = Adam(betas=settings.betas, decoupled=True)
 
     def epoch() -> None:
-        for batch in draw_epoch([rows], [rng], batch_size=BATCH):
-            loop.update(task, adam, torch.as_tensor(batch), share=1.0)
+        for batch in draw_epoch([rows[1:]], [rng], batch_size=BATCH):
+            update(task, adam, torch.as_tensor(batch), share=1.0)
 
     return epoch

@@ -92,7 +92,7 @@ def _score(trials: Trials, trainer: Any, frontend: Any, model: partial) -> Score
     except ValueError:    # a class is missing from a session
         return None
     right, of_subject = np.zeros(len(trials), bool), trials.meta["subject"].to_numpy()
-    for prediction in trainer.fit(model, trials, runs, frontend=frontend, on_epoch=lambda run, row: None):
+    for prediction in trainer.fit(model, trials, [runs], frontend=frontend, on_epoch=lambda run, row: None):
         test = prediction.run.split.test
         right[test] = prediction.logits["test"].argmax(1) == trials.y[test]
     by_subject = {subject: float(right[of_subject == subject].mean()) for subject in dict.fromkeys(of_subject)}

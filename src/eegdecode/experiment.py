@@ -71,11 +71,10 @@ def run_experiment(
     try:
         with ProgressBar(len(todo), n_reused=len(runs) - len(todo), epochs=trainer.epochs) as bar:
             watchers = (bar.epoch, lambda run, row: logger.epoch(run.name(), row))
-            for stack in stacks(runs, todo=todo):
-                on_epoch = partial(_tell, watchers)
-                for prediction in trainer.fit(model, trials, stack, frontend=frontend, on_epoch=on_epoch):
-                    store.add(prediction)
-                    bar.done(prediction)
+            dealt, on_epoch = stacks(runs, todo=todo), partial(_tell, watchers)
+            for prediction in trainer.fit(model, trials, dealt, frontend=frontend, on_epoch=on_epoch):
+                store.add(prediction)
+                bar.done(prediction)
     finally:    # an interrupted experiment is reported as far as it came
         results = store.score()
         logger.finish(_shown(results) if len(results.scores) else None)    # without a run there is nothing to show

@@ -123,7 +123,7 @@ def test_a_stack_on_the_device_sees_what_numpy_computes(mixed, then):
 
 def accuracy(trainer, model, trials, frontend):
     runs = expand(CrossSubject()(trials.meta, validation=trainer.validation), Sweep(), seed=0)
-    predictions = trainer.fit(model, trials, runs, frontend=frontend, on_epoch=lambda run, row: None)
+    predictions = trainer.fit(model, trials, [runs], frontend=frontend, on_epoch=lambda run, row: None)
     return np.mean([(p.logits["test"].argmax(1) == trials.y[p.run.split.test]).mean() for p in predictions])
 
 
@@ -144,7 +144,7 @@ def test_alignment_helps_a_pipeline_across_subjects_of_other_scales(make_trials)
 
 def test_networks_train_on_aligned_trials(make_trials):
     trials = make_trials(n_subjects=3, strength=3.0)
-    trainer = DeepTrainer(epochs=2, batch_size=32, validation=0.0, device="cpu")
+    trainer = DeepTrainer(epochs=2, batch_size=32, validation=0.0, device="cpu", workers=1)
     assert accuracy(trainer, partial(EEGNet, kernel=0.1), trials, Align()) > 0.2
 
 

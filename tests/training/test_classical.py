@@ -25,7 +25,7 @@ def build(name):
 
 def fit(trials, model):
     runs = expand(CrossSession()(trials.meta, validation=0.0), Sweep(), seed=0)
-    return list(ClassicalTrainer().fit(model, trials, runs, frontend=None, on_epoch=lambda run, row: None))
+    return list(ClassicalTrainer().fit(model, trials, [runs], frontend=None, on_epoch=lambda run, row: None))
 
 
 @pytest.mark.parametrize("name", PIPELINES)
@@ -74,10 +74,10 @@ def test_what_a_pipeline_would_ignore_is_refused(make_trials):
     trials, model = make_trials(), build("csp_lda")
     runs = expand(CrossSession()(trials.meta, validation=0.0), Sweep(lr=[0.1]), seed=0)
     with pytest.raises(ValueError, match="has no lr"):
-        list(ClassicalTrainer().fit(model, trials, runs, frontend=None, on_epoch=lambda run, row: None))
+        list(ClassicalTrainer().fit(model, trials, [runs], frontend=None, on_epoch=lambda run, row: None))
     runs = expand(CrossSession()(trials.meta, validation=0.0), Sweep(), seed=0)
     with pytest.raises(ValueError, match="not CSP"):
-        list(ClassicalTrainer().fit(model, trials, runs, frontend=CSP(), on_epoch=lambda run, row: None))
+        list(ClassicalTrainer().fit(model, trials, [runs], frontend=CSP(), on_epoch=lambda run, row: None))
     with pytest.raises(ValueError, match="device=cuda"):
         ClassicalTrainer(device="cuda")
 
@@ -88,7 +88,7 @@ def test_a_fit_that_fails_is_a_failed_run_and_the_others_go_on(make_trials):
     X = trials.X.copy()
     X[runs[0].split.train] = np.nan
     sick = Trials(X, trials.meta, trials.signal, trials.classes, "toy", trials.fingerprints)
-    first, second = ClassicalTrainer().fit(build("csp_lda"), sick, runs, frontend=None, on_epoch=lambda r, row: None)
+    first, second = ClassicalTrainer().fit(build("csp_lda"), sick, [runs], frontend=None, on_epoch=lambda r, row: None)
     assert first.status.startswith("failed: ")
     assert np.isnan(first.logits["test"]).all()
     assert second.status == "done"

@@ -20,8 +20,8 @@ NETWORKS = [partial(EEGNet, drop=0.0), partial(STTransformer, width=8, heads=2, 
 
 
 def fit(trials, runs, *, model=NETWORKS[0], frontend=None, on_epoch=lambda run, row: None, **settings):
-    trainer = DeepTrainer(**{"epochs": 3, "batch_size": 16, "device": "cpu", **settings})
-    return list(trainer.fit(model, trials, runs, frontend=frontend or ZScore(), on_epoch=on_epoch))
+    trainer = DeepTrainer(**{"epochs": 3, "batch_size": 16, "device": "cpu", "workers": 1, **settings})
+    return list(trainer.fit(model, trials, [runs], frontend=frontend or ZScore(), on_epoch=on_epoch))
 
 
 def some_runs(trials, n=4, **sweep):
@@ -206,10 +206,11 @@ def test_the_identity_of_a_run(make_trials):
 
 def test_keeper_keeps_the_epoch_of_the_least_validation_loss():
     keeper = Keeper(2, select="best_val", patience=2)
-    losses = [(3.0, 3.0), (2.0, 4.0), (2.5, 5.0), (2.6, 1.0)]
+    losses = [(3.0, 3.0), (2.0, 4.0), (2.5, 5.0), (2.6,)]    # the second run has left by then
     for epoch, val in enumerate(losses, 1):
-        history = {"epoch": np.full(2, epoch), "running_loss": np.ones(2), "val_loss": np.array(val)}
-        weights = {"w": torch.full((2, 1), float(epoch))}
+        n = len(val)
+        history = {"epoch": np.full(n, epoch), "running_loss": np.ones(n), "val_loss": np.array(val)}
+        weights = {"w": torch.full((n, 1), float(epoch))}
         told = [run for run, _ in keeper.note(epoch, history, state=lambda w=weights: w)]
         assert told == ([0, 1] if epoch < 4 else [0])
     assert keeper.finished

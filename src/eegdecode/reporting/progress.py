@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from types import TracebackType
 
@@ -28,7 +29,8 @@ class ProgressBar:
     def __init__(self, n_runs: int, *, epochs: int, n_reused: int = 0, console: Console | None = None) -> None:
         self.console = console or Console()
         self.n_runs, self.n_done, self.epochs = n_runs, 0, epochs
-        self._seen = 0
+        self._seen: Counter[str] = Counter()    # epochs of the runs in work
+        self._total = n_runs * epochs
         if n_reused:
             self.console.print(f"{n_reused} of {n_reused + n_runs} runs were finished before and are not trained again")
         self._bar = Progress(
@@ -36,7 +38,7 @@ class ProgressBar:
             TextColumn("{task.fields[status]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
             console=self.console, disable=not self.console.is_terminal or n_runs == 0,
         )    # fmt: skip
-        self._task = self._bar.add_task("epochs", total=n_runs * epochs, status="")
+        self._task = self._bar.add_task("epochs", total=self._total, status="")
 
     def __enter__(self) -> ProgressBar:
         self._bar.start()
@@ -49,7 +51,7 @@ class ProgressBar:
 
     def epoch(self, run: Run, row: Mapping[str, float]) -> None:
         """Show an epoch of a run."""
-        self._seen += 1
+        self._seen[run.name()] += 1
         losses = [f"{label} {row[name]:.3f}" for label, name in (("train", "train_loss"), ("val", "val_loss"))
                   if row.get(name) == row.get(name) and name in row]    # fmt: skip
         rate = [f"lr {row['lr']:.1e}"] if "lr" in row else []
@@ -58,7 +60,8 @@ class ProgressBar:
     def done(self, prediction: Prediction) -> None:
         """Count a finished run; epochs that an early stop saved are taken off the total."""
         self.n_done += 1
-        self._bar.update(self._task, total=self._seen + (self.n_runs - self.n_done) * self.epochs)
+        self._total -= self.epochs - self._seen.pop(prediction.run.name(), 0)
+        self._bar.update(self._task, total=self._total)
         if not self.console.is_terminal or prediction.status != "done":
             text = f"[{self.n_done}/{self.n_runs}] {prediction.run.name()}  {prediction.seconds:.1f} s"
             self.console.print(f"{text}  {prediction.status}", highlight=False, markup=False, soft_wrap=True)

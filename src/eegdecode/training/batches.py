@@ -2,16 +2,51 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from eegdecode.training.frontend import LinearMap
+from eegdecode.training.frontend import LinearMap, Moments
+from eegdecode.trials import Trials
 
 MOST = 2**29    # bytes that the memory of a run may take
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What all runs of an experiment share.
+
+    Attributes
+    ----------
+    x : Tensor, shape (n, C, T)
+        The signals, on the device.
+    scales : Tensor, shape (n,), or None
+        What each trial is multiplied by before its front end. None: 1.
+    moments : Moments
+        Of the scaled trials: what front ends are fitted on.
+    trials : Trials
+        Labels, table and channels.
+    """
+
+    x: Float[Tensor, "trial chan time"]
+    scales: Float[Tensor, " trial"] | None
+    moments: Moments
+    trials: Trials
+
+    @classmethod
+    def of(cls, trials: Trials, *, per_trial: bool, device: str, moments: Moments | None = None) -> Material:
+        """Move the signals to the device (a CPU has them already) and measure them, once for all runs."""
+        X = trials.X if trials.X.flags.writeable else np.array(trials.X)    # torch takes no read-only memory map
+        x, moments = torch.from_numpy(X).to(device), moments or Moments.of(X)
+        if not per_trial:
+            return cls(x, None, moments, trials)
+        scales = moments.scales()
+        return cls(x, torch.tensor(scales, dtype=torch.float32, device=device), moments.scaled(scales), trials)
 
 
 class Signals:
@@ -78,6 +113,12 @@ class Memory:
         """Return it for a batch of each run: (R, B, ...)."""
         run = torch.arange(len(rows), device=rows.device)[:, None]
         return self._kept[run, self._slots.gather(1, rows)]
+
+    def take(self, runs: Int[Tensor, " place"]) -> Memory:
+        """Return that of some runs."""
+        part = copy.copy(self)
+        part._slots, part._kept = self._slots[runs], self._kept[runs]
+        return part
 
     @classmethod
     def of(cls, ask: Callable[[Tensor], Tensor | None], signals: Signals, rows: Sequence[np.ndarray]) -> Memory | None:

@@ -41,13 +41,14 @@ class ClassicalTrainer:
             raise ValueError(f"device={self.device}: classical pipelines run on the CPU; take device=auto")
 
     def fit(
-        self, model: partial, trials: Trials, stack: Sequence[Run], *, frontend: Any, on_epoch: Callable
+        self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], *, frontend: Any, on_epoch: Callable
     ) -> Iterator[Prediction]:    # fmt: skip
         """Fit each run's pipeline and yield its prediction. Of front ends it takes alignment alone."""
-        _refuse_what_is_ignored(stack, frontend)
+        runs = [run for stack in stacks for run in stack]
+        _refuse_what_is_ignored(runs, frontend)
         pipeline = model(sfreq=trials.signal.sfreq, classes=trials.classes)
-        moments = Moments.of(trials.X) if isinstance(frontend, Align) else None
-        for run in stack:
+        moments = Moments.of(trials.X) if runs and isinstance(frontend, Align) else None
+        for run in runs:
             began = time.perf_counter()
             split = run.split
             fitted = clone(pipeline)
@@ -76,10 +77,10 @@ class ClassicalTrainer:
         return logits
 
 
-def _refuse_what_is_ignored(stack: Sequence[Run], frontend: Any) -> None:
+def _refuse_what_is_ignored(runs: Sequence[Run], frontend: Any) -> None:
     """A number or a front end that a pipeline does not use must not stand in its results."""
-    if stack and stack[0].numbers:
-        raise ValueError(f"a classical pipeline has no {', '.join(stack[0].numbers)}: leave the sweep.* of them out")
+    if runs and runs[0].numbers:
+        raise ValueError(f"a classical pipeline has no {', '.join(runs[0].numbers)}: leave the sweep.* of them out")
     if not isinstance(frontend, Align | Identity | None):
         name = type(frontend).__name__
         raise ValueError(f"a classical pipeline brings its own front end, not {name}; take frontend=none or align")

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
@@ -78,6 +78,14 @@ class Ensemble:
     def state(self) -> dict[str, Tensor]:
         """Return a copy of all parameters and buffers: name -> (R, ...)."""
         return {name: t.detach().clone() for name, t in {**self.params, **self.buffers}.items()}
+
+    def take(self, places: Int[Tensor, " place"]) -> Ensemble:
+        """Return an ensemble of copies of some of the networks."""
+        part = copy.copy(self)
+        part.params = {name: p.detach()[places].requires_grad_() for name, p in self.params.items()}
+        part.buffers = {name: b[places] for name, b in self.buffers.items()}
+        part.n_runs = len(places)
+        return part
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Put a copy made by `state` back."""

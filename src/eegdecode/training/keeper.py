@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 State = dict[str, Tensor]    # name -> (R, ...)
@@ -47,47 +48,56 @@ class Keeper:
         """Whether every run has stopped."""
         return not self._active.any()
 
+    @property
+    def active(self) -> Int[np.ndarray, " active"]:
+        """The runs still in training."""
+        return np.flatnonzero(self._active)
+
     def note(
         self, epoch: int, history: Mapping[str, np.ndarray], *, state: Callable[[], State]
     ) -> Iterator[tuple[int, dict[str, float]]]:    # fmt: skip
-        """Take an epoch's measurements (name -> (R,)); yield the new row of each run still in training."""
-        active = np.flatnonzero(self._active)
-        for run in active:
-            row = {name: float(values[run]) for name, values in history.items()}
+        """Take an epoch's measurements, name -> (A,) for the A active runs; yield the new row of each.
+
+        ``state`` gives their weights, name -> (A, ...). Runs that stop or fail are not active after this.
+        """
+        active = self.active
+        for place, run in enumerate(active):
+            row = {name: float(values[place]) for name, values in history.items()}
             self.rows[run].append({"epoch": int(row.pop("epoch")), **row})
             if not np.isfinite(row["running_loss"]):
                 self.failures[int(run)] = f"failed: loss is {row['running_loss']} in epoch {epoch}; lower trainer.lr"
-        self._active[list(self.failures)] = False
         self._keep(epoch, history["val_loss"], state)
         yield from ((int(run), self.rows[run][-1]) for run in active)
 
     def _keep(self, epoch: int, val_loss: np.ndarray, state: Callable[[], State]) -> None:
-        lower = self._active & (val_loss < self._least)
-        self._least[lower], self._least_epoch[lower] = val_loss[lower], epoch
-        stop = np.zeros_like(lower)
+        runs = self.active
+        failed = np.isin(runs, list(self.failures))
+        lower = ~failed & (val_loss < self._least[runs])
+        self._least[runs[lower]], self._least_epoch[runs[lower]] = val_loss[lower], epoch
+        leave = failed.copy()
         if self.patience is not None:
-            stop = self._active & (epoch - self._least_epoch >= self.patience)
-        take = lower if self.select == "best_val" else stop
+            leave |= epoch - self._least_epoch[runs] >= self.patience
+        best = self.select == "best_val"
+        take = lower | (failed & (np.array(self.epochs)[runs] == 0)) if best else leave
         if take.any():
-            self._merge(state(), take)
-        mine = lower if self.select == "best_val" else self._active
-        for run in np.flatnonzero(mine):
+            self._merge(state(), runs, take)
+        for run in runs[lower if best else ~failed]:
             self.epochs[run] = epoch
-        self._active &= ~stop
+        self._active[runs[leave]] = False
 
-    def _merge(self, now: State, take: np.ndarray) -> None:
+    def _merge(self, now: State, runs: np.ndarray, take: np.ndarray) -> None:
+        """Keep the weights of those of ``runs`` that ``take`` marks."""
         if self._kept is None:
-            self._kept = now
-            return
+            self._kept = {name: t.new_zeros((len(self.rows), *t.shape[1:])) for name, t in now.items()}
         for name, kept in self._kept.items():
-            mask = torch.as_tensor(take, device=kept.device).reshape(-1, *[1] * (kept.ndim - 1))
-            self._kept[name] = torch.where(mask, now[name], kept)
+            to, place = (torch.as_tensor(i, device=kept.device) for i in (runs[take], np.flatnonzero(take)))
+            kept[to] = now[name][place]
 
     def best(self, state: Callable[[], State]) -> State:
-        """Return the weights that each run keeps, given the present ones."""
-        now = state()
+        """Return the weights that each run keeps, given the present ones of the active runs."""
+        now, runs = state(), self.active
         if self._kept is None:
             return now
-        if self.select == "last" and self._active.any():    # the others were kept when they stopped
-            self._merge(now, self._active)
+        take = np.array([self.select == "last" or self.epochs[run] == 0 for run in runs], bool)
+        self._merge(now, runs, take)    # the others were kept when they stopped, or at their best
         return self._kept

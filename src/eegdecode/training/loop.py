@@ -5,51 +5,50 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
 from eegdecode.runs import Prediction, Run, describe
 from eegdecode.training.align import fit_frontend
-from eegdecode.training.batches import Memory, Signals, cut, draw_epoch, steps_per_epoch
+from eegdecode.training.batches import Material, Memory, Signals, cut, draw_epoch, steps_per_epoch
 from eegdecode.training.ensemble import Ensemble
-from eegdecode.training.frontend import FrontEnd, LinearMap, Moments
+from eegdecode.training.frontend import FrontEnd, LinearMap
 from eegdecode.training.heap import keep_freed_memory
 from eegdecode.training.keeper import Keeper
 from eegdecode.training.optim import Adam, clip, schedule
 from eegdecode.training.settings import DeepSettings
-from eegdecode.trials import Trials
 
 OnEpoch = Callable[[Run, Mapping[str, float]], None]
 EVAL_TRIALS = 512    # training trials on which the training loss is measured: a standard error of 2 % at most
 
 
 def train_stack(
-    settings: DeepSettings, model: partial, trials: Trials, runs: Sequence[Run], *,
-    frontend: FrontEnd, device: str, mode: str, on_epoch: OnEpoch,
+    settings: DeepSettings, model: partial, material: Material, runs: Sequence[Run], *,
+    frontend: FrontEnd, mode: str, on_epoch: OnEpoch,
 ) -> list[Prediction]:    # fmt: skip
     """Train runs with equally many training trials side by side."""
-    began = time.perf_counter()
-    if device == "cpu":
+    began, device = time.perf_counter(), material.x.device
+    if device.type == "cpu":
         keep_freed_memory()
-    task = _Task.build(settings, model, trials, runs, frontend=frontend, device=device, mode=mode)
+    task = whole = Task.build(settings, model, material, runs, frontend=frontend, mode=mode)
     n_train = len(runs[0].split.train)
     steps = steps_per_epoch(n_train, settings.batch_size)
     curve = schedule(settings.schedule, steps=settings.epochs * steps, warmup=settings.warmup)
     adam = Adam(betas=settings.betas, decoupled=settings.optimiser == "adamw")
     rngs = [np.random.default_rng(_seeds(run)) for run in runs]
     keeper = Keeper(len(runs), select=settings.select, patience=settings.patience)
-    with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(_seeds(runs[0]).generate_state(1)[0]))    # dropout
         for epoch in range(1, settings.epochs + 1):
-            batches = draw_epoch([run.split.train for run in runs], rngs, batch_size=settings.batch_size)
+            batches = draw_epoch([run.split.train for run in task.runs], rngs, batch_size=settings.batch_size)
             shares = curve[(epoch - 1) * steps : epoch * steps]
             losses, norms = [], []
             for rows, share in zip(batches, shares, strict=True):
@@ -57,16 +56,21 @@ def train_stack(
                 losses.append(loss * rows.shape[1] / n_train)
                 norms.append(norm)
             history = _measure(task, torch.stack(losses).sum(0), torch.stack(norms).mean(0))
-            history |= {"epoch": np.full(len(runs), epoch), "lr": task.lr.cpu().numpy() * shares[-1]}
+            history |= {"epoch": np.full(len(task.runs), epoch), "lr": task.lr.cpu().numpy() * shares[-1]}
+            before = keeper.active
             for run, row in keeper.note(epoch, history, state=task.ensemble.state):
                 on_epoch(runs[run], row)
             if keeper.finished:
                 break
-    task.ensemble.load(keeper.best(task.ensemble.state))
-    return list(_predictions(task, keeper, seconds=(time.perf_counter() - began) / len(runs)))
+            stay = np.flatnonzero(np.isin(before, keeper.active))
+            if len(stay) < len(before):    # runs that have stopped leave: the epochs after cost less
+                task, rngs = task.take(stay), [rngs[i] for i in stay]
+                adam.take(torch.as_tensor(stay, device=device))
+    whole.ensemble.load(keeper.best(task.ensemble.state))
+    return list(_predictions(whole, keeper, seconds=(time.perf_counter() - began) / len(runs)))
 
 
-def update(task: _Task, adam: Adam, rows: Tensor, *, share: float) -> tuple[Tensor, Tensor]:
+def update(task: Task, adam: Adam, rows: Tensor, *, share: float) -> tuple[Tensor, Tensor]:
     """One step of every run on its own batch; return their losses and gradient norms, both (R,)."""
     settings = task.settings
     with torch.autocast(rows.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
@@ -87,7 +91,7 @@ def cross_entropy(
 
 
 @dataclass(frozen=True, eq=False)
-class _Task:
+class Task:
     """A stack on its device: networks, signals, labels, and each run's rate and decay."""
 
     settings: DeepSettings
@@ -103,20 +107,20 @@ class _Task:
 
     @classmethod
     def build(
-        cls, settings: DeepSettings, model: partial, trials: Trials, runs: Sequence[Run], *,
-        frontend: FrontEnd, device: str, mode: str,
-    ) -> _Task:    # fmt: skip
+        cls, settings: DeepSettings, model: partial, material: Material, runs: Sequence[Run], *,
+        frontend: FrontEnd, mode: str,
+    ) -> Task:    # fmt: skip
         """Fit each run's front end on its training trials and start its network from its seed."""
-        x, scales, moments = _on_device(trials, frontend.per_trial, device)
-        maps = [fit_frontend(frontend, moments, trials.y, trials.meta, run.split) for run in runs]
-        signals = Signals(x, maps, scales)
+        trials, device = material.trials, material.x.device
+        maps = [fit_frontend(frontend, material.moments, trials.y, trials.meta, run.split) for run in runs]
+        signals = Signals(material.x, maps, material.scales)
         sizes = {
-            "n_chans": maps[0].filters.shape[-2], "n_times": trials.X.shape[2],
+            "n_chans": maps[0].filters.shape[-2], "n_times": material.x.shape[2],
             "n_classes": len(trials.classes), "sfreq": trials.signal.sfreq,
         }    # fmt: skip
         numbers = {name: [run.numbers.get(name, getattr(settings, name)) for run in runs]
                    for name in ("lr", "weight_decay")}    # fmt: skip
-        ensemble = Ensemble([_start(model, run, sizes) for run in runs], mode=mode, device=device)
+        ensemble = Ensemble([_start(model, run, sizes) for run in runs], mode=mode, device=str(device))
         return cls(
             settings=settings, runs=runs, signals=signals, maps=maps, ensemble=ensemble,
             memory=Memory.of(ensemble.remember, signals, [run.split.train for run in runs]),
@@ -126,6 +130,16 @@ class _Task:
                 "ch_names": list(trials.signal.ch_names), "tmin": trials.signal.tmin, "classes": list(trials.classes),
             },
             **{name: torch.tensor(values, dtype=torch.float32, device=device) for name, values in numbers.items()},
+        )    # fmt: skip
+
+    def take(self, places: Int[np.ndarray, " place"]) -> Task:
+        """Return the stack with some of its runs alone."""
+        maps, index = [self.maps[i] for i in places], torch.as_tensor(places, device=self.y.device)
+        return replace(
+            self, runs=[self.runs[i] for i in places], maps=maps,
+            signals=Signals(self.signals.x, maps, self.signals.scales),
+            memory=None if self.memory is None else self.memory.take(index),
+            ensemble=self.ensemble.take(index), lr=self.lr[index], weight_decay=self.weight_decay[index],
         )    # fmt: skip
 
     @torch.no_grad()
@@ -138,17 +152,6 @@ class _Task:
         n_classes = self.model["sizes"]["n_classes"]
         logits = torch.cat(parts, dim=1).numpy() if parts else np.zeros((len(rows), 0, n_classes), np.float32)
         return [each[: len(r)] for each, r in zip(logits, rows, strict=True)]
-
-
-@lru_cache(maxsize=1)    # every stack of an experiment has the same trials: move and measure them once
-def _on_device(trials: Trials, per_trial: bool, device: str) -> tuple[Tensor, Tensor | None, Moments]:
-    """Signals (on a CPU those of the trials themselves, without a copy), the scale of each trial, and the moments."""
-    X = trials.X if trials.X.flags.writeable else np.array(trials.X)    # torch takes no read-only memory map
-    x, moments = torch.from_numpy(X).to(device), Moments.of(X)
-    if not per_trial:
-        return x, None, moments
-    scales = moments.scales()
-    return x, torch.tensor(scales, dtype=torch.float32, device=device), moments.scaled(scales)
 
 
 def _seeds(run: Run) -> np.random.SeedSequence:
@@ -165,7 +168,7 @@ def _start(model: partial, run: Run, sizes: Mapping[str, Any]) -> torch.nn.Modul
         return model(**sizes, **drop)
 
 
-def _measure(task: _Task, running: Tensor, norm: Tensor) -> dict[str, np.ndarray]:
+def _measure(task: Task, running: Tensor, norm: Tensor) -> dict[str, np.ndarray]:
     """Losses and accuracies after an epoch, in evaluation mode: name -> (R,)."""
     y = task.y.cpu().numpy()
     row = {"running_loss": running.cpu().numpy(), "grad_norm": norm.cpu().numpy()}
@@ -183,7 +186,7 @@ def _loss_and_accuracy(logits: np.ndarray, y: np.ndarray) -> tuple[float, float]
     return loss, float((logits.argmax(1) == y).mean())
 
 
-def _predictions(task: _Task, keeper: Keeper, *, seconds: float) -> Iterator[Prediction]:
+def _predictions(task: Task, keeper: Keeper, *, seconds: float) -> Iterator[Prediction]:
     """Make the result of each run out of the kept weights."""
     logits = {part: task.predict([getattr(run.split, part) for run in task.runs]) for part in ("val", "test")}
     state = task.ensemble.state()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 Stacked = Mapping[str, Tensor]    # name -> (R, ...)
@@ -57,6 +57,11 @@ class Adam:
             m.lerp_(grad, 1 - beta1)
             v.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
             p.sub_(rate * (m / correct1) / ((v / correct2).sqrt() + self.eps))
+
+    def take(self, places: Int[Tensor, " place"]) -> None:
+        """Go on with some of the runs alone."""
+        for moment in (self.first, self.second):
+            moment.update({name: m[places] for name, m in moment.items()})
 
 
 def clip(grads: Stacked, max_norm: float | None) -> tuple[dict[str, Tensor], Float[Tensor, " run"]]:

@@ -43,6 +43,9 @@ class DeepSettings:
         ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``. Not part of a run's identity.
     ensemble : {"auto", "loop", "vectorise"}
         How a stack is computed; auto is ``vectorise`` on a GPU and ``loop`` elsewhere.
+    workers : int, "auto" or None
+        Processes that train on a CPU, a run at a time each; auto or None: as many as there are cores. Never more
+        than runs, and none beside this one on a GPU or where stacks are vectorised. Not part of a run's identity.
     """
 
     epochs: int = 100
@@ -61,6 +64,7 @@ class DeepSettings:
     precision: str = "float32"
     device: str = field(default="auto", repr=False)
     ensemble: str = field(default="auto", repr=False)
+    workers: int | str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
@@ -74,6 +78,8 @@ class DeepSettings:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"trainer.{name} must be at least 1, got {getattr(self, name)}")
+        if self.workers not in (None, "auto") and (not isinstance(self.workers, int) or self.workers < 1):
+            raise ValueError(f"trainer.workers must be auto or at least 1, got {self.workers!r}")
         for name, low, high in (("lr", 0, 10), ("weight_decay", 0, 100)):
             if not low <= getattr(self, name) <= high or (name == "lr" and self.lr == 0):
                 raise ValueError(f"trainer.{name} must be between {low} and {high}, got {getattr(self, name)}")
