@@ -44,8 +44,8 @@ class DeepTrainer(DeepSettings):
     ) -> Iterator[Prediction]:    # fmt: skip
         """Train the runs of all stacks and yield the prediction of each as it is finished.
 
-        In ``loop`` mode each run is trained to its end before the next begins, so that an interruption
-        costs one run and not a stack.
+        In ``loop`` mode runs are trained one by one, on a CPU by several worker processes at a time: they come
+        in any order, and an interruption costs the runs in work and not a stack.
         """
         device = find_device(self.device)
         vectorise = self.ensemble == "vectorise" or (self.ensemble == "auto" and device.startswith("cuda"))
