@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from eegdecode.models.layers import Dropout, MaxNormConv2d, MaxNormLinear, filter_maps, limit_norm
+from eegdecode.models.layers import Dropout, MaxNormConv2d, MaxNormLinear, MeanPool, filter_maps, limit_norm
 
 MOMENTUM = 0.1    # of the running statistics, torch's default
 
@@ -53,7 +55,8 @@ class FilterBank(nn.Module):
         scale = self.norm.weight * (var + self.norm.eps).rsqrt()                         # (F,)
         shift = self.norm.bias - scale * mean
         scale, shift = (v.repeat_interleave(depth, dim=0)[:, None] for v in (scale, shift))
-        z = filter_maps(self._pad(s @ x), (scale * w.repeat_interleave(depth, dim=0)))
+        z = s.expand(len(x), -1, -1) @ x    # `s @ x` would copy x, to make one product of all trials
+        z = filter_maps(self._pad(z), (scale * w.repeat_interleave(depth, dim=0)))
         return z + shift * s.sum(1, keepdim=True)
 
     def _pad(self, x: Tensor) -> Tensor:
@@ -112,6 +115,20 @@ def _diagonal_sums(edge: Float[Tensor, "batch chan edge"], length: int) -> Float
     return F.pad(products.cumsum(1), (0, 0, 1, 0))[:, :length]
 
 
+class Separable(nn.Sequential):
+    """A filter over time for each map, then mixtures of maps: (B, D, T) -> (B, D, T')."""
+
+    def __init__(self, maps: int, length: int) -> None:
+        time = nn.Conv1d(maps, maps, length, padding=length // 2, groups=maps, bias=False)
+        super().__init__(time, nn.Conv1d(maps, maps, 1, bias=False))
+
+    def forward(self, input: Float[Tensor, "batch map time"]) -> Float[Tensor, "batch map time2"]:
+        """Filter as matrix products, which takes half the time of a depthwise convolution."""
+        weight = cast(nn.Conv1d, self[0]).weight[:, 0]
+        half = weight.shape[1] // 2
+        return self[1](filter_maps(F.pad(input, (half, half)), weight))
+
+
 class EEGNet(nn.Module):
     """Temporal filters, spatial filters of each, a separable convolution, classify.
 
@@ -144,12 +161,9 @@ class EEGNet(nn.Module):
         if n_times < 32:
             raise ValueError(f"EEGNet pools time by 32: it needs at least 32 samples, got n_times={n_times}")
         self.bank = FilterBank(n_chans, filters, depth, length)
-        self.squash1 = nn.Sequential(nn.BatchNorm1d(maps), nn.ELU(), nn.AvgPool1d(4), Dropout(drop))
-        self.separable = nn.Sequential(
-            nn.Conv1d(maps, maps, 16, padding=8, groups=maps, bias=False),
-            nn.Conv1d(maps, maps, 1, bias=False),
-        )
-        self.squash2 = nn.Sequential(nn.BatchNorm1d(maps), nn.ELU(), nn.AvgPool1d(8), Dropout(drop))
+        self.squash1 = nn.Sequential(nn.BatchNorm1d(maps), nn.ELU(), MeanPool(4), Dropout(drop))
+        self.separable = Separable(maps, 16)
+        self.squash2 = nn.Sequential(nn.BatchNorm1d(maps), nn.ELU(), MeanPool(8), Dropout(drop))
         samples = n_times + 1 - length % 2                     # an even kernel adds one sample
         self.head = MaxNormLinear(maps * ((samples // 4 + 1) // 8), n_classes, max_norm=0.25)
 

@@ -21,6 +21,7 @@ Training asks for it once and hands it to ``forward`` as second argument in ever
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -103,39 +104,46 @@ def filter_maps(
     product, ``y_n = W x_n`` with the banded Toeplitz matrix ``W[j, i] = w[i - j]``: the same sums, at a
     processor's matrix rate.
     """
-    return _FilterMaps.apply(x, weight)
-
-
-class _FilterMaps(torch.autograd.Function):
-    """`filter_maps` with gradients of the same kind: autograd's own would scatter overlapping blocks."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor) -> Tensor:
-        n_times = x.shape[-1] - weight.shape[1] + 1
-        y = torch.einsum("bdni,dji->bdnj", _blocks(x, weight.shape[1]), _toeplitz(weight))    # one product a map
-        return y.flatten(2)[..., :n_times]
-
-    @staticmethod
-    def setup_context(ctx, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        (g,), (x, weight) = grads, ctx.saved_tensors
-        length, to_x, to_w = weight.shape[1], *ctx.needs_input_grad
-        # x[t + i] meets w[i] in y[t]: the gradient of x is g filtered by the kernel in reverse
-        gx = filter_maps(F.pad(g, (length - 1, length - 1)), weight.flip(1)) if to_x else None
-        return gx, _weight_gradient(g, x, length) if to_w else None
+    return _FilterMaps.apply(x, weight)[0]
 
 
 BLOCK = 64    # samples: the work grows with (b + L) / b, and matrices need some size to be fast
 
 
-def _blocks(x: Float[Tensor, "batch map padded"], length: int) -> Float[Tensor, "batch map block sample"]:
-    n_blocks = -(-(x.shape[-1] - length + 1) // BLOCK)
-    return F.pad(x, (0, n_blocks * BLOCK + length - 1 - x.shape[-1])).unfold(2, BLOCK + length - 1, BLOCK)
+class _FilterMaps(torch.autograd.Function):
+    """`filter_maps` with its blocks kept for the way back, which needs three products and one copy."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        length = weight.shape[1]
+        n_times = x.shape[-1] - length + 1
+        n_blocks = -(-n_times // BLOCK)
+        padded = F.pad(x, (0, n_blocks * BLOCK + length - 1 - x.shape[-1]))
+        blocks = padded.unfold(2, BLOCK + length - 1, BLOCK).transpose(0, 1).contiguous()    # (D, B, n, b + L - 1)
+        y = blocks.flatten(1, 2) @ _toeplitz(weight).mT                                      # (D, B n, b)
+        return y.unflatten(1, blocks.shape[1:3]).transpose(0, 1).flatten(2)[..., :n_times], blocks
+
+    @staticmethod
+    def setup_context(ctx, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(inputs[1], output[1])
+        ctx.n_samples = inputs[0].shape[-1]
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        g, (weight, blocks), (to_x, to_w) = grads[0], ctx.saved_tensors, ctx.needs_input_grad
+        batch, n_blocks = blocks.shape[1:3]
+        g = F.pad(g, (0, n_blocks * BLOCK - g.shape[-1])).unflatten(2, (n_blocks, BLOCK))
+        g = g.transpose(0, 1).flatten(1, 2)                                                  # (D, B n, b)
+        gx = gw = None
+        if to_x:
+            to_blocks = (g @ _toeplitz(weight)).unflatten(1, (batch, n_blocks))              # (D, B, n, b + L - 1)
+            gx = _add_overlaps(to_blocks).transpose(0, 1)[..., : ctx.n_samples]
+        if to_w:
+            gw = _diagonals(g.mT @ blocks.flatten(1, 2), weight.shape[1])
+        return gx, gw
 
 
 def _toeplitz(weight: Float[Tensor, "map length"]) -> Float[Tensor, "map out sample"]:
@@ -145,16 +153,30 @@ def _toeplitz(weight: Float[Tensor, "map length"]) -> Float[Tensor, "map out sam
     return rows[:, : BLOCK * (BLOCK + length - 1)].unflatten(1, (BLOCK, BLOCK + length - 1))
 
 
-def _weight_gradient(
-    g: Float[Tensor, "batch map time"], x: Float[Tensor, "batch map padded"], length: int
-) -> Float[Tensor, "map length"]:    # fmt: skip
-    """Sum of g[t] x[t + i] over trials and t: the diagonals of one matrix product a map."""
-    blocks = _blocks(x, length)                                                          # (B, D, n, b + L - 1)
-    g = F.pad(g, (0, blocks.shape[2] * BLOCK - g.shape[-1])).unflatten(2, (-1, BLOCK))   # (B, D, n, b)
-    products = torch.einsum("bdnj,bdni->dji", g, blocks)                                 # (D, b, b + L - 1)
-    # cut in rows one longer, what stood on a diagonal stands in a column
-    rows = F.pad(products.flatten(1), (0, BLOCK)).unflatten(1, (BLOCK, BLOCK + length))
-    return rows[:, :, :length].sum(1)
+def _diagonals(products: Float[Tensor, "map out sample"], length: int) -> Float[Tensor, "map length"]:
+    """Sum along diagonals, what `_toeplitz` spreads: cut in rows one longer, a diagonal is a column."""
+    return F.pad(products.flatten(1), (0, BLOCK)).unflatten(1, (BLOCK, BLOCK + length))[:, :, :length].sum(1)
+
+
+def _add_overlaps(blocks: Float[Tensor, "map batch block sample"]) -> Float[Tensor, "map batch time"]:
+    """Put blocks that begin b samples apart in one signal, and add where they overlap: the reverse of unfold."""
+    pieces = blocks.split(BLOCK, dim=3)
+    last = len(pieces) - 1
+    spread = [F.pad(p, (0, BLOCK - p.shape[3], k, last - k)) for k, p in enumerate(pieces)]
+    return functools.reduce(torch.add, spread).flatten(2)
+
+
+class MeanPool(nn.Module):
+    """Mean of ``size`` neighbouring samples: nn.AvgPool1d in two thirds of the time."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Float[Tensor, "batch map time"]) -> Float[Tensor, "batch map pooled"]:
+        """Average; what is left over at the end is dropped."""
+        n = x.shape[-1] // self.size
+        return x[..., : n * self.size].unflatten(-1, (n, self.size)).mean(-1)
 
 
 class TimeFilter(nn.Module):

@@ -70,6 +70,7 @@ class Signals:
         self.scales = scales
         self.filters = torch.tensor(np.stack([m.filters for m in maps]), device=x.device)    # (R, F, C) or (R, M, F, C)
         self.offset = torch.tensor(np.stack([m.offset for m in maps]), device=x.device)      # (R, F)
+        self.shifted = any(m.offset.any() for m in maps)
         chosen = [m.which for m in maps if m.which is not None]
         self.which = torch.tensor(np.stack(chosen), device=x.device) if chosen else None     # (R, n)
 
@@ -82,7 +83,8 @@ class Signals:
             filters = self.filters[run, self.which[run, rows]]                             # (R, B, F, C)
         if self.scales is not None:    # there is far less of the filters than of the signals
             filters = filters * self.scales[rows][..., None, None]
-        return filters @ x + self.offset[:, None, :, None]
+        z = filters @ x
+        return z + self.offset[:, None, :, None] if self.shifted else z
 
 
 class Memory:
