@@ -41,7 +41,8 @@ class FilterBank(nn.Module):
 
     def remember(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch lag lag_and_one"]:
         """R and m of each trial, (B, K, K + 1): no parameter enters, so that they serve every epoch."""
-        m, R = lag_moments(self._pad(x), self.temporal.weight.shape[-1])
+        length = self.temporal.weight.shape[-1]
+        m, R = lag_moments(F.pad(x, (length // 2, length // 2)), length)
         return torch.cat([R, m[:, :, None]], dim=2)
 
     def forward(
@@ -56,12 +57,9 @@ class FilterBank(nn.Module):
         shift = self.norm.bias - scale * mean
         scale, shift = (v.repeat_interleave(depth, dim=0)[:, None] for v in (scale, shift))
         z = s.expand(len(x), -1, -1) @ x    # `s @ x` would copy x, to make one product of all trials
-        z = filter_maps(self._pad(z), (scale * w.repeat_interleave(depth, dim=0)))
+        half = w.shape[1] // 2
+        z = filter_maps(z, scale * w.repeat_interleave(depth, dim=0), before=half, after=half)
         return z + shift * s.sum(1, keepdim=True)
-
-    def _pad(self, x: Tensor) -> Tensor:
-        half = self.temporal.weight.shape[-1] // 2
-        return F.pad(x, (half, half))
 
     def _statistics(self, x: Tensor, w: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor]:
         """Mean and variance of each temporal filter's output, (F,): of the batch in training, else the running."""
@@ -126,7 +124,7 @@ class Separable(nn.Sequential):
         """Filter as matrix products, which takes half the time of a depthwise convolution."""
         weight = cast(nn.Conv1d, self[0]).weight[:, 0]
         half = weight.shape[1] // 2
-        return self[1](filter_maps(F.pad(input, (half, half)), weight))
+        return self[1](filter_maps(input, weight, before=half, after=half))
 
 
 class EEGNet(nn.Module):
@@ -161,9 +159,9 @@ class EEGNet(nn.Module):
         if n_times < 32:
             raise ValueError(f"EEGNet pools time by 32: it needs at least 32 samples, got n_times={n_times}")
         self.bank = FilterBank(n_chans, filters, depth, length)
-        self.squash1 = nn.Sequential(nn.BatchNorm1d(maps), nn.ELU(), MeanPool(4), Dropout(drop))
+        self.squash1 = nn.Sequential(nn.BatchNorm1d(maps), nn.ELU(inplace=True), MeanPool(4), Dropout(drop))
         self.separable = Separable(maps, 16)
-        self.squash2 = nn.Sequential(nn.BatchNorm1d(maps), nn.ELU(), MeanPool(8), Dropout(drop))
+        self.squash2 = nn.Sequential(nn.BatchNorm1d(maps), nn.ELU(inplace=True), MeanPool(8), Dropout(drop))
         samples = n_times + 1 - length % 2                     # an even kernel adds one sample
         self.head = MaxNormLinear(maps * ((samples // 4 + 1) // 8), n_classes, max_norm=0.25)
 

@@ -96,15 +96,17 @@ class MaxNormLinear(nn.Linear):
 
 
 def filter_maps(
-    x: Float[Tensor, "batch map padded"], weight: Float[Tensor, "map length"]
-) -> Float[Tensor, "batch map time"]:    # fmt: skip
+    x: Float[Tensor, "batch map time"], weight: Float[Tensor, "map length"], *, before: int = 0, after: int = 0
+) -> Float[Tensor, "batch map time2"]:    # fmt: skip
     """Filter each map with its own kernel: what ``conv1d(x, weight[:, None], groups=D)`` gives.
+
+    So many zeros are thought ``before`` and ``after`` the signal.
 
     Cut the signal into overlapping blocks x_n of b + L - 1 samples. Then every block of b outputs is a matrix
     product, ``y_n = W x_n`` with the banded Toeplitz matrix ``W[j, i] = w[i - j]``: the same sums, at a
     processor's matrix rate.
     """
-    return _FilterMaps.apply(x, weight)[0]
+    return _FilterMaps.apply(x, weight, before, after)[0]
 
 
 BLOCK = 64    # samples: the work grows with (b + L) / b, and matrices need some size to be fast
@@ -116,34 +118,34 @@ class _FilterMaps(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(x: Tensor, weight: Tensor, before: int, after: int) -> tuple[Tensor, Tensor]:
         length = weight.shape[1]
-        n_times = x.shape[-1] - length + 1
+        n_times = before + x.shape[-1] + after - length + 1
         n_blocks = -(-n_times // BLOCK)
-        padded = F.pad(x, (0, n_blocks * BLOCK + length - 1 - x.shape[-1]))
+        padded = F.pad(x, (before, n_blocks * BLOCK + length - 1 - before - x.shape[-1]))
         blocks = padded.unfold(2, BLOCK + length - 1, BLOCK).transpose(0, 1).contiguous()    # (D, B, n, b + L - 1)
         y = blocks.flatten(1, 2) @ _toeplitz(weight).mT                                      # (D, B n, b)
         return y.unflatten(1, blocks.shape[1:3]).transpose(0, 1).flatten(2)[..., :n_times], blocks
 
     @staticmethod
-    def setup_context(ctx, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
+    def setup_context(ctx, inputs: tuple[Tensor, Tensor, int, int], output: tuple[Tensor, Tensor]) -> None:
         ctx.mark_non_differentiable(output[1])
         ctx.save_for_backward(inputs[1], output[1])
-        ctx.n_samples = inputs[0].shape[-1]
+        ctx.place = slice(inputs[2], inputs[2] + inputs[0].shape[-1])
 
     @staticmethod
-    def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        g, (weight, blocks), (to_x, to_w) = grads[0], ctx.saved_tensors, ctx.needs_input_grad
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        g, (weight, blocks), (to_x, to_w) = grads[0], ctx.saved_tensors, ctx.needs_input_grad[:2]
         batch, n_blocks = blocks.shape[1:3]
         g = F.pad(g, (0, n_blocks * BLOCK - g.shape[-1])).unflatten(2, (n_blocks, BLOCK))
         g = g.transpose(0, 1).flatten(1, 2)                                                  # (D, B n, b)
         gx = gw = None
         if to_x:
             to_blocks = (g @ _toeplitz(weight)).unflatten(1, (batch, n_blocks))              # (D, B, n, b + L - 1)
-            gx = _add_overlaps(to_blocks).transpose(0, 1)[..., : ctx.n_samples]
+            gx = _add_overlaps(to_blocks).transpose(0, 1)[..., ctx.place]
         if to_w:
             gw = _diagonals(g.mT @ blocks.flatten(1, 2), weight.shape[1])
-        return gx, gw
+        return gx, gw, None, None
 
 
 def _toeplitz(weight: Float[Tensor, "map length"]) -> Float[Tensor, "map out sample"]:
@@ -190,4 +192,4 @@ class TimeFilter(nn.Module):
     def forward(self, x: Float[Tensor, "batch map time"]) -> Float[Tensor, "batch map time"]:
         """Filter every map with its own kernel."""
         length = self.weight.shape[1]
-        return filter_maps(F.pad(x, (length // 2, (length - 1) // 2)), self.weight)
+        return filter_maps(x, self.weight, before=length // 2, after=(length - 1) // 2)
