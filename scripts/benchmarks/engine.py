@@ -69,7 +69,7 @@ def epochs(folder: Path, network: str, form: str) -> None:
 def runs(folder: Path) -> None:
     """Hours of many runs: `train.py` as users type it, and a loop over braindecode's EEGClassifier."""
     own = ["dataset=simulated", "dataset.n_subjects=6", "dataset.n_trials=72", "dataset.n_runs=4", "dataset.sfreq=250",
-           "frontend=identity", "model=eegnet", "model.kernel=0.256", "sweep.seeds=5",
+           "frontend=none", "model=eegnet", "model.kernel=0.256", "sweep.seeds=5",
            f"trainer.epochs={RUN_EPOCHS}", "device=cpu"]    # fmt: skip
     environment = {**os.environ, "EEGDECODE_CACHE": str(folder / "runs")}
     train = [sys.executable, str(DOOR.parent / "train.py"), *own]
@@ -84,7 +84,7 @@ def runs(folder: Path) -> None:
         "n_runs": len(scores), "epochs": RUN_EPOCHS, "ours_an_hour": round(ours),
         "peer_an_hour": None if theirs is None else round(theirs), "peer_runs": PEER_RUNS,
         "ratio": None if theirs is None else round(ours / theirs, 1),
-        "accuracy_ours": round(float(scores["accuracy"].mean()), 3), "accuracy_peer": accuracy,
+        "accuracy_ours": round(float(scores["test_accuracy"].mean()), 3), "accuracy_peer": accuracy,
     }))    # fmt: skip
 
 

@@ -72,10 +72,20 @@ def test_memory_gives_each_run_what_it_asked_for_once(monkeypatch):
         asked.append(len(trials))
         return trials.square().mean(2)
 
-    memory = Memory(ask, signals, rows, batch_size=2)
-    assert sum(asked) == 10
     batch = torch.tensor([[11, 3], [8, 19]])
-    torch.testing.assert_close(memory[batch], torch.stack([ask(each) for each in signals[batch]]))
-    assert Memory.of(lambda trials: None, signals, rows) is None
-    monkeypatch.setattr(batches_module, "MOST", 50)    # 5 trials of 3 numbers are 60 bytes
-    assert Memory.of(ask, signals, rows) is None
+    for most, times in ((2**29, 1), (240, 2), (50, 2)):    # 5 trials have 600 bytes, what is asked for has 60
+        monkeypatch.setattr(batches_module, "MOST", most)
+        asked.clear()
+        memory = Memory(signals, rows, ask, batch_size=2)
+        seen, known = memory[batch]
+        torch.testing.assert_close(seen, signals[batch])
+        assert (memory._signals is not None) == (times == 1)
+        if most == 50:
+            assert known is None
+            continue
+        assert sum(asked) == 10
+        torch.testing.assert_close(known, torch.stack([ask(each) for each in signals[batch]]))
+        second = memory.take(torch.tensor([1]), Signals(x, maps[1:]))[batch[1:]]
+        torch.testing.assert_close(second[0], seen[1:])
+        torch.testing.assert_close(second[1], known[1:])
+    assert Memory(signals, rows, lambda trials: None)[batch][1] is None

@@ -14,7 +14,7 @@ from torch import Tensor
 from eegdecode.training.frontend import LinearMap, Moments
 from eegdecode.trials import Trials
 
-MOST = 2**29    # bytes that the memory of a run may take
+MOST = 2**29    # bytes of what is known of a run's trials; the trials may take a quarter of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,47 +88,52 @@ class Signals:
 
 
 class Memory:
-    """What networks compute of training trials without any parameter: once a training, not once an epoch.
+    """What is the same in every epoch of a run: its training trials behind its front end, and what is known of them.
 
     Parameters
     ----------
-    ask : callable
-        Trials (B, C, T) -> (B, ...); see ``remember`` of `eegdecode.models.eegnet.EEGNet`.
+    signals : Signals
     rows : sequence of ndarray
         The training trials of each run.
+    ask : callable
+        Trials (B, C, T) -> (B, ...) or None: what the network computes without any parameter, see ``remember`` of
+        `eegdecode.models.eegnet.EEGNet`.
     """
 
     def __init__(
-        self, ask: Callable[[Tensor], Tensor], signals: Signals, rows: Sequence[np.ndarray], *, batch_size: int = 64
+        self, signals: Signals, rows: Sequence[np.ndarray], ask: Callable[[Tensor], Tensor | None], *,
+        batch_size: int = 64,
     ) -> None:    # fmt: skip
-        n_runs, n_trials, device = len(rows), len(signals.x), signals.x.device
-        self._slots = torch.zeros(n_runs, n_trials, dtype=torch.long, device=device)
-        kept = []
-        for start in range(0, len(rows[0]), batch_size):
-            chosen = torch.as_tensor(np.stack([r[start : start + batch_size] for r in rows]), device=device)
-            kept.append(torch.stack([ask(x) for x in signals[chosen]]))
-            places = torch.arange(start, start + chosen.shape[1], device=device)
+        self.signals, n_train = signals, len(rows[0])
+        self._slots = torch.zeros(len(rows), len(signals.x), dtype=torch.long, device=signals.x.device)
+        kept_signals, kept = [], []
+        for start in range(0, n_train, batch_size):
+            chosen = torch.as_tensor(np.stack([r[start : start + batch_size] for r in rows]), device=signals.x.device)
+            x = signals[chosen]
+            asked = [ask(each) for each in x]
+            if x[0, 0].nbytes * n_train <= MOST // 4:
+                kept_signals.append(x)
+            if asked[0] is not None and asked[0][0].nbytes * n_train <= MOST:
+                kept.append(torch.stack([each for each in asked if each is not None]))
+            places = torch.arange(start, start + chosen.shape[1], device=chosen.device)
             self._slots.scatter_(1, chosen, places.expand_as(chosen))
-        self._kept = torch.cat(kept, dim=1)                                                # (R, n_train, ...)
+            if not (kept_signals or kept):
+                break
+        self._signals = torch.cat(kept_signals, dim=1) if kept_signals else None           # (R, n_train, F, T)
+        self._kept = torch.cat(kept, dim=1) if kept else None                              # (R, n_train, ...)
 
-    def __getitem__(self, rows: Int[Tensor, "run batch"]) -> Tensor:
-        """Return it for a batch of each run: (R, B, ...)."""
-        run = torch.arange(len(rows), device=rows.device)[:, None]
-        return self._kept[run, self._slots.gather(1, rows)]
+    def __getitem__(self, rows: Int[Tensor, "run batch"]) -> tuple[Tensor, Tensor | None]:
+        """Return the trials of a batch of each run, (R, B, F, T), and what is known of them, (R, B, ...)."""
+        run, slots = torch.arange(len(rows), device=rows.device)[:, None], self._slots.gather(1, rows)
+        x = self.signals[rows] if self._signals is None else self._signals[run, slots]
+        return x, None if self._kept is None else self._kept[run, slots]
 
-    def take(self, runs: Int[Tensor, " place"]) -> Memory:
-        """Return that of some runs."""
+    def take(self, runs: Int[Tensor, " place"], signals: Signals) -> Memory:
+        """Return that of some runs, whose signals are given."""
         part = copy.copy(self)
-        part._slots, part._kept = self._slots[runs], self._kept[runs]
+        part.signals, part._slots = signals, self._slots[runs]
+        part._signals, part._kept = (None if t is None else t[runs] for t in (self._signals, self._kept))
         return part
-
-    @classmethod
-    def of(cls, ask: Callable[[Tensor], Tensor | None], signals: Signals, rows: Sequence[np.ndarray]) -> Memory | None:
-        """Return a memory; None if the network asks for none, or for more than ``MOST`` bytes a run."""
-        example = ask(signals[torch.zeros(len(rows), 1, dtype=torch.long, device=signals.x.device)][0])
-        if example is None or example.nbytes * len(rows[0]) > MOST:
-            return None
-        return cls(ask, signals, rows)    # pyright: ignore[reportArgumentType]  (it does not give None)
 
 
 def draw_epoch(

@@ -74,8 +74,8 @@ def update(task: Task, adam: Adam, rows: Tensor, *, share: float) -> tuple[Tenso
     """One step of every run on its own batch; return their losses and gradient norms, both (R,)."""
     settings = task.settings
     with torch.autocast(rows.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-        memory = None if task.memory is None else task.memory[rows]
-        logits = task.ensemble(task.signals[rows], train=True, memory=memory)
+        x, known = task.memory[rows]
+        logits = task.ensemble(x, train=True, memory=known)
     loss = cross_entropy(logits, task.y[rows], smoothing=settings.label_smoothing)
     grads, norm = clip(task.ensemble.gradients(loss), settings.clip)
     adam.step(task.ensemble.params, grads, lr=task.lr * share, weight_decay=task.weight_decay)
@@ -100,7 +100,7 @@ class Task:
     signals: Signals
     maps: Sequence[LinearMap]
     y: Tensor
-    memory: Memory | None
+    memory: Memory
     lr: Tensor
     weight_decay: Tensor
     model: dict[str, Any]
@@ -123,7 +123,7 @@ class Task:
         ensemble = Ensemble([_start(model, run, sizes) for run in runs], mode=mode, device=str(device))
         return cls(
             settings=settings, runs=runs, signals=signals, maps=maps, ensemble=ensemble,
-            memory=Memory.of(ensemble.remember, signals, [run.split.train for run in runs]),
+            memory=Memory(signals, [run.split.train for run in runs], ensemble.remember),
             y=torch.tensor(trials.y, device=device),
             model={
                 "network": describe(model), "sizes": sizes, "frontend": describe(frontend),
@@ -135,10 +135,10 @@ class Task:
     def take(self, places: Int[np.ndarray, " place"]) -> Task:
         """Return the stack with some of its runs alone."""
         maps, index = [self.maps[i] for i in places], torch.as_tensor(places, device=self.y.device)
+        signals = Signals(self.signals.x, maps, self.signals.scales)
         return replace(
-            self, runs=[self.runs[i] for i in places], maps=maps,
-            signals=Signals(self.signals.x, maps, self.signals.scales),
-            memory=None if self.memory is None else self.memory.take(index),
+            self, runs=[self.runs[i] for i in places], maps=maps, signals=signals,
+            memory=self.memory.take(index, signals),
             ensemble=self.ensemble.take(index), lr=self.lr[index], weight_decay=self.weight_decay[index],
         )    # fmt: skip
 
