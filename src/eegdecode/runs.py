@@ -177,7 +177,8 @@ def describe(thing: Any) -> Any:
 def training_sources() -> str:
     """Digest of the code that turns a split into logits: the training wing and the layers that networks share."""
     here = Path(__file__).parent
-    files = [*sorted((here / "training").glob("*.py")), here / "models" / "layers.py"]
+    shared = [here / "models" / name for name in ("layers.py", "attention.py")]
+    files = [*sorted((here / "training").glob("*.py")), *shared]
     return hashlib.blake2b(b"".join(file.read_bytes() for file in files), digest_size=16).hexdigest()
 
 
