@@ -48,11 +48,12 @@ def train_stack(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(_seeds(runs[0]).generate_state(1)[0]))    # dropout
         for epoch in range(1, settings.epochs + 1):
-            batches = draw_epoch([run.split.train for run in task.runs], rngs, batch_size=settings.batch_size)
+            drawn = draw_epoch([run.split.train for run in task.runs], rngs, batch_size=settings.batch_size)
+            batches = torch.as_tensor(np.concatenate(drawn, axis=1), device=device).tensor_split(steps, dim=1)
             shares = curve[(epoch - 1) * steps : epoch * steps]
             losses, norms = [], []
             for rows, share in zip(batches, shares, strict=True):
-                loss, norm = update(task, adam, torch.as_tensor(rows, device=device), share=float(share))
+                loss, norm = update(task, adam, rows, share=float(share))
                 losses.append(loss * rows.shape[1] / n_train)
                 norms.append(norm)
             history = _measure(task, torch.stack(losses).sum(0), torch.stack(norms).mean(0))
