@@ -102,7 +102,7 @@ class Preprocess:
         check_choice("annotated", self.annotated, ("drop", "keep"))
         for name, words in (("channels", ("common",)), ("bads", ("auto", "marked"))):
             value = getattr(self, name)
-            named = channel_names(name, value, words[0]) if value is not None and value not in words else value
+            named = channel_names(name, value, ", ".join(words)) if value is not None and value not in words else value
             object.__setattr__(self, name, named)
         if self.bipolar is not None:
             object.__setattr__(self, "bipolar", channel_pairs(self.bipolar))

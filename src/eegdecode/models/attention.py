@@ -23,7 +23,7 @@ def mix(
     190 tokens in 5 heads have 180,000 scores a trial but only 10 numbers a token: a step that writes and reads
     the scores of a batch waits for the memory. So a few trials are taken at a time, and the way back makes the
     scores anew, with ``sum_j a_ij da_ij = g_i o_i`` (Dao et al., 2022, FlashAttention). Products with few
-    columns are written as products with few rows, which are up to six times as fast.
+    columns are written as products with few rows, which are up to five times as fast.
     """
     return _Mix.apply(q, k, v, mask)
 

@@ -51,7 +51,7 @@ class Dropout(nn.Module):
 def random_mask(shape: Sequence[int], keep: Float[Tensor, ""]) -> Bool[Tensor, "..."]:
     """True with probability ``keep``, to 2**-16, for each entry.
 
-    One random number of 64 bits serves four entries: drawing them is what dropout on a processor costs (3 to 7
+    One random number of 64 bits serves four entries: drawing them is what dropout on a processor costs (2 to 4
     times ``F.dropout``'s speed for the attention of 190 tokens).
     """
     n = math.prod(shape)
