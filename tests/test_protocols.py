@@ -87,6 +87,19 @@ def test_the_last_two_sessions(make_trials):
         CrossSession(test=2)(make_trials(n_sessions=2).meta, validation=0)
 
 
+@pytest.mark.parametrize(("n_sessions", "last"), [(1, "1"), (2, "s1-1")])
+def test_runs_stand_in_for_sessions(make_trials, n_sessions, last):
+    meta = make_trials(n_sessions=n_sessions).meta
+    meta = meta.assign(run=np.tile(np.repeat(["0", "1"], 12), 2 * n_sessions))
+    for split in CrossSession(sessions="run", name="cross_run")(meta, validation=0.2):
+        tested, learned = meta.iloc[split.test], meta.iloc[split.train]
+        assert split.session == last
+        assert split.protocol == "cross_run"
+        assert set(tested["run"]) == {"1"}
+        assert len(tested) == 12
+        assert len(learned.merge(tested, on=["subject", "session", "run"])) == 0
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=repr)
 @pytest.mark.parametrize("validation", [0.0, 0.25])
 def test_windows_of_one_cue_stand_on_one_side(make_trials, protocol, validation):
@@ -117,6 +130,7 @@ def test_cross_subject_never_sees_the_subject(make_trials):
     [
         (WithinSession(folds=9), 1, 1, "only 8 trials, fewer than protocol.folds=9"),
         (CrossSession(), 1, 1, "one session only"),
+        (CrossSession(sessions="run"), 1, 1, "one run only"),
         (CrossSession(test=["s9"]), 1, 2, "whose sessions are"),
         (CrossSubject(), 1, 2, "at least two subjects"),
         (CrossSubject(folds=3), 2, 1, "as many as folds"),
@@ -135,6 +149,8 @@ def test_bad_settings_are_named():
         CrossSession(test="first")
     with pytest.raises(ValueError, match="test=0 must be at least 1"):
         CrossSession(test=0)
+    with pytest.raises(ValueError, match="sessions must be session or run, got 'runs'"):
+        CrossSession(sessions="runs")
 
 
 def test_hold_out_is_stratified_and_blocks_come_last(make_trials):

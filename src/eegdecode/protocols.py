@@ -90,11 +90,14 @@ class CrossSession:
         Test on the last session after training on all before it (2a: first -> second), on each session in
         turn after training on the others, on so many last ones (2b: 2, of five), or on the named ones after
         training on the others.
+    sessions : {"session", "run"}
+        What counts as a session. ``"run"`` is for sets whose subjects came once, for several runs.
     duplicates : {"error", "drop", "warn"}
         Trials that are equal but for their names, on both sides of a split; see `eegdecode.guards.guarded`.
     """
 
     test: str | int | Sequence[str] = "last"
+    sessions: str = "session"
     shuffle_seed: int = 42
     duplicates: str = "error"
     name: str = "cross_session"
@@ -103,19 +106,23 @@ class CrossSession:
         check_duplicates_setting(self.duplicates)
         if isinstance(self.test, str) and self.test not in ("last", "each"):
             raise ValueError(f"protocol.test must be last, each, a number or a list of sessions, got {self.test!r}")
+        if self.sessions not in ("session", "run"):
+            raise ValueError(f"protocol.sessions must be session or run, got {self.sessions!r}")
         if isinstance(self.test, int) and self.test < 1:
             raise ValueError(f"protocol.test={self.test} must be at least 1: the number of last sessions to test on")
 
     def __call__(self, meta: pd.DataFrame, *, validation: float) -> list[Split]:
         """Make a split for each subject and test session."""
         splits = []
+        if self.sessions == "run":
+            meta = meta.assign(session=_name_runs(meta))
         sessions = meta["session"].to_numpy()
         for (subject,), rows in _groups(meta, ["subject"]):
             names = list(dict.fromkeys(sessions[rows]))    # in the order of time
             if len(names) < 2:
                 raise ValueError(
-                    f"subject {subject} has one session only ({names[0]}); "
-                    "take protocol=within_session or protocol=cross_subject"
+                    f"subject {subject} has one {self.sessions} only ({names[0]}); "
+                    "take protocol=cross_run, protocol=within_session or protocol=cross_subject"
                 )
             if self.test == "last" or isinstance(self.test, int):
                 check_time(names, meta, subject)
@@ -219,6 +226,13 @@ def hold_out(
     if not is_val.any():
         raise ValueError(f"{len(rows)} training trials are too few to hold out trainer.validation={share}; take 0")
     return rows[~is_val], rows[is_val]
+
+
+def _name_runs(meta: pd.DataFrame) -> pd.Series:
+    """Name each trial's run, and its session too where there are several."""
+    if meta["session"].nunique() == 1:
+        return meta["run"]
+    return meta["session"] + "-" + meta["run"]
 
 
 def _cues(meta: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
