@@ -9,6 +9,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from eegdecode.models.kernels import Additive, Linear, Linformer, Performer
+from eegdecode.models.kernels_blocks import Global, Local, Reformer, Sinkhorn
 from eegdecode.models.layers import Dropout, choose, random_mask
 from eegdecode.models.masks import unseen
 from eegdecode.models.positions import rotate
@@ -103,7 +105,10 @@ def hide_padding(
     return torch.cat([q, torch.ones_like(column)], dim=-1), torch.cat([k, column], dim=-1), v
 
 
-KERNELS = {"softmax": Softmax}
+KERNELS = {
+    "softmax": Softmax, "additive": Additive, "local": Local, "global": Global, "linformer": Linformer,
+    "linear": Linear, "performer": Performer, "reformer": Reformer, "sinkhorn": Sinkhorn,
+}    # fmt: skip
 
 
 class Attention(nn.Module):

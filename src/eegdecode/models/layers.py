@@ -41,6 +41,13 @@ def choose(what: str, word: str, choices: Mapping[str, Part]) -> Part:
     return choices[word]
 
 
+def at_least(what: str, number: int, least: int) -> int:
+    """Return a setting that is large enough."""
+    if number < least:
+        raise ValueError(f"{what} must be at least {least}, got {number}")
+    return number
+
+
 class Dropout(nn.Module):
     """Dropout whose rate is a buffer: the networks of a stack may differ in it (Srivastava et al., 2014)."""
 
