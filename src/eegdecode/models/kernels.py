@@ -78,7 +78,9 @@ class Performer(nn.Module):
     def __init__(self, heads: int, width: int, n_tokens: int | None, *, drop: float, features: int = 64) -> None:
         super().__init__()
         n_blocks = -(-at_least("features", features, 1) // width)
-        directions = torch.linalg.qr(torch.randn(heads, n_blocks, width, width))[0].flatten(1, 2)[:, :features]
+        basis, upper = torch.linalg.qr(torch.randn(heads, n_blocks, width, width))
+        basis = basis * upper.diagonal(dim1=-2, dim2=-1).sign()[..., None, :]    # else some directions are preferred
+        directions = basis.flatten(1, 2)[:, :features]
         lengths = torch.randn(heads, features, width).norm(dim=2, keepdim=True)    # those of normal vectors
         self.register_buffer("directions", directions * lengths)
         self.balance = width**0.25    # q comes with 1 / √W: shared between both, the variance is least
