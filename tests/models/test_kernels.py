@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from eegdecode.models import attention
 from eegdecode.models.attention import KERNELS, Attention
 from eegdecode.models.kernels_blocks import soft_permutation
 from eegdecode.models.masks import valid_tokens
@@ -56,6 +57,26 @@ def test_where_all_is_seen_it_is_softmax(name, settings, masked):
         torch.autograd.grad(out, (q, k, v), way), torch.autograd.grad(expected, (q, k, v), way), strict=True
     ):
         torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("room", [1, 700, H * N**2, 10**6])
+@pytest.mark.parametrize("dropped", [False, True])
+def test_how_many_scores_are_held_changes_nothing(room, dropped, monkeypatch):
+    """Queries one by one, some, trials one by one, and all at once; alone and by vmap."""
+    monkeypatch.setattr(attention, "ROOM", room)
+    q, k, v = (x.requires_grad_() for x in tokens())
+    mask = torch.rand(2, H, N, N) < 0.7 if dropped else None
+    kept = 1 if mask is None else mask
+    expected, way = ((q @ k.mT).softmax(-1) * kept) @ v, torch.randn(2, H, N, W)
+    out = attention.mix(q, k, v, mask)
+    torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
+    for one, other in zip(
+        torch.autograd.grad(out, (q, k, v), way), torch.autograd.grad(expected, (q, k, v), way), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    axes = (0, 0, 0, None if mask is None else 0)
+    pieces = (x if x is None else x[:, None] for x in (q, k, v, mask))
+    torch.testing.assert_close(torch.func.vmap(attention.mix, in_dims=axes)(*pieces)[:, 0], expected)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from eegdecode.models.layers import Dropout, choose, random_mask
 from eegdecode.models.masks import unseen
 from eegdecode.models.positions import rotate
 
-CHUNK = 2**19    # scores that are held at a time on a processor: two megabytes, which its cache takes
+ROOM = 2**19    # scores that are held at a time on a processor: two megabytes, which its cache takes
+ROOM_GPU = 2**28    # on a GPU, which has no time to lose between chunks: a gigabyte
 
 
 def mix(
@@ -25,11 +26,14 @@ def mix(
     """``(softmax(q kᵀ) * mask) v``; the scores never lie in memory as a whole.
 
     190 tokens in 5 heads have 180,000 scores a trial but only 10 numbers a token: a step that writes and reads
-    the scores of a batch waits for the memory. So a few trials are taken at a time, and the way back makes the
-    scores anew, with ``sum_j a_ij da_ij = g_i o_i`` (Dao et al., 2022, FlashAttention). Products with few
-    columns are written as products with few rows, which are up to five times as fast.
+    the scores of a batch waits for the memory. So a few trials are taken at a time, of a long one some queries,
+    and the way back makes the scores anew, with ``sum_j a_ij da_ij = g_i o_i`` (Dao et al., 2022, FlashAttention).
+    Products with few columns are written as products with few rows, which are up to five times as fast.
     """
-    return _Mix.apply(q, k, v, mask)
+    if q.shape[1] * q.shape[2] ** 2 <= _room(q):
+        return _Mix.apply(q, k, v, mask)
+    alone = [None if x is None else x.flatten(0, 1)[:, None] for x in (q, k, v, mask)]      # a long trial: head by head
+    return _Mix.apply(*alone)[:, 0].unflatten(0, q.shape[:2])
 
 
 class _Mix(torch.autograd.Function):
@@ -37,11 +41,14 @@ class _Mix(torch.autograd.Function):
 
     @staticmethod
     def forward(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        parts = []
-        for qi, ki, vi, keep in _chunks(q, k, v, mask):
-            a = (qi @ ki.mT).softmax(dim=-1)
-            parts.append((vi.mT @ (a if keep is None else a * keep).mT).mT)
-        return torch.cat(parts)
+        outs = []
+        for some in _trials(q):
+            qi, ki, vi, rows = q[some], k[some], v[some], []
+            for row in _rows(qi):
+                a = (qi[:, :, row] @ ki.mT).softmax(dim=-1)
+                rows.append((vi.mT @ _kept(a, mask, some, row).mT).mT)
+            outs.append(torch.cat(rows, dim=2))
+        return torch.cat(outs)
 
     @staticmethod
     def setup_context(ctx, inputs: tuple, output: Tensor) -> None:
@@ -50,28 +57,45 @@ class _Mix(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         (g,), (q, k, v, mask, out) = grads, ctx.saved_tensors
-        parts = []
-        for (qi, ki, vi, keep), gi, oi in zip(
-            _chunks(q, k, v, mask), g.split(_size(q)), out.split(_size(q)), strict=True
-        ):
-            a, da = (qi @ ki.mT).softmax(dim=-1), gi @ vi.mT
-            dv = (gi.mT @ (a if keep is None else a * keep)).mT
-            ds = ((da if keep is None else da * keep) - (gi * oi).sum(-1, keepdim=True)) * a
-            parts.append(((ki.mT @ ds.mT).mT, (qi.mT @ ds).mT, dv))
-        dq, dk, dv = (torch.cat(each) for each in zip(*parts, strict=True))
-        return dq, dk, dv, None
+        dqs, dks, dvs = [], [], []
+        for some in _trials(q):
+            ki, vi, dq = k[some], v[some], []
+            dk = dv = None
+            for row in _rows(q[some]):
+                qi, gi, oi = q[some, :, row], g[some, :, row], out[some, :, row]
+                a = (qi @ ki.mT).softmax(dim=-1)
+                dv = _plus(dv, (gi.mT @ _kept(a, mask, some, row)).mT)
+                ds = (_kept(gi @ vi.mT, mask, some, row) - (gi * oi).sum(-1, keepdim=True)) * a
+                dq.append((ki.mT @ ds.mT).mT)
+                dk = _plus(dk, (qi.mT @ ds).mT)
+            dqs.append(torch.cat(dq, dim=2))
+            dks.append(dk)
+            dvs.append(dv)
+        return torch.cat(dqs), torch.cat(dks), torch.cat(dvs), None
 
 
-def _size(q: Tensor) -> int:
-    """Trials at a time; on a GPU all, since it has no time to lose between them."""
-    return len(q) if q.is_cuda else max(1, CHUNK // (q.shape[1] * q.shape[2] ** 2))
+def _trials(q: Tensor) -> Iterator[slice]:
+    """Some trials at a time, as many as a chunk has room for."""
+    size = max(1, _room(q) // (q.shape[1] * q.shape[2] ** 2))
+    return (slice(i, i + size) for i in range(0, len(q), size))
 
 
-def _chunks(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Iterator[tuple]:
-    n = _size(q)
-    for i in range(0, len(q), n):
-        part = slice(i, i + n)
-        yield q[part], k[part], v[part], None if mask is None else mask[part].to(q.dtype)
+def _rows(q: Tensor) -> Iterator[slice]:
+    """Of these trials some queries at a time: all, but for a single trial that is too long."""
+    size = max(1, min(q.shape[2], _room(q) // (len(q) * q.shape[1] * q.shape[2])))
+    return (slice(i, i + size) for i in range(0, q.shape[2], size))
+
+
+def _room(q: Tensor) -> int:
+    return ROOM_GPU if q.is_cuda else ROOM
+
+
+def _plus(total: Tensor | None, x: Tensor) -> Tensor:
+    return x if total is None else total + x
+
+
+def _kept(x: Tensor, mask: Tensor | None, some: slice, row: slice) -> Tensor:
+    return x if mask is None else x * mask[some, :, row].to(x.dtype)
 
 
 class Softmax(nn.Module):
