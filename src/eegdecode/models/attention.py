@@ -32,8 +32,8 @@ def mix(
     """
     if q.shape[1] * q.shape[2] ** 2 <= _room(q):
         return _Mix.apply(q, k, v, mask)
-    alone = [None if x is None else x.flatten(0, 1)[:, None] for x in (q, k, v, mask)]      # a long trial: head by head
-    return _Mix.apply(*alone)[:, 0].unflatten(0, q.shape[:2])
+    heads = [None if x is None else x.flatten(0, 1) for x in (q, k, v, mask)]
+    return _MixLong.apply(*heads).unflatten(0, q.shape[:2])
 
 
 class _Mix(torch.autograd.Function):
@@ -41,14 +41,11 @@ class _Mix(torch.autograd.Function):
 
     @staticmethod
     def forward(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        outs = []
-        for some in _trials(q):
-            qi, ki, vi, rows = q[some], k[some], v[some], []
-            for row in _rows(qi):
-                a = (qi[:, :, row] @ ki.mT).softmax(dim=-1)
-                rows.append((vi.mT @ _kept(a, mask, some, row).mT).mT)
-            outs.append(torch.cat(rows, dim=2))
-        return torch.cat(outs)
+        parts = []
+        for qi, ki, vi, keep in _chunks(q, k, v, mask):
+            a = (qi @ ki.mT).softmax(dim=-1)
+            parts.append((vi.mT @ (a if keep is None else a * keep).mT).mT)
+        return torch.cat(parts)
 
     @staticmethod
     def setup_context(ctx, inputs: tuple, output: Tensor) -> None:
@@ -57,45 +54,75 @@ class _Mix(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         (g,), (q, k, v, mask, out) = grads, ctx.saved_tensors
-        dqs, dks, dvs = [], [], []
-        for some in _trials(q):
-            ki, vi, dq = k[some], v[some], []
-            dk = dv = None
-            for row in _rows(q[some]):
-                qi, gi, oi = q[some, :, row], g[some, :, row], out[some, :, row]
-                a = (qi @ ki.mT).softmax(dim=-1)
-                dv = _plus(dv, (gi.mT @ _kept(a, mask, some, row)).mT)
-                ds = (_kept(gi @ vi.mT, mask, some, row) - (gi * oi).sum(-1, keepdim=True)) * a
-                dq.append((ki.mT @ ds.mT).mT)
-                dk = _plus(dk, (qi.mT @ ds).mT)
-            dqs.append(torch.cat(dq, dim=2))
-            dks.append(dk)
-            dvs.append(dv)
-        return torch.cat(dqs), torch.cat(dks), torch.cat(dvs), None
+        parts = []
+        for (qi, ki, vi, keep), gi, oi in zip(
+            _chunks(q, k, v, mask), g.split(_size(q)), out.split(_size(q)), strict=True
+        ):
+            a, da = (qi @ ki.mT).softmax(dim=-1), gi @ vi.mT
+            dv = (gi.mT @ (a if keep is None else a * keep)).mT
+            ds = ((da if keep is None else da * keep) - (gi * oi).sum(-1, keepdim=True)) * a
+            parts.append(((ki.mT @ ds.mT).mT, (qi.mT @ ds).mT, dv))
+        dq, dk, dv = (torch.cat(each) for each in zip(*parts, strict=True))
+        return dq, dk, dv, None
 
 
-def _trials(q: Tensor) -> Iterator[slice]:
-    """Some trials at a time, as many as a chunk has room for."""
-    size = max(1, _room(q) // (q.shape[1] * q.shape[2] ** 2))
-    return (slice(i, i + size) for i in range(0, len(q), size))
-
-
-def _rows(q: Tensor) -> Iterator[slice]:
-    """Of these trials some queries at a time: all, but for a single trial that is too long."""
-    size = max(1, min(q.shape[2], _room(q) // (len(q) * q.shape[1] * q.shape[2])))
-    return (slice(i, i + size) for i in range(0, q.shape[2], size))
+def _size(q: Tensor) -> int:
+    """Trials at a time."""
+    return max(1, _room(q) // (q.shape[1] * q.shape[2] ** 2))
 
 
 def _room(q: Tensor) -> int:
     return ROOM_GPU if q.is_cuda else ROOM
 
 
-def _plus(total: Tensor | None, x: Tensor) -> Tensor:
-    return x if total is None else total + x
+def _chunks(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Iterator[tuple]:
+    n = _size(q)
+    for i in range(0, len(q), n):
+        part = slice(i, i + n)
+        yield q[part], k[part], v[part], None if mask is None else mask[part].to(q.dtype)
 
 
-def _kept(x: Tensor, mask: Tensor | None, some: slice, row: slice) -> Tensor:
-    return x if mask is None else x * mask[some, :, row].to(x.dtype)
+class _MixLong(torch.autograd.Function):
+    """The same for (heads, N, W) of long trials, whose queries are taken some at a time.
+
+    Results are written in their place: small pieces that are kept between large ones would split the heap.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        out = torch.zeros_like(q[..., :1] + k[..., :1] + v)    # all three: stacked by vmap if one of them is
+        for head, rows in _rows(q):
+            a = (q[head, rows] @ k[head].mT).softmax(dim=-1)
+            out[head, rows] = (v[head].mT @ _kept(a, mask, head, rows).mT).mT
+        return out
+
+    setup_context = staticmethod(_Mix.setup_context)
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        (g,), (q, k, v, mask, out) = grads, ctx.saved_tensors
+        dq, dk, dv = (torch.zeros_like(x + out[..., :1]) for x in (q, k, v))
+        for head, rows in _rows(q):
+            qi, ki, gi = q[head, rows], k[head], g[head, rows]
+            a = (qi @ ki.mT).softmax(dim=-1)
+            dv[head] += (gi.mT @ _kept(a, mask, head, rows)).mT
+            ds = _kept(gi @ v[head].mT, mask, head, rows) - (gi * out[head, rows]).sum(-1, keepdim=True)
+            ds = ds * a
+            dq[head, rows] = (ki.mT @ ds.mT).mT
+            dk[head] += (qi.mT @ ds).mT
+        return dq, dk, dv, None
+
+
+def _rows(q: Tensor) -> Iterator[tuple[int, slice]]:
+    """Some queries of one head at a time."""
+    size = max(1, _room(q) // q.shape[1])
+    return ((head, slice(i, i + size)) for head in range(len(q)) for i in range(0, q.shape[1], size))
+
+
+def _kept(x: Tensor, mask: Tensor | None, head: int, rows: slice) -> Tensor:
+    return x if mask is None else x * mask[head, rows].to(x.dtype)
 
 
 class Softmax(nn.Module):
