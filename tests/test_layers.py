@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from eegdecode.runs import SHARED_LAYERS
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "eegdecode"
 
@@ -16,7 +18,7 @@ ALLOWED = {
     "guards.py": (("runs",), ()),
     "protocols.py": (("runs", "guards"), ("sklearn",)),
     "sweeps.py": (("runs",), ()),
-    "models": (("models.layers", "models.attention"), ("torch",)),
+    "models": (tuple(f"models.{name}" for name in SHARED_LAYERS), ("torch",)),    # no network knows another
     "training": (("trials", "runs", "training"), ("torch", "sklearn", "pyriemann", "scipy")),
     "reporting": (("runs", "reporting"), ("sklearn", "scipy", "matplotlib", "wandb", "safetensors", "rich")),
     "experiment.py": (("trials", "runs", "data", "protocols", "sweeps", "reporting"), ("rich",)),

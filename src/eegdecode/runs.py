@@ -174,10 +174,15 @@ def describe(thing: Any) -> Any:
     return str(thing)
 
 
+SHARED_LAYERS = (    # files of models/ that are no network; tests/test_layers.py keeps the list
+    "layers", "masks", "patches", "positions", "norms", "attention", "kernels", "kernels_blocks", "block", "pooling",
+)    # fmt: skip
+
+
 def training_sources() -> str:
     """Digest of the code that turns a split into logits: the training wing and the layers that networks share."""
     here = Path(__file__).parent
-    shared = [here / "models" / name for name in ("layers.py", "attention.py")]
+    shared = [here / "models" / f"{name}.py" for name in SHARED_LAYERS]
     files = [*sorted((here / "training").glob("*.py")), *shared]
     return hashlib.blake2b(b"".join(file.read_bytes() for file in files), digest_size=16).hexdigest()
 

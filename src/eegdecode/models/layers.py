@@ -23,12 +23,29 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+Part = TypeVar("Part")
+
+
+def choose(what: str, word: str, choices: Mapping[str, Part]) -> Part:
+    """Return the part that a word of a config names."""
+    if word not in choices:
+        raise ValueError(f"{what} must be one of {', '.join(choices)}, got {word!r}")
+    return choices[word]
+
+
+def at_least(what: str, number: int, least: int) -> int:
+    """Return a setting that is large enough."""
+    if number < least:
+        raise ValueError(f"{what} must be at least {least}, got {number}")
+    return number
 
 
 class Dropout(nn.Module):

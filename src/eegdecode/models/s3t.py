@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from eegdecode.models.attention import Block
+from eegdecode.models.block import Block
 from eegdecode.models.layers import Dropout, filter_maps
 
 
