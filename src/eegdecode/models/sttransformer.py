@@ -2,79 +2,25 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
-from einops import rearrange
-from jaxtyping import Float
+from einops import rearrange, repeat
+from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from eegdecode.models.block import Block
-from eegdecode.models.layers import Dropout, TimeFilter
+from eegdecode.models.block import Encoder
+from eegdecode.models.divided import ORDERS, DividedEncoder
+from eegdecode.models.layers import at_least, choose
+from eegdecode.models.masks import valid_tokens
+from eegdecode.models.patches import patch_counts
+from eegdecode.models.pooling import POOLINGS
+from eegdecode.models.positions import POSITIONS
+from eegdecode.models.spatial import ElectrodeCode, SpatialAttention, likeness
+from eegdecode.models.stems import STEMS, FourierStem
 
-
-class SpatialAttention(nn.Module):
-    """Channels attend to each other by the likeness of their time courses (Song et al., 2021, section 3.2).
-
-    ``out = x + W (softmax(q kᵀ / √T) x)`` with q = Wq x, k = Wk x: every channel becomes a mixture of
-    channels, weighted by what this very trial looks like. Here the score (m, c) is summed over c, the axis
-    on which it was normalised *by the query m*. The authors' code sums over the queries instead and gets
-    the input back, whatever q and k are.
-
-    Unlike the paper, q and k are taken from the standardised time courses at the full rate: averaging 30
-    samples first, as the paper does, leaves nothing of a rhythm above sfreq / 30.
-    """
-
-    def __init__(self, n_chans: int, *, drop: float) -> None:
-        super().__init__()
-        self.query = nn.Linear(n_chans, n_chans, bias=False)
-        self.key = nn.Linear(n_chans, n_chans, bias=False)
-        self.mix = nn.Linear(n_chans, n_chans, bias=False)
-        self.drop = Dropout(drop)
-        for layer in (self.query, self.key, self.mix):
-            nn.init.xavier_normal_(layer.weight)
-
-    @staticmethod
-    def remember(x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch chan chan"]:
-        """Likeness of the channels, z zᵀ / √T of standardised z: no parameter enters, so it serves every epoch."""
-        z = F.layer_norm(x, x.shape[-1:])                                    # every channel: mean 0, deviation 1
-        return z @ z.mT / math.sqrt(x.shape[-1])
-
-    def weights(self, like: Float[Tensor, "batch chan chan"]) -> Float[Tensor, "batch chan chan"]:
-        """How much each channel (row) takes from each (column); rows sum to one."""
-        return (self.query.weight @ like @ self.key.weight.mT).softmax(dim=-1)   # = softmax(q kᵀ / √T)
-
-    def forward(
-        self, x: Float[Tensor, "batch chan time"], like: Float[Tensor, "batch chan chan"] | None = None
-    ) -> Float[Tensor, "batch chan time"]:    # fmt: skip
-        """Add to each channel its mixture of channels."""
-        weights = self.weights(self.remember(x) if like is None else like)
-        return x + (self.mix.weight @ self.drop(weights)) @ x
-
-
-class PatchEmbedding(nn.Module):
-    """Spatial filter, temporal filter, then the log power of patches of time: tokens (B, N, D).
-
-    A filter over channels and one over time commute, so channels are mixed first: D maps instead of C are
-    filtered. Squaring and averaging turns a map into its band power, what motor imagery and steady-state
-    potentials are read from (Schirrmeister et al., 2017). The long kernel and the overlap of patches tell
-    the tokens apart as a position code does (Song et al., 2021).
-    """
-
-    def __init__(self, n_chans: int, width: int, *, kernel: int, patch: int, stride: int, drop: float) -> None:
-        super().__init__()
-        self.spatial = nn.Conv1d(n_chans, width, 1, bias=False)
-        self.temporal = TimeFilter(width, kernel)
-        self.norm = nn.BatchNorm1d(width)
-        self.pool = nn.AvgPool1d(patch, stride)
-        self.drop = Dropout(drop)
-
-    def forward(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch token width"]:
-        """Log band power of each patch."""
-        z = self.norm(self.temporal(self.spatial(x)))                        # (B, D, T)
-        z = self.pool(z.square()).clamp(min=1e-6).log()                      # (B, D, N)
-        return rearrange(self.drop(z), "b d n -> b n d")
+SPATIAL = ("signals", "noop", "off", *ORDERS)
 
 
 class STTransformer(nn.Module):
@@ -86,12 +32,26 @@ class STTransformer(nn.Module):
         Sizes of the input (C, T) and the output (K).
     sfreq : float
         Sampling rate in Hz; turns the times below into samples.
+    positions : sequence of shape (C, 3) or None
+        Of the electrodes in m, for `ElectrodeCode`; None where channels are no electrodes.
     width, heads, depth, expand : int
         Width of a token, attention heads, number of blocks, width of the feed-forward as a multiple.
-    kernel, patch, stride : float
-        Temporal filter, patch, and distance between patches, in s. A shorter trial is one patch.
+    patch, stride : float
+        Patch, and distance between patches, in s. A shorter trial is one patch.
     drop : float
         Dropout rate everywhere.
+    spatial : str
+        Where channels attend to each other. ``"signals"``: in the signals, by likeness, as in S3T;
+        ``"before"``, ``"after"``, ``"interleaved"``: every channel has tokens of its own, and blocks over
+        channels stand before, after or between those over time (Bertasius et al., 2021, divided attention);
+        ``"off"``: not at all; ``"noop"``: as the authors of S3T wrote it, without effect.
+    spatial_heads : int
+        Heads of the attention in the signals.
+    stem, position, pool : str
+        Words of `STEMS`, `POSITIONS` and `POOLINGS`.
+    stem_options, block : mapping
+        More of the stem (``kernels``, ``fmax``) and of each `Block` (``norm``, ``order``, ``feed``, ``skip``,
+        ``kernel`` and its settings).
 
     References
     ----------
@@ -101,28 +61,97 @@ class STTransformer(nn.Module):
 
     def __init__(
         self, n_chans: int, n_times: int, n_classes: int, sfreq: float, *,
-        width: int = 40, heads: int = 4, depth: int = 2, expand: int = 2,
-        kernel: float = 0.25, patch: float = 1.0, stride: float = 0.25, drop: float = 0.5,
+        positions: Sequence[Sequence[float]] | None = None,
+        width: int = 40, heads: int = 4, depth: int = 2, expand: int = 2, patch: float = 1.0, stride: float = 0.5,
+        drop: float = 0.5, spatial: str = "signals", spatial_heads: int = 1, stem: str = "fourier",
+        position: str = "learned", pool: str = "mean",
+        stem_options: Mapping[str, Any] | None = None, block: Mapping[str, Any] | None = None,
     ) -> None:    # fmt: skip
         super().__init__()
-        samples = {"kernel": kernel, "patch": patch, "stride": stride}
-        samples = {name: max(1, round(length * sfreq)) for name, length in samples.items()}
-        samples["patch"] = min(samples["patch"], n_times)
-        self.spatial = SpatialAttention(n_chans, drop=drop)
-        self.embed = PatchEmbedding(n_chans, width, **samples, drop=drop)
-        self.blocks = nn.Sequential(*[Block(width, heads=heads, expand=expand, drop=drop) for _ in range(depth)])
-        n_tokens = (n_times - samples["patch"]) // samples["stride"] + 1
-        self.position = nn.Parameter(torch.randn(n_tokens, width) * 0.02)
+        choose("model.spatial", spatial, dict.fromkeys(SPATIAL))
+        at_least("model.depth", depth, 1)
+        divided = spatial in ORDERS
+        self.mixing = self.code = None
+        if spatial in ("signals", "noop"):
+            self.mixing = SpatialAttention(n_chans, heads=spatial_heads, drop=drop, noop=spatial == "noop")
+        self.stem = choose("model.stem", stem, STEMS)(
+            1 if divided else n_chans, n_times, width, sfreq, patch=patch, stride=stride, drop=drop,
+            **(stem_options or {}),
+        )    # fmt: skip
+        self.pool = choose("model.pool", pool, POOLINGS)(width)
+        self.position = choose("model.position", position, POSITIONS)(width, self.stem.n_tokens)
+        inner = {
+            "width": width, "heads": heads, "depth": depth, "expand": expand, "drop": drop,
+            "n_tokens": self.stem.n_tokens + self.pool.added, "rotary": position == "rotary", **(block or {}),
+        }    # fmt: skip
+        if divided:
+            self.code = ElectrodeCode(n_chans, width, positions)
+            self.encoder = DividedEncoder(order=spatial, n_chans=n_chans, **inner)
+        else:
+            self.encoder = Encoder(**inner)
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, n_classes)
 
-    def remember(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch chan chan"]:
-        """What `forward` takes as ``memory``: see `SpatialAttention.remember`."""
-        return self.spatial.remember(x)
+    def remember(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch number"] | None:
+        """What `forward` takes as ``memory``: likeness of the channels, and the coefficients of a Fourier stem."""
+        parts = [] if self.mixing is None else [likeness(x)]
+        parts += [self.stem.coefficients(self._channels(x))] if isinstance(self.stem, FourierStem) else []
+        return torch.cat([part.reshape(len(x), -1) for part in parts], dim=1) if parts else None
 
     def forward(
-        self, x: Float[Tensor, "batch chan time"], memory: Float[Tensor, "batch chan chan"] | None = None
-    ) -> Float[Tensor, "batch class"]:    # fmt: skip
-        """Logits of each trial."""
-        z = self.embed(self.spatial(x, memory)) + self.position              # (B, N, D)
-        return self.head(self.norm(self.blocks(z)).mean(dim=1))
+        self, x: Float[Tensor, "batch chan time"], memory: Float[Tensor, "batch number"] | None = None,
+        valid_lens: Int[Tensor, " batch"] | None = None, return_attention: bool = False,
+    ) -> Float[Tensor, "batch class"] | tuple[Tensor, dict[str, Tensor]]:    # fmt: skip
+        """Logits of each trial.
+
+        Parameters
+        ----------
+        valid_lens : Tensor of int, shape (B,), or None
+            Samples of each trial, at least a patch; what comes after is padding and changes nothing.
+        return_attention : bool
+            Also return the weights: ``temporal`` (depth, B, H, N, N), and ``spatial`` (B, H, C, C) of the signals; of
+            blocks over channels and patches (depth, B, N, H, C, C) and (depth, B, C, H, N, N).
+        """
+        valid = None
+        if valid_lens is not None:
+            x = x.masked_fill(torch.arange(x.shape[-1], device=x.device) >= valid_lens[:, None, None], 0)
+            counts = patch_counts(valid_lens, size=self.stem.patch, stride=self.stem.stride)
+            valid = valid_tokens(counts, self.stem.n_tokens)
+        like, known = self._recall(x, memory, valid_lens)
+        mixing, weights = None, {}
+        if self.mixing is not None:
+            scores = self.mixing.weights(like)
+            mixing, weights = self.mixing(scores), {"spatial": scores}
+        z = self.stem(known, mixing)                                         # (B, N, D), or (B C, N, D)
+        z, mixed = self._encode(z, valid, return_attention)                  # (B, D)
+        logits = self.head(z)
+        return (logits, {**weights, **mixed}) if return_attention else logits
+
+    def _channels(self, x: Tensor) -> Tensor:
+        """Take channels for trials of one channel, where each has tokens of its own."""
+        return x if self.code is None else rearrange(x, "b c t -> (b c) 1 t")
+
+    def _recall(self, x: Tensor, memory: Tensor | None, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the likeness of the channels and what the stem takes."""
+        if memory is None:
+            return likeness(x, lengths), self.stem.coefficients(self._channels(x))
+        n_like = 0 if self.mixing is None else x.shape[1] ** 2
+        like = memory[:, :n_like].reshape(len(x), x.shape[1], -1)
+        if not isinstance(self.stem, FourierStem):
+            return like, self._channels(x)
+        return like, memory[:, n_like:].reshape(-1, *self.stem.shape)
+
+    def _encode(self, z: Tensor, valid: Tensor | None, return_attention: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        """Attend, and pool the tokens of a trial."""
+        if self.code is None:
+            z, seen = self.pool.extend(self.position(z, valid), valid)
+            z, mixed = self.encoder(z, seen, True) if return_attention else (self.encoder(z, seen), None)
+            return self.pool(self.norm(z), seen), {} if mixed is None else {"temporal": mixed}
+        n_chans = self.encoder.n_chans
+        of_each = None if valid is None else repeat(valid, "b n -> (b c) n", c=n_chans)
+        z, of_each = self.pool.extend(self.position(z, of_each), of_each)
+        z = self.code(rearrange(z, "(b c) n d -> b c n d", c=n_chans))
+        seen = None if of_each is None else of_each[::n_chans]
+        z, mixed = self.encoder(z, seen, return_attention)
+        z = self.pool(rearrange(self.norm(z), "b c n d -> (b c) n d"), of_each)
+        return rearrange(z, "(b c) d -> b c d", c=n_chans).mean(1), mixed

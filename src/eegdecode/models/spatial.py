@@ -1,0 +1,99 @@
+"""Attention over channels: by the likeness of their time courses, or between their tokens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from eegdecode.models.layers import Dropout
+
+HEAD_RADIUS = 0.095    # m, of an adult's head
+WAVES = (0.5, 1.0, 2.0)    # periods of the position code on a radius; electrodes are a fifth of one apart
+
+
+def likeness(
+    x: Float[Tensor, "batch chan time"], lengths: Int[Tensor, " batch"] | None = None
+) -> Float[Tensor, "batch chan chan"]:    # fmt: skip
+    """How alike the time courses of channels are: z zᵀ / √T of standardised z, of a trial's own samples."""
+    if lengths is None:
+        z = F.layer_norm(x, x.shape[-1:])                                    # every channel: mean 0, deviation 1
+        return z @ z.mT / math.sqrt(x.shape[-1])
+    there, n = torch.arange(x.shape[-1], device=x.device) < lengths[:, None, None], lengths[:, None, None]
+    z = (x - x.masked_fill(~there, 0).sum(-1, keepdim=True) / n).masked_fill(~there, 0)
+    z = z / (z.square().sum(-1, keepdim=True) / n + 1e-5).sqrt()
+    return z @ z.mT / n.sqrt()
+
+
+class SpatialAttention(nn.Module):
+    """Channels attend to each other by the likeness of their time courses (Song et al., 2021, section 3.2).
+
+    ``out = x + sum_h W_h softmax(q_h k_hᵀ / √T) x`` with q = Wq x, k = Wk x: every channel becomes a mixture of
+    channels, weighted by what this very trial looks like. Here the score (m, c) is summed over c, the axis
+    on which it was normalised *by the query m*. The authors' code sums over the queries instead and gets
+    the input back, whatever q and k are: ``noop`` does that.
+
+    Unlike the paper, q and k are taken from the standardised time courses at the full rate: averaging 30
+    samples first, as the paper does, leaves nothing of a rhythm above sfreq / 30. So the scores are
+    ``Wq L Wkᵀ`` of `likeness` L, which no parameter changes.
+
+    Parameters
+    ----------
+    heads : int
+        Each with its own q and k for all channels.
+    noop : bool
+        Sum over the wrong axis.
+    """
+
+    def __init__(self, n_chans: int, *, heads: int, drop: float, noop: bool = False) -> None:
+        super().__init__()
+        self.query, self.key, self.mix = (nn.Parameter(torch.empty(heads, n_chans, n_chans)) for _ in range(3))
+        self.noop, self.drop = noop, Dropout(drop)
+        for weight in (self.query, self.key, self.mix):
+            for head in weight:
+                nn.init.xavier_normal_(head)
+
+    def weights(self, like: Float[Tensor, "batch chan chan"]) -> Float[Tensor, "batch head chan chan"]:
+        """How much each channel (row) takes from each (column); rows sum to one."""
+        return (self.query @ like[:, None] @ self.key.mT).softmax(dim=-1)    # = softmax(q kᵀ / √T)
+
+    def forward(self, weights: Float[Tensor, "batch head chan chan"]) -> Float[Tensor, "batch chan chan"]:
+        """Return what is added to the channels, as a matrix A: x + A x."""
+        if self.noop:
+            weights = torch.diag_embed(weights.sum(-1))                      # ones
+        return (self.mix @ self.drop(weights)).sum(1)
+
+
+class ElectrodeCode(nn.Module):
+    """Tell channels apart by where their electrodes are, not by their number.
+
+    Sines and cosines of the three coordinates pass a linear map, so a trained network can be applied to other
+    channels. Positions are no part of the weights. Without positions each channel learns a vector of its own,
+    and the network is bound to its channels.
+
+    Parameters
+    ----------
+    positions : sequence of (float, float, float), shape (C, 3), or None
+        In m from the middle of the head. A channel without one (NaN) gets a code of zeros.
+    """
+
+    def __init__(self, n_chans: int, width: int, positions: Sequence[Sequence[float]] | None) -> None:
+        super().__init__()
+        if positions is None:
+            self.waves, self.code = None, nn.Parameter(torch.randn(n_chans, width) * 0.02)
+            return
+        place = torch.as_tensor(positions, dtype=torch.float32) / HEAD_RADIUS
+        angle = 2 * math.pi * place[:, :, None] * torch.tensor(WAVES)        # (C, 3, waves)
+        waves = torch.cat([angle.sin(), angle.cos()], dim=2).flatten(1).nan_to_num(0.0)
+        self.register_buffer("waves", waves, persistent=False)
+        self.code = nn.Parameter(torch.randn(waves.shape[1], width) * waves.shape[1] ** -0.5)
+
+    def forward(self, x: Float[Tensor, "batch chan token width"]) -> Float[Tensor, "batch chan token width"]:
+        """Add each channel's code to its tokens."""
+        code = self.code if self.waves is None else self.waves @ self.code
+        return x + rearrange(code, "c d -> c 1 d")
