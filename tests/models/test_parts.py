@@ -52,14 +52,17 @@ CHOICES = [
 
 @pytest.mark.parametrize("choice", CHOICES, ids=str)
 @pytest.mark.parametrize("train", [True, False])
-def test_loop_and_vmap_give_the_same(choice, train):
+@pytest.mark.parametrize("masked", [True, False])
+def test_loop_and_vmap_give_the_same(choice, train, masked):
+    """With lengths too, which go where an ensemble hands on what a network remembers."""
     torch.manual_seed(0)
     nets = [Network(**choice) for _ in range(3)]
     x, y = torch.randn(3, 4, N_CHANS, 44), torch.arange(12).reshape(3, 4) % 3
+    lengths = torch.randint(4, 45, (3, 4)) if masked else None
     logits, grads, buffers = {}, {}, {}
     for mode in ("loop", "vectorise"):
         stack = Ensemble(nets, mode=mode, device="cpu")
-        logits[mode] = stack(x, train=train)
+        logits[mode] = stack(x, train=train, memory=lengths)
         loss = torch.stack([F.cross_entropy(z, t) for z, t in zip(logits[mode], y, strict=True)])
         grads[mode], buffers[mode] = stack.gradients(loss), stack.buffers
     torch.testing.assert_close(logits["loop"], logits["vectorise"], rtol=1e-4, atol=1e-5)
@@ -69,7 +72,7 @@ def test_loop_and_vmap_give_the_same(choice, train):
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_a_stack_with_dropout_and_lengths_can_be_trained(kernel):
-    """Random numbers and masks under vmap: what `memory` is for networks stands for the lengths here."""
+    """Random numbers and masks under vmap."""
     torch.manual_seed(0)
     nets = [Network(kernel=kernel, norm="batch", drop=0.3, skip=0.3) for _ in range(2)]
     x, lengths = torch.randn(2, 4, N_CHANS, 44), torch.tensor([[44, 30, 12, 8], [44, 44, 20, 3]])
@@ -113,11 +116,12 @@ def test_padding_changes_no_logit(kernel):
             torch.testing.assert_close(logits[row : row + 1], one, rtol=1e-4, atol=1e-5, msg=str(words))
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("norm", NORMS)
-def test_padding_changes_nothing_in_training_either(norm):
+def test_padding_changes_nothing_in_training_either(norm, kernel):
     """Logits, gradients and running statistics of a batch are those of the same batch with less padding."""
     torch.manual_seed(0)
-    net, other = Network(norm=norm, kernel="softmax"), Network(norm=norm, kernel="softmax")
+    net, other = Network(norm=norm, kernel=kernel), Network(norm=norm, kernel=kernel)
     other.load_state_dict(net.state_dict())
     x, lengths = torch.randn(4, N_CHANS, 44), torch.tensor([30, 30, 18, 9])
     x[:, :, 30:] *= 1e3

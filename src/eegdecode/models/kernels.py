@@ -129,7 +129,7 @@ class Linformer(nn.Module):
             raise ValueError(f"attention linformer was built for {self.project.shape[1]} tokens, got {n_tokens}")
         e = self.project[:, :n_tokens]
         there = keep_valid(torch.ones_like(k[:, :1, :, :1]), valid)                          # (B, 1, N, 1)
-        share = e.abs() @ there / self.project.abs().sum(1)[:, None]                         # (B, 1, slots, 1)
+        share = e.abs() @ there / self.project.abs().sum(1, keepdim=True).clamp(min=1e-6)    # (B, 1, slots, 1)
         k, v = (e @ keep_valid(x, valid) / share.clamp(min=1e-6) for x in (k, v))
         return self.drop(softmax_shares(q @ k.mT, share.mT)) @ v
 
