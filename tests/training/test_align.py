@@ -148,6 +148,43 @@ def test_networks_train_on_aligned_trials(make_trials):
     assert accuracy(trainer, partial(EEGNet, kernel=0.1), trials, Align()) > 0.2
 
 
+def test_a_trial_is_recentred_by_itself(mixed):
+    trials = mixed()
+    split = split_of(trials)
+    second = Moments.of(aligned(trials, split, by=[], reference="train", own=1.0)).second
+    np.testing.assert_allclose(second, np.broadcast_to(np.eye(6), second.shape), atol=1e-3)
+    half = aligned(trials, split, by=[], reference="train", own=0.5)[split.test[3]]
+    source = Moments.of(trials.X).second
+    both = 0.5 * source[split.test[3]] + 0.5 * source[split.train].mean(0)
+    values, vectors = np.linalg.eigh(both)
+    np.testing.assert_allclose(half, (vectors / np.sqrt(values)) @ vectors.T @ trials.X[split.test[3]], atol=1e-4)
+
+
+def test_trials_recentred_by_themselves_need_no_others(mixed):
+    """Test trials may be altered or absent: what the others become stays the same, and so do checkpoints."""
+    trials, front = mixed(), Align(by=[], reference="train", own=0.8)
+    split = split_of(trials)
+    one = replace(split, test=split.test[:1])
+    moments = Moments.of(trials.X)
+    maps = [fit_frontend(front, moments, trials.y, trials.meta, each) for each in (split, one)]
+    np.testing.assert_array_equal(*(m.filters[m.which[split.test[0]]] for m in maps))
+    assert not front.transductive
+    assert maps[0].weights().keys() == {"frontend.reference", "frontend.then", "frontend.offset"}
+    np.testing.assert_allclose(maps[0].weights()["frontend.reference"], moments.second[split.train].mean(0))
+
+
+def test_runs_with_their_own_numbers_of_maps_stand_in_one_stack(mixed):
+    trials, front = mixed(), Align(by=[], reference="train", own=0.8)
+    split = split_of(trials)
+    splits, moments = [split, replace(split, test=split.test[:2])], Moments.of(trials.X)
+    maps = [fit_frontend(front, moments, trials.y, trials.meta, each) for each in splits]
+    together = Signals(torch.from_numpy(trials.X), maps)
+    rows = torch.tensor([split.test[:2].tolist(), split.train[:2].tolist()])
+    for run in range(2):
+        alone = Signals(torch.from_numpy(trials.X), maps[run : run + 1])
+        torch.testing.assert_close(together[rows][run], alone[rows[run : run + 1]][0])
+
+
 def test_an_average_reference_stays_finite(make_trials):
     trials = make_trials(n_subjects=3)
     trials = replace(trials, X=trials.X - trials.X.mean(1, keepdims=True))
@@ -156,7 +193,7 @@ def test_an_average_reference_stays_finite(make_trials):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"metric": "log"}, {"reference": "last"}, {"n_first": 0}, {"by": "subject"}, {"by": ["label"]}]
+    "settings", [{"metric": "log"}, {"reference": "last"}, {"n_first": 0}, {"by": "subject"}, {"by": ["label"]}, {"own": 1.5}]
 )
 def test_bad_settings_are_named(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):

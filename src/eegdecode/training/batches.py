@@ -68,7 +68,7 @@ class Signals:
     ) -> None:    # fmt: skip
         self.x = x
         self.scales = scales
-        self.filters = torch.tensor(np.stack([m.filters for m in maps]), device=x.device)    # (R, F, C) or (R, M, F, C)
+        self.filters = torch.tensor(_stack([m.filters for m in maps]), device=x.device)      # (R, F, C) or (R, M, F, C)
         self.offset = torch.tensor(np.stack([m.offset for m in maps]), device=x.device)      # (R, F)
         self.shifted = any(m.offset.any() for m in maps)
         chosen = [m.which for m in maps if m.which is not None]
@@ -85,6 +85,12 @@ class Signals:
             filters = filters * self.scales[rows][..., None, None]
         z = filters @ x
         return z + self.offset[:, None, :, None] if self.shifted else z
+
+
+def _stack(filters: Sequence[np.ndarray]) -> np.ndarray:
+    """Stack the maps of all runs; a run with fewer has zeros that none of its trials uses."""
+    most = max(len(each) for each in filters)
+    return np.stack([np.pad(each, [(0, most - len(each))] + [(0, 0)] * (each.ndim - 1)) for each in filters])
 
 
 class Memory:

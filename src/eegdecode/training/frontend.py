@@ -7,7 +7,8 @@ however many splits there are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -63,11 +64,19 @@ class LinearMap:
     offset : ndarray, shape (F,)
     which : ndarray of int, shape (n,), or None
         Number of the map of each trial of the data set.
+    kept : mapping
+        What new trials need where each trial has a map of its own: saved in place of ``filters``.
     """
 
     filters: Float32[np.ndarray, "*map feature chan"]
     offset: Float32[np.ndarray, " feature"]
     which: Int[np.ndarray, " trial"] | None = None
+    kept: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Return what a checkpoint holds of the front end."""
+        filters = self.kept or {"frontend.filters": self.filters}
+        return {**filters, "frontend.offset": self.offset}
 
 
 @runtime_checkable

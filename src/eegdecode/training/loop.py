@@ -194,7 +194,7 @@ def _predictions(task: Task, keeper: Keeper, *, seconds: float) -> Iterator[Pred
     n_params = sum(p[0].numel() for p in task.ensemble.params.values())
     for i, run in enumerate(task.runs):
         weights = {name: t[i].cpu().numpy() for name, t in state.items()}
-        weights |= {"frontend.filters": task.maps[i].filters, "frontend.offset": task.maps[i].offset}
+        weights |= task.maps[i].weights()
         failed = keeper.failures.get(i)
         yield Prediction(
             run=run,
