@@ -230,7 +230,7 @@ def hold_out(
 
 def _name_runs(meta: pd.DataFrame) -> pd.Series:
     """Name each trial's run, and its session too where there are several."""
-    if meta["session"].nunique() == 1:
+    if len(meta["session"].unique()) == 1:
         return meta["run"]
     return meta["session"] + "-" + meta["run"]
 

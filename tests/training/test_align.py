@@ -193,7 +193,8 @@ def test_an_average_reference_stays_finite(make_trials):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"metric": "log"}, {"reference": "last"}, {"n_first": 0}, {"by": "subject"}, {"by": ["label"]}, {"own": 1.5}]
+    "settings",
+    [{"metric": "log"}, {"reference": "last"}, {"n_first": 0}, {"by": "subject"}, {"by": ["label"]}, {"own": 1.5}],
 )
 def test_bad_settings_are_named(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
