@@ -57,7 +57,7 @@ def expand(splits: Sequence[Split], sweep: Sweep, *, seed: int) -> list[Run]:
     ]
 
 
-def stacks(runs: Sequence[Run], *, todo: Sequence[Run] | None = None, size: int = 32) -> list[list[Run]]:
+def stacks(runs: Sequence[Run], *, todo: Sequence[Run] | None = None, size: int = 128) -> list[list[Run]]:
     """Deal runs into stacks of equally many training trials, which can be trained side by side.
 
     Parameters
@@ -68,7 +68,8 @@ def stacks(runs: Sequence[Run], *, todo: Sequence[Run] | None = None, size: int 
     todo : sequence of Run, optional
         Those to train; all if not given.
     size : int
-        Largest stack. Its runs end together, so it is also what an interruption can cost.
+        Largest stack. The trainer cuts it to what the device holds; the runs of a part end together, so a part is
+        what an interruption can cost.
     """
     groups: dict[int, list[Run]] = {}
     for run in runs:
