@@ -21,7 +21,7 @@ def write_table(table: pd.DataFrame, limits: Mapping[str, Any], runs: Mapping[st
         "processes of its own, in turn; medians, the first epoch not counted. *times ours*: how many times as long as "
         "our form, median over rounds. *times floor*: how many times as long as the operations and bytes need that no "
         "program can spare (`scripts/benchmarks/floors.py`).",
-        _markdown(table),
+        markdown(table),
         f"Whole experiments: {runs['n_runs']} runs of EEGNet (6 subjects, 5 seeds, {runs['epochs']} epochs, 230 "
         f"training trials of (22, 1000), validation and test included) by `train.py`, its start included: "
         f"**{runs['ours_an_hour']} runs/h**, mean accuracy {runs['accuracy_ours']}.",
@@ -37,7 +37,8 @@ def write_table(table: pd.DataFrame, limits: Mapping[str, Any], runs: Mapping[st
     _draw(table, folder / "engine.png")
 
 
-def _markdown(table: pd.DataFrame) -> str:
+def markdown(table: pd.DataFrame) -> str:
+    """A table of Markdown; gaps are empty."""
     shown = table.astype(object).where(table.notna(), "")
     rows = [list(shown.columns), ["---"] * len(shown.columns), *shown.to_numpy().tolist()]
     return "\n".join("| " + " | ".join(str(cell).replace("_", " ") for cell in row) + " |" for row in rows)
