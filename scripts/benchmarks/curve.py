@@ -22,7 +22,7 @@ FORMS: dict[str, dict[str, dict[str, Any]]] = {
     "cuda": {"stack": {}, "compiled stack": {"compile": True}, "one by one": {"ensemble": "loop"}},
     "cpu": {"workers": {}, "one by one": {"workers": 1}},
 }
-EPOCHS = {"cuda": 20, "cpu": 5}
+EPOCHS = {"cuda": 20, "cpu": 2}
 FEWEST = {"one by one": 4}    # runs of the forms whose cost cannot fall
 GOALS = {"eegnet": "9 subjects x 10 seeds x 500 epochs in 2a's shape", "s3t": "the same of S3T"}
 
@@ -96,7 +96,8 @@ def _write(table: pd.DataFrame, goals: pd.DataFrame, out: Path, *, device: str, 
         "# The cost of a run as the number of runs grows",
         f"EEGNet (64 taps), trials of ({N_CHANS}, {N_TIMES}): 230 to train, 58 to validate, 288 to test; "
         f"{EPOCHS[device]} epochs. From the call of the trainer to the last prediction, the start of workers included. "
-        f"{where}, torch {torch.__version__} with {torch.get_num_threads()} threads a process. Made by `python scripts/benchmark.py curve`."
+        f"{where}, torch {torch.__version__}, threads a process: {torch.get_num_threads()}. "
+        "Made by `python scripts/benchmark.py curve`."
         + (busy if load > 0.5 else ""),
         markdown(table),
         "![Cost of a run](curve.png)",

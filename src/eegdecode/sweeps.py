@@ -64,7 +64,8 @@ def stacks(runs: Sequence[Run], *, todo: Sequence[Run] | None = None, size: int 
     ----------
     runs : sequence of Run
         All runs of the experiment: they decide who stands beside whom, whatever is finished already. So a stack
-        that was never begun is the same after an interruption, and draws the same dropout.
+        that was never begun is the same after an interruption, and draws the same dropout. What is left of one that
+        was begun is cut anew.
     todo : sequence of Run, optional
         Those to train; all if not given.
     size : int

@@ -27,7 +27,7 @@ class Card:
         self.peak = self.signals
 
     def train(self, settings, *, runs, on_epoch):
-        self.trained.append((settings.epochs, settings.patience, len(runs)))
+        self.trained.append((settings.epochs, settings.patience, settings.compile, len(runs)))
         self.peak = max(self.peak, self.signals + len(runs) * self.each)
         if len(runs) * self.each > self.free:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
@@ -50,8 +50,8 @@ def size_on(card, dealt, device="cuda:1", **settings):
 def test_a_stack_takes_a_share_of_the_free_memory(make_trials, monkeypatch, each, free, size):
     """A power of two, from what a few runs took in one epoch; if not even those fit, from half of them."""
     card = Card(monkeypatch, each=each, free=free)
-    assert size_on(card, stacks(some_runs(make_trials(), 8))) == size
-    assert card.trained == [(1, None, FEW)]
+    assert size_on(card, stacks(some_runs(make_trials(), 8)), ensemble="vectorise", compile=True) == size
+    assert card.trained == [(1, None, False, FEW)]
 
 
 def test_the_stack_with_the_most_trials_is_measured(make_trials, monkeypatch):

@@ -51,7 +51,8 @@ class DeepSettings:
         Whether the training step of a stack goes through ``torch.compile`` (see `compiled`).
     workers : int, "auto" or None
         Processes that train on a CPU, a run at a time each; auto or None: as many as there are cores. Never more
-        than runs, and none beside this one on a GPU or where stacks are vectorised. Not part of a run's identity.
+        than runs, and none beside this one where stacks are vectorised. Several devices have one each, whatever
+        stands here. Not part of a run's identity.
     """
 
     epochs: int = 100
