@@ -109,7 +109,7 @@ def _write(table: pd.DataFrame, goals: pd.DataFrame, out: Path, *, device: str, 
     for (form, part), colour in zip(table.groupby("form", sort=False), ("#0072b2", "#d55e00", "#999999"), strict=False):
         axes.plot(part["runs"], part["seconds_a_run"], "o-", color=colour, label=form)
     axes.set(xscale="log", yscale="log", xlabel="runs", ylabel=f"s a run of {EPOCHS[device]} epochs")
-    axes.set_xticks(COUNTS, COUNTS)
+    axes.set_xticks(COUNTS, [str(n) for n in COUNTS])
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(out / "curve.png", dpi=120)
