@@ -34,7 +34,11 @@ def measure_curve(folder: Path) -> None:
     trials, rows = _noise(n_subjects=9 if device == "cuda" else 1), []
     for form, settings in FORMS[device].items():
         for n in [n for n in COUNTS if n <= FEWEST.get(form, n)]:
-            seconds = _seconds("eegnet", trials, n, epochs=EPOCHS[device], device=device, **settings)
+            run = partial(_seconds, "eegnet", trials, n, device=device, **settings)
+            if device == "cuda":    # not counted: compilation, of which torch keeps eight sizes
+                torch.compiler.reset()
+                run(epochs=1)
+            seconds = run(epochs=EPOCHS[device])
             rows.append({"form": form, "runs": n, "seconds": round(seconds, 2), "seconds_a_run": round(seconds / n, 3)})
             print(rows[-1], flush=True)
     goals = [_goal(network, trials) for network in GOALS] if device == "cuda" else []
@@ -91,7 +95,10 @@ def _write(table: pd.DataFrame, goals: pd.DataFrame, out: Path, *, device: str, 
     out.mkdir(parents=True, exist_ok=True)
     table.to_csv(out / "curve.csv", index=False)
     where = torch.cuda.get_device_name() if device == "cuda" else processor()
-    busy = f" The machine was not idle: load {load:.1f} at the start, so read the figures as an upper bound."
+    busy = (
+        f" The machine was not idle: load {load:.1f} at the start, so the figures are too high and, measured one "
+        "after the other, do not compare the forms."
+    )
     lines = [
         "# The cost of a run as the number of runs grows",
         f"EEGNet (64 taps), trials of ({N_CHANS}, {N_TIMES}): 230 to train, 58 to validate, 288 to test; "
