@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
@@ -112,6 +111,12 @@ def _write(table: pd.DataFrame, goals: pd.DataFrame, out: Path, *, device: str, 
         if len(goals) else "Whole benchmarks on a GPU: not measured, there is none here.",
     ]    # fmt: skip
     (out / "curve.md").write_text("\n\n".join(lines) + "\n")
+    _draw(table, out / "curve.png", device=device)
+
+
+def _draw(table: pd.DataFrame, path: Path, *, device: str) -> None:
+    import matplotlib.pyplot as plt  # here, so that the start is measured without it
+
     figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
     for (form, part), colour in zip(table.groupby("form", sort=False), ("#0072b2", "#d55e00", "#999999"), strict=False):
         axes.plot(part["runs"], part["seconds_a_run"], "o-", color=colour, label=form)
@@ -119,5 +124,5 @@ def _write(table: pd.DataFrame, goals: pd.DataFrame, out: Path, *, device: str, 
     axes.set_xticks(COUNTS, [str(n) for n in COUNTS])
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(out / "curve.png", dpi=120)
+    figure.savefig(path, dpi=120)
     plt.close(figure)

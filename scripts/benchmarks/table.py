@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
 
 
@@ -45,6 +44,8 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def _draw(table: pd.DataFrame, path: Path) -> None:
+    import matplotlib.pyplot as plt  # here, so that the start is measured without it
+
     figure, axes = plt.subplots(figsize=(7, 0.5 * len(table) + 1.2), layout="constrained")
     names = [f"{row.network}, {row.form}" for row in table.itertuples()]
     colours = ["#0072b2" if form == "ours" else "#999999" for form in table["form"]]
