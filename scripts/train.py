@@ -17,9 +17,9 @@ def in_words(error: Exception) -> str:
     cause = (isinstance(error, InstantiationException) and error.__cause__) or error
     if isinstance(cause, MissingMandatoryValue):
         return f"{str(cause).splitlines()[0]}; give it: {cause.full_key}=..."
-    if isinstance(cause, ValueError | OSError):
-        return str(cause)
-    return f"{error} ({type(cause).__name__}); HYDRA_FULL_ERROR=1 shows where it happened"
+    known = isinstance(cause, ValueError | OSError)
+    told = " ".join([str(cause if known else error), *getattr(cause, "__notes__", [])])
+    return told if known else f"{told} ({type(cause).__name__}); HYDRA_FULL_ERROR=1 shows where it happened"
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="train")

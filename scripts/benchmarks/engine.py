@@ -50,7 +50,7 @@ def machine(folder: Path) -> None:
     a = torch.randn(2048, 2048)
     copy, product = (np.median([_seconds(f) for _ in range(9)]) for f in (lambda: out.copy_(x), lambda: a @ a))
     print(json.dumps({
-        "processor": _processor(), "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "processor": processor(), "threads": torch.get_num_threads(), "torch": torch.__version__,
         "gigabytes_s": round(2 * x.nbytes / copy / 1e9, 1), "gigaflops": round(2 * 2048**3 / product / 1e9, 1),
     }))    # fmt: skip
 
@@ -117,7 +117,7 @@ def _seconds(what) -> float:
     return time.perf_counter() - began
 
 
-def _processor() -> str:
+def processor() -> str:
     """Name of the processor, as the system gives it."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -156,7 +156,7 @@ def _peer_runs(cache: Path) -> tuple[float, float]:
     return PEER_RUNS / (time.perf_counter() - began) * 3600, round(float(np.mean(scores)), 3)
 
 
-def _fast(network: str) -> partial:
+def fast(network: str) -> partial:
     from eegdecode.models.eegnet import EEGNet
     from eegdecode.models.s3t import S3T
     from eegdecode.models.sttransformer import STTransformer
@@ -212,7 +212,7 @@ def _our_epoch(network: str, x: np.ndarray, y: np.ndarray):
     settings, rng = DeepSettings(batch_size=BATCH, device="cpu"), np.random.default_rng(0)
     split = Split(train=rows[1:], val=rows[:0], test=rows[:1], subject="1", session="0", fold=0, protocol="noise")
     task = Task.build(
-        settings, _fast(network), Material.of(trials, per_trial=False, device="cpu"), [Run(split, seed=0)],
+        settings, fast(network), Material.of(trials, per_trial=False, device="cpu"), [Run(split, seed=0)],
         frontend=Identity(), mode="loop",
     )    # fmt: skip
     adam = Adam(betas=settings.betas, decoupled=True)

@@ -46,7 +46,10 @@ def _seconds_to_first_step(folder: Path, *options: str) -> tuple[float, float]:
 
 
 def first_step(folder: Path) -> None:
-    """Start an experiment on 2a-sized data, say when it comes to the first step, and leave."""
+    """Start an experiment on 2a-sized data, say when it comes to the first step, and leave.
+
+    In one process: with workers the first step is in another, where it is not seen.
+    """
     from eegdecode.training import loop
 
     def leave(*_: Any, **__: Any) -> None:
@@ -55,5 +58,6 @@ def first_step(folder: Path) -> None:
 
     loop.update = leave    # pyright: ignore[reportAttributeAccessIssue]
     os.environ["EEGDECODE_CACHE"] = str(folder / "2a")
-    sys.argv = ["train.py", "dataset=simulated", *SIZE_2A, "device=cpu", f"out_dir={folder / 'run'}"]
+    sys.argv = ["train.py", "dataset=simulated", *SIZE_2A, "device=cpu", "trainer.workers=1",
+                f"out_dir={folder / 'run'}"]    # fmt: skip
     runpy.run_path(str(DOOR.parent / "train.py"), run_name="__main__")

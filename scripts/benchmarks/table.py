@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
 
 
@@ -38,12 +37,15 @@ def write_table(table: pd.DataFrame, limits: Mapping[str, Any], runs: Mapping[st
 
 
 def markdown(table: pd.DataFrame) -> str:
+    """A table of Markdown; gaps are empty."""
     shown = table.astype(object).where(table.notna(), "")
     rows = [list(shown.columns), ["---"] * len(shown.columns), *shown.to_numpy().tolist()]
     return "\n".join("| " + " | ".join(str(cell).replace("_", " ") for cell in row) + " |" for row in rows)
 
 
 def _draw(table: pd.DataFrame, path: Path) -> None:
+    import matplotlib.pyplot as plt  # here, so that the start is measured without it
+
     figure, axes = plt.subplots(figsize=(7, 0.5 * len(table) + 1.2), layout="constrained")
     names = [f"{row.network}, {row.form}" for row in table.itertuples()]
     colours = ["#0072b2" if form == "ours" else "#999999" for form in table["form"]]

@@ -57,18 +57,20 @@ def expand(splits: Sequence[Split], sweep: Sweep, *, seed: int) -> list[Run]:
     ]
 
 
-def stacks(runs: Sequence[Run], *, todo: Sequence[Run] | None = None, size: int = 32) -> list[list[Run]]:
+def stacks(runs: Sequence[Run], *, todo: Sequence[Run] | None = None, size: int = 128) -> list[list[Run]]:
     """Deal runs into stacks of equally many training trials, which can be trained side by side.
 
     Parameters
     ----------
     runs : sequence of Run
         All runs of the experiment: they decide who stands beside whom, whatever is finished already. So a stack
-        that was never begun is the same after an interruption, and draws the same dropout.
+        that was never begun is the same after an interruption, and draws the same dropout. What is left of one that
+        was begun is cut anew.
     todo : sequence of Run, optional
         Those to train; all if not given.
     size : int
-        Largest stack. Its runs end together, so it is also what an interruption can cost.
+        Largest stack. The trainer cuts it to what the device holds; the runs of a part end together, so a part is
+        what an interruption can cost.
     """
     groups: dict[int, list[Run]] = {}
     for run in runs:

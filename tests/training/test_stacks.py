@@ -8,7 +8,6 @@ import torch
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.protocols import WithinSession
 from eegdecode.sweeps import Sweep, expand
-from eegdecode.training import deep
 from eegdecode.training.align import Align
 from eegdecode.training.batches import Material
 from eegdecode.training.deep import DeepTrainer
@@ -79,7 +78,7 @@ def small_memory(monkeypatch):
                 raise error
             return train_stack(settings, model, material, runs, **others)
 
-        monkeypatch.setattr(deep, "train_stack", train)
+        monkeypatch.setattr("eegdecode.training.room.train_stack", train)
         return tried
 
     return make

@@ -27,7 +27,9 @@ class DividedEncoder(nn.Module):
         Patches N; with the settings of `Encoder`.
     """
 
-    def __init__(self, width: int, *, depth: int, order: str, n_chans: int, n_tokens: int, rotary: bool, **block) -> None:
+    def __init__(
+        self, width: int, *, depth: int, order: str, n_chans: int, n_tokens: int, rotary: bool, **block
+    ) -> None:    # fmt: skip
         super().__init__()
         word = choose("model.spatial", order, ORDERS)
         self.n_chans = n_chans

@@ -102,10 +102,13 @@ def _write_arrays(X: np.ndarray, folder: Path, *, with_signals: bool) -> None:
 
 
 @lru_cache(maxsize=1)
-def open_job(folder: Path) -> tuple[Job, Material]:
-    """Open the job in a worker: the signals are pages of the file, in memory once however many workers there are."""
+def open_job(folder: Path, device: str) -> tuple[Job, Material]:
+    """Open the job in a worker: the signals are pages of the file, in memory once however many workers there are.
+
+    On a GPU they are copied to it.
+    """
     job: Job = pickle.loads((folder / "job.pickle").read_bytes())
     X = np.asarray(np.load(job.signals, mmap_mode="c"))    # copy on write: torch takes no read-only array
     mean, second = (np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in ("mean", "second"))
     trials, moments = Trials(X=X, **job.table), Moments(mean, second)
-    return job, Material.of(trials, per_trial=job.frontend.per_trial, device="cpu", moments=moments)
+    return job, Material.of(trials, per_trial=job.frontend.per_trial, device=device, moments=moments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from eegdecode.training.optim import Adam, clip, schedule
 from eegdecode.training.settings import DeepSettings
 
 OnEpoch = Callable[[Run, Mapping[str, float]], None]
+BACKEND = "inductor"    # torch's own: C++ for a CPU, Triton for a GPU
 EVAL_TRIALS = 512    # training trials on which the training loss is measured: a standard error of 2 % at most
 
 
@@ -43,6 +45,7 @@ def train_stack(
     steps = steps_per_epoch(n_train, settings.batch_size)
     curve = schedule(settings.schedule, steps=settings.epochs * steps, warmup=settings.warmup)
     adam = Adam(betas=settings.betas, decoupled=settings.optimiser == "adamw")
+    step = compiled(BACKEND) if settings.compile else update
     rngs = [np.random.default_rng(_seeds(run)) for run in runs]
     keeper = Keeper(len(runs), select=settings.select, patience=settings.patience)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -53,7 +56,7 @@ def train_stack(
             shares = curve[(epoch - 1) * steps : epoch * steps]
             losses, norms = [], []
             for rows, share in zip(batches, shares, strict=True):
-                loss, norm = update(task, adam, rows, share=float(share))
+                loss, norm = step(task, adam, rows, share=float(share))
                 losses.append(loss * rows.shape[1] / n_train)
                 norms.append(norm)
             history = _measure(task, torch.stack(losses).sum(0), torch.stack(norms).mean(0))
@@ -81,6 +84,18 @@ def update(task: Task, adam: Adam, rows: Tensor, *, share: float) -> tuple[Tenso
     grads, norm = clip(task.ensemble.gradients(loss), settings.clip)
     adam.step(task.ensemble.params, grads, lr=task.lr * share, weight_decay=task.weight_decay)
     return loss.detach(), norm
+
+
+@functools.cache
+def compiled(backend: str) -> Callable[..., tuple[Tensor, Tensor]]:
+    """`update` as ``torch.compile`` makes it: gathering, networks and loss one graph, clipping and Adam another.
+
+    Between them stands ``torch.autograd.grad``, at which the compiler splits by itself. It traces ``vmap``, and
+    through it our own autograd Functions (``generate_vmap_rule``); nothing has to be written twice. ``vmap`` fixes
+    the sizes, so that a stack is compiled once for each of its two batch sizes, and again when runs leave it; after
+    eight sizes torch warns and takes the plain step for others. Dropout is as likely but draws other numbers.
+    """
+    return torch.compile(update, backend=backend)
 
 
 def cross_entropy(

@@ -9,6 +9,7 @@ import torch
 
 from eegdecode.training.ensemble import MODES
 
+MOST = 128    # runs side by side: beyond, a stack ends later and a run costs no less; see `eegdecode.sweeps.stacks`
 
 @dataclass(frozen=True)
 class DeepSettings:
@@ -39,13 +40,19 @@ class DeepSettings:
         Epochs without a lower validation loss after which a run stops.
     precision : {"float32", "bf16"}
         bf16 (on a GPU) multiplies matrices in 16 bits; weights and loss stay in 32.
-    device : str
-        ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``. Not part of a run's identity.
+    device : str or list of str
+        ``auto`` (all GPUs, else the CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``, or several: ``[cuda:0,cuda:1]``.
+        Not part of a run's identity.
     ensemble : {"auto", "loop", "vectorise"}
         How a stack is computed; auto is ``vectorise`` on a GPU and ``loop`` elsewhere.
+    stack : int or "auto"
+        Runs that are trained side by side, at most; auto: what the memory of the GPU holds (see `stack_size`).
+    compile : bool
+        Whether the training step of a stack goes through ``torch.compile`` (see `compiled`).
     workers : int, "auto" or None
         Processes that train on a CPU, a run at a time each; auto or None: as many as there are cores. Never more
-        than runs, and none beside this one on a GPU or where stacks are vectorised. Not part of a run's identity.
+        than runs, and none beside this one where stacks are vectorised. Several devices have one each, whatever
+        stands here. Not part of a run's identity.
     """
 
     epochs: int = 100
@@ -62,8 +69,10 @@ class DeepSettings:
     select: str = "last"
     patience: int | None = None
     precision: str = "float32"
-    device: str = field(default="auto", repr=False)
+    device: str | Sequence[str] = field(default="auto", repr=False)
     ensemble: str = field(default="auto", repr=False)
+    stack: int | str = field(default="auto", repr=False)
+    compile: bool = field(default=False, repr=False)
     workers: int | str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -93,9 +102,41 @@ class DeepSettings:
             )
         if self.clip is not None and self.clip <= 0:
             raise ValueError(f"trainer.clip must be positive or null, got {self.clip}")
-        if self.precision == "bf16" and find_device(self.device) == "cpu":
+        self._check_device()
+
+    def _check_device(self) -> None:
+        devices = find_devices(self.device)
+        if self.precision == "bf16" and "cpu" in devices:
             raise ValueError("trainer.precision=bf16 is for GPUs; take trainer.precision=float32 on a CPU")
-        find_device(self.device)
+        if self.stack != "auto" and (not isinstance(self.stack, int) or not 1 <= self.stack <= MOST):
+            raise ValueError(f"trainer.stack must be auto or between 1 and {MOST}, got {self.stack!r}")
+        if self.compile and self.mode == "loop":
+            raise ValueError(
+                "trainer.compile=true is for stacks, and here runs are trained one after the other: take "
+                "trainer.ensemble=vectorise, which is the default on a GPU, or trainer.compile=false"
+            )
+
+    @property
+    def mode(self) -> str:
+        """How a stack is computed: ``vectorise`` or ``loop``."""
+        on_gpu = find_devices(self.device)[0].startswith("cuda")
+        return ("vectorise" if on_gpu else "loop") if self.ensemble == "auto" else self.ensemble
+
+
+def find_devices(device: str | Sequence[str]) -> list[str]:
+    """Turn ``auto`` into all GPUs that are visible, or else the CPU, and check what is named.
+
+    Raises
+    ------
+    ValueError
+        If none is named, or one is absent or unknown.
+    """
+    if device == "auto" and torch.cuda.device_count() > 1:
+        return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    names = [device] if isinstance(device, str) else list(device)
+    if not names:
+        raise ValueError("device=[] names none; take auto, cpu, cuda or [cuda:0,cuda:1]")
+    return [find_device(name) for name in names]
 
 
 def find_device(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Worker processes: many small networks on the cores of a CPU, one run at a time each.
+"""Worker processes: the cores of a CPU with a run at a time each, or several GPUs with a stack at a time each.
 
 A worker ends when its parent does, however that ends: it reads from a pipe that nobody writes to, and whose
 other end the parent alone holds.
@@ -26,14 +26,17 @@ from threading import Thread
 import torch
 
 from eegdecode.runs import Prediction, Run
+from eegdecode.training.batches import Material
 from eegdecode.training.frontend import FrontEnd
-from eegdecode.training.job import NoWorkersError, job_folder, open_job
+from eegdecode.training.job import Job, NoWorkersError, job_folder, open_job
 from eegdecode.training.loop import OnEpoch, train_stack
+from eegdecode.training.room import deal, stack_size, train_as_fits
 from eegdecode.training.settings import DeepSettings
 from eegdecode.trials import Trials
 
 LOOK = 0.1    # s between two looks at what the workers tell
 _told: SimpleQueue | None = None    # in a worker: where it tells of its epochs
+_device = ""                        # in a worker: where it trains
 
 
 def count_cores() -> int:
@@ -42,25 +45,30 @@ def count_cores() -> int:
 
 
 def train_in_workers(
-    settings: DeepSettings, model: partial, trials: Trials, runs: Sequence[Run], *,
-    frontend: FrontEnd, n_workers: int, on_epoch: OnEpoch,
+    settings: DeepSettings, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], *,
+    frontend: FrontEnd, devices: Sequence[str], on_epoch: OnEpoch,
 ) -> Iterator[Prediction]:    # fmt: skip
-    """Train runs in worker processes and yield the prediction of each as it is finished, in any order.
+    """Train stacks in worker processes, one a device, and yield predictions as they are finished, in any order.
 
     Raises
     ------
     NoWorkersError
         Before the first run, if there can be no workers.
     RuntimeError
-        If a worker was killed. What a worker raises is raised here, after what is finished was yielded.
+        If a worker was killed. What a worker raises is raised here, after what is finished was yielded, with the
+        run and the device as a note.
     """
     if multiprocessing.current_process().daemon:
         raise NoWorkersError("this process is itself a worker that may have none")
-    with job_folder(settings, model, trials, frontend) as folder, _crew(folder, n_workers) as (pool, told):
-        _start(pool, folder, n_workers)
+    with job_folder(settings, model, trials, frontend) as folder, _crew(folder, devices) as (pool, told):
+        _start(pool, folder, len(devices))
+        if settings.mode == "vectorise":
+            with _no_interrupt():
+                measured = pool.submit(_measure, folder, stacks)    # on one device: they are taken to be alike
+            stacks = deal(stacks, size=measured.result(), n_devices=len(devices))
         with _no_interrupt():
-            futures = [pool.submit(_train, folder, number, run) for number, run in enumerate(runs)]
-        yield from _collect(futures, runs, told, on_epoch)
+            futures = [pool.submit(_train, folder, number, stack) for number, stack in enumerate(stacks)]
+        yield from _collect(futures, stacks, told, on_epoch)
 
 
 def _context() -> BaseContext:
@@ -73,14 +81,16 @@ def _context() -> BaseContext:
 
 
 @contextmanager
-def _crew(folder: Path, n_workers: int) -> Iterator[tuple[ProcessPoolExecutor, SimpleQueue]]:
+def _crew(folder: Path, devices: Sequence[str]) -> Iterator[tuple[ProcessPoolExecutor, SimpleQueue]]:
     """The workers, and a queue that brings what they tell of each epoch. They end at once when this is left."""
     context = _context()
-    threads = max(1, min(torch.get_num_threads(), count_cores() // n_workers))
+    threads = max(1, min(torch.get_num_threads(), count_cores() // len(devices)))
     lifeline, held = context.Pipe(duplex=False)
-    told = context.SimpleQueue()
+    told, free = context.SimpleQueue(), context.SimpleQueue()
+    for device in devices:
+        free.put(device)
     pool = ProcessPoolExecutor(
-        n_workers, mp_context=context, initializer=_begin, initargs=(folder, told, lifeline, threads)
+        len(devices), mp_context=context, initializer=_begin, initargs=(folder, told, free, lifeline, threads)
     )
     try:
         yield pool, told
@@ -89,6 +99,7 @@ def _crew(folder: Path, n_workers: int) -> Iterator[tuple[ProcessPoolExecutor, S
         pool.shutdown(cancel_futures=True)
         lifeline.close()
         told.close()
+        free.close()
 
 
 def _start(pool: ProcessPoolExecutor, folder: Path, n_workers: int) -> None:
@@ -116,24 +127,25 @@ def _no_interrupt() -> Iterator[None]:
 
 
 def _collect(
-    futures: Sequence[Future[Prediction]], runs: Sequence[Run], told: SimpleQueue, on_epoch: OnEpoch
+    futures: Sequence[Future[list[Prediction]]], stacks: Sequence[Sequence[Run]], told: SimpleQueue, on_epoch: OnEpoch
 ) -> Iterator[Prediction]:    # fmt: skip
     """Yield predictions as they come and tell of epochs meanwhile; after a failure, what has come is still seen."""
     number = {future: i for i, future in enumerate(futures)}
-    ready: queue.SimpleQueue[Future[Prediction]] = queue.SimpleQueue()
+    ready: queue.SimpleQueue[Future[list[Prediction]]] = queue.SimpleQueue()
     for future in futures:
         future.add_done_callback(ready.put)
     failure = None
     for _ in futures:
         while (future := _look(ready, wait=failure is None)) is None and failure is None:
-            _tell(told, runs, on_epoch)
+            _tell(told, stacks, on_epoch)
         if future is None:
             break
-        _tell(told, runs, on_epoch)    # a run's epochs before its end
+        _tell(told, stacks, on_epoch)    # a run's epochs before its end
         if error := future.exception():
             failure = failure or error
         else:
-            yield replace(future.result(), run=runs[number[future]])
+            stack = stacks[number[future]]
+            yield from (replace(p, run=run) for p, run in zip(future.result(), stack, strict=True))
     if isinstance(failure, BrokenProcessPool):
         raise RuntimeError(
             "a worker process was killed, perhaps for want of memory: finished runs are kept, and the same command "
@@ -143,28 +155,30 @@ def _collect(
         raise failure
 
 
-def _look(ready: queue.SimpleQueue[Future[Prediction]], *, wait: bool) -> Future[Prediction] | None:
+def _look(ready: queue.SimpleQueue[Future[list[Prediction]]], *, wait: bool) -> Future[list[Prediction]] | None:
     try:
         return ready.get(block=wait, timeout=LOOK)
     except queue.Empty:
         return None
 
 
-def _tell(told: SimpleQueue, runs: Sequence[Run], on_epoch: OnEpoch) -> None:
+def _tell(told: SimpleQueue, stacks: Sequence[Sequence[Run]], on_epoch: OnEpoch) -> None:
     while not told.empty():
-        number, row = told.get()
-        on_epoch(runs[number], row)
+        number, place, row = told.get()
+        on_epoch(stacks[number][place], row)
 
 
 # ---- in a worker ----------------------------------------------------------------------------------------------------
 
 
-def _begin(folder: Path, told: SimpleQueue, lifeline: Connection, threads: int) -> None:
-    """Set up this worker; the queue comes by inheritance, for it cannot be sent."""
-    global _told
-    _told = told
+def _begin(folder: Path, told: SimpleQueue, free: SimpleQueue, lifeline: Connection, threads: int) -> None:
+    """Set up this worker and take a free device; the queues come by inheritance, for they cannot be sent."""
+    global _told, _device
+    _told, _device = told, free.get()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(threads)
+    if _device.startswith("cuda:"):    # so that nothing is put on the first GPU by default
+        torch.cuda.set_device(_device)
     Thread(target=_end_with_parent, args=(lifeline, folder), daemon=True).start()
 
 
@@ -177,18 +191,36 @@ def _end_with_parent(lifeline: Connection, folder: Path) -> None:
 
 def _open(folder: Path) -> None:
     """Open the job and say nothing: what is wrong is raised."""
-    open_job(folder)
+    open_job(folder, _device)
 
 
-def _train(folder: Path, number: int, run: Run) -> Prediction:
-    """Train one run, telling the parent of each epoch."""
-    job, material = open_job(folder)
+def _measure(folder: Path, stacks: Sequence[Sequence[Run]]) -> int:
+    """How many runs the device of this worker holds."""
+    job, material = open_job(folder, _device)
+    return stack_size(job.settings, partial(_train_stack, job, material), stacks, device=_device)
 
-    def tell(_: Run, row: Mapping[str, float]) -> None:
+
+def _train(folder: Path, number: int, stack: Sequence[Run]) -> list[Prediction]:
+    """Train a stack, telling the parent of each epoch."""
+    place = {id(run): i for i, run in enumerate(stack)}
+
+    def tell(run: Run, row: Mapping[str, float]) -> None:
         assert _told is not None
-        _told.put((number, row))
+        _told.put((number, place[id(run)], row))
 
-    (prediction,) = train_stack(
-        job.settings, job.model, material, [run], frontend=job.frontend, mode="loop", on_epoch=tell
+    try:
+        job, material = open_job(folder, _device)
+        train = partial(_train_stack, job, material, job.settings, on_epoch=tell)
+        return list(train_as_fits(lambda runs: train(runs=runs), [stack], size=len(stack)))
+    except Exception as error:
+        beside = f" and {len(stack) - 1} beside it" if len(stack) > 1 else ""
+        error.add_note(f"(in run {stack[0].name()}{beside}, on {_device})")
+        raise
+
+
+def _train_stack(
+    job: Job, material: Material, settings: DeepSettings, *, runs: Sequence[Run], on_epoch: OnEpoch
+) -> list[Prediction]:    # fmt: skip
+    return train_stack(
+        settings, job.model, material, runs, frontend=job.frontend, mode=settings.mode, on_epoch=on_epoch
     )
-    return prediction
