@@ -16,7 +16,8 @@ ALLOWED = {
     "runs.py": ((), ()),
     "data": (("trials", "runs", "data"), ("mne", "moabb", "scipy")),
     "guards.py": (("runs",), ()),
-    "protocols.py": (("runs", "guards"), ("sklearn",)),
+    "folds.py": (("runs",), ("sklearn",)),
+    "protocols.py": (("runs", "guards", "folds"), ("sklearn",)),
     "sweeps.py": (("runs",), ()),
     "models": (tuple(f"models.{name}" for name in SHARED_LAYERS), ("torch",)),    # no network knows another
     "training": (("trials", "runs", "training"), ("torch", "sklearn", "pyriemann", "scipy")),

@@ -3,12 +3,14 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from eegdecode.protocols import CrossSession, CrossSubject, WithinSession, hold_out
+from eegdecode.folds import hold_out
+from eegdecode.protocols import CrossSession, CrossSubject, Pooled, WithinSession
 from eegdecode.runs import Split
 
 PROTOCOLS = [
     WithinSession(folds=4), WithinSession(folds=4, blocks=True), CrossSession(), CrossSession(test="each"),
     CrossSession(test=["s1"]), CrossSession(test=2), CrossSubject(), CrossSubject(folds=2),
+    Pooled(folds=4), Pooled(folds=None, n_test=18, name="pooled_one_split"),
 ]    # fmt: skip
 
 
@@ -32,7 +34,7 @@ def test_every_protocol_keeps_the_parts_apart(make_trials, protocol, validation)
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=repr)
 def test_labels_of_test_trials_alter_no_cross_split(make_trials, protocol):
     """Sessions and subjects are told apart by the table alone; within a session, folds are stratified."""
-    if protocol.name == "within_session":
+    if protocol.name in ("within_session", "pooled"):
         pytest.skip("stratified folds look at the labels of the session, as MOABB's do")
     meta = make_trials(n_subjects=4, n_sessions=3).meta
     before = protocol(meta, validation=0.2)[0]
@@ -68,6 +70,28 @@ def test_blocks_are_contiguous(make_trials):
     meta["label"] = np.random.default_rng(0).permutation(meta["label"])
     for split in WithinSession(folds=4, blocks=True)(meta, validation=0):
         assert np.ptp(split.test) == len(split.test) - 1
+
+
+def test_pooled_folds_test_every_trial_of_a_subject_once(make_trials):
+    meta = make_trials(n_sessions=3).meta
+    splits = Pooled(folds=4)(meta, validation=0.2)
+    assert len(splits) == 2 * 4
+    for split in splits:
+        rows = np.concatenate([split.train, split.val, split.test])
+        assert set(meta["subject"].iloc[rows]) == {split.subject}
+        assert split.session == "s0+s1+s2"
+        for part in (split.train, split.test):
+            assert set(meta["session"].iloc[part]) == {"s0", "s1", "s2"}
+    tested = np.concatenate([split.test for split in splits])
+    np.testing.assert_array_equal(np.sort(tested), np.arange(len(meta)))
+
+
+def test_one_split_of_pooled_sessions(make_trials):
+    meta = make_trials(n_sessions=2, n_trials=36).meta
+    splits = Pooled(folds=None, n_test=20, name="pooled_one_split")(meta, validation=0.0)
+    assert [(s.subject, s.fold, len(s.train), len(s.test)) for s in splits] == [("1", 0, 52, 20), ("2", 0, 52, 20)]
+    other = Pooled(folds=None, n_test=20, shuffle_seed=1)(meta, validation=0.0)
+    assert set(other[0].test) != set(splits[0].test)
 
 
 def test_cross_session_learns_from_earlier_sessions(make_trials):
@@ -129,6 +153,8 @@ def test_cross_subject_never_sees_the_subject(make_trials):
     ("protocol", "subjects", "sessions", "message"),
     [
         (WithinSession(folds=9), 1, 1, "only 8 trials, fewer than protocol.folds=9"),
+        (Pooled(folds=17), 1, 2, "only 16 trials, fewer than protocol.folds=17"),
+        (Pooled(folds=None), 1, 2, "has 48 trials; protocol.n_test=60 leaves none"),
         (CrossSession(), 1, 1, "one session only"),
         (CrossSession(sessions="run"), 1, 1, "one run only"),
         (CrossSession(test=["s9"]), 1, 2, "whose sessions are"),
@@ -145,6 +171,10 @@ def test_what_cannot_be_split_is_named(make_trials, protocol, subjects, sessions
 def test_bad_settings_are_named():
     with pytest.raises(ValueError, match="folds must be at least 2, got 1"):
         WithinSession(folds=1)
+    with pytest.raises(ValueError, match="folds must be at least 2 or null, got 1"):
+        Pooled(folds=1)
+    with pytest.raises(ValueError, match="n_test must be at least 1, got 0"):
+        Pooled(n_test=0)
     with pytest.raises(ValueError, match="got 'first'"):
         CrossSession(test="first")
     with pytest.raises(ValueError, match="test=0 must be at least 1"):

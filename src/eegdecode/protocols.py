@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
 
+from eegdecode.folds import check_folds, folded, groups, hold_out, shuffled_folds
 from eegdecode.guards import check_duplicates_setting, check_subjects, check_time, guarded
 from eegdecode.runs import Split
 
@@ -57,27 +58,64 @@ class WithinSession:
     def __call__(self, meta: pd.DataFrame, *, validation: float) -> list[Split]:
         """Make ``folds`` splits for each subject and session."""
         splits = []
-        for (subject, session), rows in _groups(meta, ["subject", "session"]):
-            firsts, of_row = _cues(meta.iloc[rows])
-            labels = meta["label"].to_numpy()[rows][firsts]
-            least = np.unique(labels, return_counts=True)[1].min()
-            if least < self.folds:
-                raise ValueError(
-                    f"subject {subject}, session {session}: a class has only {least} trials, fewer than "
-                    f"protocol.folds={self.folds}; take fewer folds"
-                )
-            for fold, (_, tested) in enumerate(self._folds(labels)):
-                test = np.isin(of_row, tested)
-                train, val = hold_out(rows[~test], meta, validation, blocks=self.blocks, seed=self.shuffle_seed)
-                splits.append(Split(train, val, rows[test], subject, session, fold, self.name))
+        for (subject, session), rows in groups(meta, ["subject", "session"]):
+            splits += folded(self, meta, rows, validation, subject=subject, session=session)
         return guarded(splits, meta, duplicates=self.duplicates)
 
-    def _folds(self, labels: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        from sklearn.model_selection import KFold, StratifiedKFold  # half a second, which other protocols do not need
-
+    def tests(self, labels: np.ndarray, where: str) -> list[np.ndarray]:
+        """Positions of the test trials of each fold."""
         if self.blocks:    # not stratified: that would cut class by class, and blocks of two classes overlap in time
-            return list(KFold(self.folds).split(labels))
-        return list(StratifiedKFold(self.folds, shuffle=True, random_state=self.shuffle_seed).split(labels, labels))
+            check_folds(labels, self.folds, where)
+            return np.array_split(np.arange(len(labels)), self.folds)
+        return shuffled_folds(labels, self.folds, where, seed=self.shuffle_seed)
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Cross-validation over all trials of a subject, its sessions pooled and shuffled.
+
+    Trials of one session, and neighbours in time, stand on both sides of a split: easier than a later session, and
+    no measure of a decoder that is to be used tomorrow. For comparisons with papers that did so.
+
+    Parameters
+    ----------
+    folds : int or None
+        None makes one random split instead, of ``n_test`` test trials.
+    n_test : int
+        Test trials (cues) of the one split; S3T's first code took 60 of 576.
+    duplicates : {"error", "drop", "warn"}
+        Trials that are equal but for their names, on both sides of a split; see `eegdecode.guards.guarded`.
+    """
+
+    folds: int | None = 10
+    n_test: int = 60
+    shuffle_seed: int = 42
+    duplicates: str = "error"
+    blocks: ClassVar[bool] = False
+    name: str = "pooled"
+
+    def __post_init__(self) -> None:
+        check_duplicates_setting(self.duplicates)
+        if self.folds is not None and self.folds < 2:
+            raise ValueError(f"protocol.folds must be at least 2 or null, got {self.folds}")
+        if self.n_test < 1:
+            raise ValueError(f"protocol.n_test must be at least 1, got {self.n_test}")
+
+    def __call__(self, meta: pd.DataFrame, *, validation: float) -> list[Split]:
+        """Make ``folds`` splits, or one, for each subject."""
+        splits = []
+        for (subject,), rows in groups(meta, ["subject"]):
+            session = "+".join(meta["session"].iloc[rows].unique())
+            splits += folded(self, meta, rows, validation, subject=subject, session=session)
+        return guarded(splits, meta, duplicates=self.duplicates)
+
+    def tests(self, labels: np.ndarray, where: str) -> list[np.ndarray]:
+        """Positions of the test trials of each fold."""
+        if self.folds is not None:
+            return shuffled_folds(labels, self.folds, where, seed=self.shuffle_seed)
+        if self.n_test >= len(labels):
+            raise ValueError(f"{where} has {len(labels)} trials; protocol.n_test={self.n_test} leaves none to train on")
+        return [np.random.default_rng(self.shuffle_seed).permutation(len(labels))[: self.n_test]]
 
 
 @dataclass(frozen=True)
@@ -117,7 +155,7 @@ class CrossSession:
         if self.sessions == "run":
             meta = meta.assign(session=_name_runs(meta))
         sessions = meta["session"].to_numpy()
-        for (subject,), rows in _groups(meta, ["subject"]):
+        for (subject,), rows in groups(meta, ["subject"]):
             names = list(dict.fromkeys(sessions[rows]))    # in the order of time
             if len(names) < 2:
                 raise ValueError(
@@ -176,13 +214,13 @@ class CrossSubject:
             )
         check_subjects(names)
         position = {name: i for i, name in enumerate(names)}
-        groups = np.array([position[name] for name in subjects])
+        group = np.array([position[name] for name in subjects])
         if self.folds is None:
-            tests = [np.flatnonzero(groups == i) for i in range(len(names))]
+            tests = [np.flatnonzero(group == i) for i in range(len(names))]
         else:
             from sklearn.model_selection import GroupKFold  # half a second
 
-            tests = [test for _, test in GroupKFold(folds).split(groups, groups=groups)]
+            tests = [test for _, test in GroupKFold(folds).split(group, groups=group)]
         splits = [self._split(meta, test, fold, validation) for fold, test in enumerate(tests)]
         return guarded(splits, meta, duplicates=self.duplicates)
 
@@ -194,56 +232,8 @@ class CrossSubject:
         return Split(train, val, test, subject, session, fold, self.name)
 
 
-def hold_out(
-    rows: np.ndarray, meta: pd.DataFrame, share: float, *, seed: int, blocks: bool = False
-) -> tuple[np.ndarray, np.ndarray]:    # fmt: skip
-    """Hold a share of training rows out for validation, the same share of each subject, session and class.
-
-    Windows of one cue (column ``group``) stay together.
-
-    Parameters
-    ----------
-    blocks : bool
-        Hold out the last trials instead of random ones.
-
-    Raises
-    ------
-    ValueError
-        If nothing is left for one of the two sides.
-    """
-    if share == 0:
-        return rows, rows[:0]
-    rng = np.random.default_rng(seed)
-    firsts, of_row = _cues(meta.iloc[rows])
-    strata = meta.iloc[rows[firsts]].groupby(["subject", "session", "label"], sort=False).indices
-    held = []
-    for members in strata.values():
-        order = np.sort(members) if blocks else rng.permutation(members)
-        # the fraction is drawn, so that the share is right on average however small the strata are
-        count = int(share * len(order) + (0.5 if blocks else rng.random()))
-        held.append(order[len(order) - min(count, len(order) - 1) :])
-    is_val = np.isin(of_row, np.concatenate(held))
-    if not is_val.any():
-        raise ValueError(f"{len(rows)} training trials are too few to hold out trainer.validation={share}; take 0")
-    return rows[~is_val], rows[is_val]
-
-
 def _name_runs(meta: pd.DataFrame) -> pd.Series:
     """Name each trial's run, and its session too where there are several."""
     if len(meta["session"].unique()) == 1:
         return meta["run"]
     return meta["session"] + "-" + meta["run"]
-
-
-def _cues(meta: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """First row of each cue, and which cue each row was cut from: windows of one cue are split as one."""
-    names = meta["group"] if "group" in meta else meta["trial"]
-    of_row, _ = pd.factorize(names)
-    return np.unique(of_row, return_index=True)[1], of_row
-
-
-def _groups(meta: pd.DataFrame, columns: list[str]) -> list[tuple[tuple[str, ...], np.ndarray]]:
-    """Groups of rows in the order of their first appearance: (values, row numbers)."""
-    groups = meta.groupby(columns, sort=False).indices
-    named = [(key if isinstance(key, tuple) else (key,), np.sort(rows)) for key, rows in groups.items()]
-    return [(tuple(str(value) for value in key), rows) for key, rows in named]

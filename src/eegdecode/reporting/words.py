@@ -9,6 +9,10 @@ from eegdecode.reporting.results import Results
 PROTOCOLS = {
     "within_session": "Trained and tested on trials of the same session and subject (k folds).",
     "cross_session": "Trained on some sessions of a subject, tested on other sessions of the same subject.",
+    "pooled": "Trained and tested on trials of the same sessions of a subject, pooled and shuffled (k folds): easier than a "
+    "later session.",
+    "pooled_one_split": "Trained and tested on trials of the same sessions of a subject, pooled: one random split, whose few "
+    "test trials decide. A way of old papers, no measure of a decoder.",
     "cross_subject": "Tested on subjects of whom no trial was used in training.",
 }
 SELECT = {
