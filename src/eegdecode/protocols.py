@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -91,7 +91,6 @@ class Pooled:
     n_test: int = 60
     shuffle_seed: int = 42
     duplicates: str = "error"
-    blocks: ClassVar[bool] = False
     name: str = "pooled"
 
     def __post_init__(self) -> None:
@@ -100,6 +99,11 @@ class Pooled:
             raise ValueError(f"protocol.folds must be at least 2 or null, got {self.folds}")
         if self.n_test < 1:
             raise ValueError(f"protocol.n_test must be at least 1, got {self.n_test}")
+
+    @property
+    def blocks(self) -> bool:
+        """Validation trials are shuffled as the folds are."""
+        return False
 
     def __call__(self, meta: pd.DataFrame, *, validation: float) -> list[Split]:
         """Make ``folds`` splits, or one, for each subject."""
