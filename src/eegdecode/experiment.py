@@ -61,7 +61,8 @@ def run_experiment(
     facts = {
         **choices, "protocol": protocol.name, "device": getattr(trainer, "machine", "cpu"),
         "transductive": any(getattr(part, "transductive", False) for part in (preprocess, protocol, frontend)),
-        "select": getattr(trainer, "chosen_by", "last"), **environment(),
+        "select": getattr(trainer, "chosen_by", "last"), "watch_test": getattr(trainer, "watch_test", False),
+        **environment(),
     }    # fmt: skip
     store = Store(folder, runs=runs, classes=trials.classes, facts=facts, **identity)
     (folder / "config.yaml").write_text(config)

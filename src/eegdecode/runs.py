@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 PARTS = ("train", "val", "test")
+WATCHED = "leaky_test_accuracy"    # column of a history: test accuracy after each epoch, which nothing may choose by
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +86,7 @@ class Prediction:
     history : DataFrame
         One row an epoch: ``epoch`` (from 1), ``lr``, ``running_loss`` (as trained, dropout on), ``train_loss``,
         ``train_accuracy`` (in evaluation mode), ``val_loss``, ``val_accuracy`` (NaN without validation trials),
-        ``grad_norm``. Empty for a classical pipeline.
+        ``grad_norm``. Empty for a classical pipeline. With ``trainer.watch_test`` also `WATCHED`.
     best_epoch : int
         The epoch whose weights made the logits; 0 for a classical pipeline.
     n_params : int

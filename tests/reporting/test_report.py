@@ -15,6 +15,8 @@ from eegdecode.reporting.plots import draw_figures
 from eegdecode.reporting.report import write_report
 from eegdecode.reporting.results import load_results
 from eegdecode.reporting.screen import last_screen
+from eegdecode.reporting.tables import read_history
+from eegdecode.runs import WATCHED
 
 from .conftest import make_failed, make_meta, make_prediction, make_runs
 
@@ -92,6 +94,38 @@ def test_transductive_is_said(make_store: Any) -> None:
     folder = train(store)
     assert "TRANSDUCTIVE" in write_report(folder).read_text()
     assert "TRANSDUCTIVE" in show(folder)
+
+
+def test_the_best_test_epoch_is_told_as_a_leak_and_stands_nowhere_else(make_store: Any) -> None:
+    facts = {"dataset": "simulated", "model": "eegnet", "select": "last", "watch_test": True}
+    store = make_store(facts=facts)
+    for i, run in enumerate(store.unfinished()):
+        prediction = make_prediction(run, store.meta)
+        followed = np.linspace(0.2, 0.9, len(prediction.history)) if i else np.full(len(prediction.history), 0.95)
+        store.add(replace(prediction, history=prediction.history.assign(**{WATCHED: followed})))
+    results = store.score()
+    scores = results.scores
+    assert scores["leaky_best_test_accuracy"].tolist() == pytest.approx([0.95, 0.9, 0.9, 0.9])
+    assert scores["leaky_best_test_epoch"].tolist() == [1, 12, 12, 12]
+    assert read_history(store.folder)[WATCHED].notna().all()
+    leak = results.summary["leak"]
+    assert leak["leaky"] == pytest.approx(0.9125)
+    assert leak["honest"] == results.summary["mean"] != leak["leaky"]
+    report, screen = write_report(store.folder).read_text(), re.sub(r"\s+", " ", show(store.folder))
+    for text in (report, screen):
+        before, _, after = text.partition("LEAKY, NOT A RESULT")
+        assert "would give 91.3 %" in after
+        assert "91.3" not in before
+    assert "Diagnostic: best test epoch (leaky, not a result)" in report
+    assert f"{100 * results.summary['mean']:.1f} %" in report.partition("Diagnostic")[0]
+
+
+def test_without_watching_nobody_speaks_of_a_leak(make_store: Any) -> None:
+    store = make_store()
+    folder = train(store)
+    assert "leak" not in store.score().summary
+    assert "leak" not in (folder / "scores.csv").read_text() + (folder / "history.csv").read_text()
+    assert "leak" not in (write_report(folder).read_text() + show(folder)).lower()
 
 
 def test_classical_pipeline_has_no_curves_and_no_epoch(make_store: Any) -> None:

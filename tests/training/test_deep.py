@@ -8,7 +8,7 @@ from torch import nn
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.models.sttransformer import STTransformer
 from eegdecode.protocols import CrossSession, WithinSession
-from eegdecode.runs import describe, run_key
+from eegdecode.runs import WATCHED, describe, run_key
 from eegdecode.sweeps import Sweep, expand
 from eegdecode.training.deep import DeepTrainer
 from eegdecode.training.frontend import CSP, Identity, ZScore
@@ -80,6 +80,22 @@ def test_test_trials_change_no_fitted_quantity(make_trials, frontend, select):
         np.testing.assert_array_equal(weight, after.weights[name], err_msg=name)
     np.testing.assert_array_equal(before.history, after.history)
     assert np.abs(before.logits["test"] - after.logits["test"]).max() > 1e-3
+
+
+@pytest.mark.parametrize("mode", ["loop", "vectorise"])
+@pytest.mark.parametrize("select", ["last", "best_val"])
+def test_watching_test_trials_alters_nothing_but_the_history(make_trials, mode, select):
+    trials = make_trials()
+    runs, settings = some_runs(trials, 2), {"ensemble": mode, "select": select, "epochs": 6, "lr": 0.02}
+    for plain, watched in zip(fit(trials, runs, **settings), fit(trials, runs, watch_test=True, **settings), strict=True):
+        assert plain.best_epoch == watched.best_epoch
+        for name, weight in plain.weights.items():
+            np.testing.assert_array_equal(weight, watched.weights[name], err_msg=name)
+        np.testing.assert_array_equal(plain.logits["test"], watched.logits["test"])
+        assert WATCHED not in plain.history
+        np.testing.assert_array_equal(plain.history, watched.history.drop(columns=WATCHED))
+        accuracy = (watched.logits["test"].argmax(1) == trials.y[watched.run.split.test]).mean()
+        assert watched.history[WATCHED].iloc[watched.best_epoch - 1] == pytest.approx(accuracy)
 
 
 def test_validation_trials_change_no_weight_either_and_choose_the_epoch(make_trials):

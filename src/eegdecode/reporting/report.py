@@ -13,6 +13,7 @@ from eegdecode.reporting.words import (
     chance_sentence,
     describe_setting,
     honesty_sentences,
+    leak_sentence,
     mean_sentence,
     percent,
     protocol_name,
@@ -54,6 +55,7 @@ def _parts(results: Results, figures: dict[str, Path]) -> Iterator[str]:
     yield "## By subject\n\n" + _subjects(summary) if summary["subjects"] else ""
     yield "## All metrics\n\n" + _metrics(summary) if summary["metrics"] else ""
     yield "## Settings\n\n" + _settings(summary) if summary["settings"] else ""
+    yield _leak(summary)
     yield _figure("curves_by_subject", figures)
     yield _failures(results)
     yield "## What was run\n\n" + _facts(summary)
@@ -113,6 +115,20 @@ def _settings(summary: dict[str, Any]) -> str:
         for row in summary["settings"]
     ]
     return _table(["setting", "validation %", "test %", "± over subjects", "runs"], rows)
+
+
+def _leak(summary: dict[str, Any]) -> str:
+    """The diagnostic of `trainer.watch_test`."""
+    if not (sentence := leak_sentence(summary)):
+        return ""
+    rows = [
+        [row["subject"], percent(row["honest"]), percent(row["leaky"]), percent(row["leaky"] - row["honest"]),
+         f"{row['leaky_epoch']:.0f}"]
+        for row in summary["leak"]["subjects"]
+    ]    # fmt: skip
+    columns = ["subject", "score % (not chosen by test)", "best test epoch % (leaky, not a result)", "leak, points"]
+    table = _table([*columns, "its epoch, mean of runs"], rows)
+    return f"## Diagnostic: best test epoch (leaky, not a result)\n\n**{sentence}**\n\n{table}"
 
 
 def _failures(results: Results) -> str:

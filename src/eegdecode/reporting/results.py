@@ -14,7 +14,7 @@ from eegdecode.reporting import stats
 from eegdecode.reporting.disk import read_json
 from eegdecode.reporting.folders import MARKER
 from eegdecode.reporting.metrics import METRICS
-from eegdecode.reporting.tables import read_scores
+from eegdecode.reporting.tables import LEAK_COLUMNS, read_scores
 
 METRIC = "accuracy"    # the headline; chance and its bound belong to it
 
@@ -110,7 +110,20 @@ def _summary(scores: pd.DataFrame, expected: pd.DataFrame) -> dict[str, Any]:
         "n_seeds": int(done["seed"].nunique()),
         "metrics": {metric: _spread(done, f"test_{metric}") for metric in METRICS},
         "subjects": _by_subject(done, expected, n_test),
+        **({"leak": _leak(done)} if LEAK_COLUMNS[0] in done else {}),
     }
+
+
+def _leak(done: pd.DataFrame) -> dict[str, Any]:
+    """What choosing the epoch by test accuracy would have given: a diagnostic, never a result."""
+    best, epoch = LEAK_COLUMNS
+    by_subject = done.groupby("subject", sort=False)[[f"test_{METRIC}", best, epoch]].mean()
+    rows = [
+        {"subject": str(subject), "honest": honest, "leaky": leaky, "leaky_epoch": chosen}
+        for subject, honest, leaky, chosen in by_subject.itertuples()
+    ]
+    honest, leaky = float(by_subject[f"test_{METRIC}"].mean()), float(by_subject[best].mean())
+    return {"what": "best test epoch (leaky, not a result)", "honest": honest, "leaky": leaky, "subjects": rows}
 
 
 def _spread(done: pd.DataFrame, column: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from eegdecode.reporting.results import METRIC, Results
 from eegdecode.reporting.words import (
     chance_sentence,
     epoch_sentence,
+    leak_sentence,
     mean_sentence,
     percent,
     protocol_name,
@@ -35,8 +36,8 @@ def last_screen(results: Results) -> Group:
     lines.append(Text(mean_sentence(summary), style="bold"))
     plain = (chance_sentence(summary), protocol_sentence(results), epoch_sentence(results))
     lines += [Text(text) for text in plain if text]
-    if warning := transductive_sentence(results):
-        lines.append(Text(warning, style="yellow"))
+    warnings = (transductive_sentence(results), leak_sentence(summary))
+    lines += [Text(warning, style="yellow") for warning in warnings if warning]
     if summary["n_failed"]:
         lines.append(Text(f"FAILED runs: {summary['n_failed']}; scores.csv says why (status).", style="red"))
     if not summary["complete"]:

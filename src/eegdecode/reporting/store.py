@@ -45,7 +45,8 @@ class Store:
         are trained anew.
     facts : mapping
         What is only noted in rows and summary: ``dataset`` and ``model`` (required), ``transductive``,
-        ``select``, versions, device, commit, command and the like. Change it and finished runs still count.
+        ``select``, ``watch_test``, versions, device, commit, command and the like. Change it
+        and finished runs still count.
 
     Notes
     -----
@@ -74,6 +75,7 @@ class Store:
             for name, run in self.runs.items()
         }
         self.numbers = sorted({name for run in runs for name in run.numbers})
+        self.watched = bool(self.facts.get("watch_test"))
         self._said: set[str] = set()
         self._labels = meta["label"].to_numpy(np.int64)
         for name in ("finished", "failed"):
@@ -106,7 +108,7 @@ class Store:
         else:
             log.warning("%s %s; the same command, started again, tries it again", name, outcome.status)
         append_text(self.folder / "scores.csv", self._score_line(run, outcome))
-        append_text(self.folder / "history.csv", tables.history_text(run, outcome, self.numbers))
+        append_text(self.folder / "history.csv", tables.history_text(run, outcome, self.numbers, watched=self.watched))
 
     def score(self) -> Results:
         """Write tables, ``predictions.npz`` and ``summary.json`` of what is finished; also half-way."""
@@ -134,13 +136,13 @@ class Store:
     def _write_tables(self) -> list[tuple[str, Run, Mapping[str, np.ndarray]]]:
         """Write both tables anew, whole and in order; gives key, run and logits of what is finished."""
         finished = []
-        lines = [tables.csv_text([tables.score_columns(self.numbers)])]
+        lines = [tables.csv_text([tables.score_columns(self.numbers, watched=self.watched)])]
 
         def write(file: IO[bytes]) -> None:
-            file.write(tables.csv_text([tables.history_columns(self.numbers)]).encode())
+            file.write(tables.csv_text([tables.history_columns(self.numbers, watched=self.watched)]).encode())
             for run, outcome in self._tried():
                 lines.append(self._score_line(run, outcome))
-                file.write(tables.history_text(run, outcome, self.numbers).encode())
+                file.write(tables.history_text(run, outcome, self.numbers, watched=self.watched).encode())
                 if outcome.done:
                     finished.append((outcome.key, run, outcome.logits))
 
@@ -184,7 +186,7 @@ class Store:
     def _score_line(self, run: Run, outcome: Outcome) -> str:
         labels = {part: self._labels[getattr(run.split, part)] for part in PARTS}
         row = tables.score_row(run, outcome, labels=labels, n_classes=len(self.classes), facts=self.facts)
-        return tables.row_text(row, tables.score_columns(self.numbers))
+        return tables.row_text(row, tables.score_columns(self.numbers, watched=self.watched))
 
     def _write_checkpoint(self, prediction: Prediction, outcome: Outcome) -> None:
         run = prediction.run

@@ -14,7 +14,7 @@ import pandas as pd
 from eegdecode.reporting.metrics import METRICS, score
 from eegdecode.reporting.outcomes import PARTS, Outcome
 from eegdecode.reporting.stats import chance_level
-from eegdecode.runs import Run
+from eegdecode.runs import WATCHED, Run
 
 TEXT_COLUMNS = ("dataset", "protocol", "subject", "session", "model", "status", "key")
 _ABOUT = ("dataset", "protocol", "transductive", "subject", "session", "fold", "seed", "model", "n_params")
@@ -23,17 +23,22 @@ _METRICS = tuple(f"{part}_{metric}" for part in ("test", "val") for metric in ME
 HISTORY_COLUMNS = (
     "epoch", "lr", "running_loss", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "grad_norm",
 )    # fmt: skip
+LEAK_COLUMNS = ("leaky_best_test_accuracy", "leaky_best_test_epoch")    # chosen on test trials: a diagnostic, no result
 RUN_COLUMNS = ("subject", "session", "fold", "seed")
 
 
-def score_columns(numbers: Sequence[str]) -> list[str]:
-    """Columns of ``scores.csv``; `numbers` are the swept ones."""
-    return [*_ABOUT, *_RESULT, *_METRICS, *numbers, "key"]
+def score_columns(numbers: Sequence[str], *, watched: bool = False) -> list[str]:
+    """Columns of ``scores.csv``; `numbers` are the swept ones, ``watched`` says whether test accuracy was followed."""
+    return [*_ABOUT, *_RESULT, *_METRICS, *(LEAK_COLUMNS if watched else ()), *numbers, "key"]
 
 
-def history_columns(numbers: Sequence[str]) -> list[str]:
+def history_columns(numbers: Sequence[str], *, watched: bool = False) -> list[str]:
     """Columns of ``history.csv``."""
-    return [*RUN_COLUMNS, *numbers, "key", *HISTORY_COLUMNS]
+    return [*RUN_COLUMNS, *numbers, "key", *_epoch_columns(watched=watched)]
+
+
+def _epoch_columns(*, watched: bool) -> list[str]:
+    return [*HISTORY_COLUMNS, *([WATCHED] if watched else [])]
 
 
 def score_row(
@@ -62,9 +67,18 @@ def score_row(
         "seconds": round(outcome.seconds, 3),
         "status": outcome.status,
         **(scores if outcome.done else dict.fromkeys(scores, float("nan"))),
+        **(_leak(outcome) if outcome.done else {}),
         **run.numbers,
         "key": outcome.key,
     }
+
+
+def _leak(outcome: Outcome) -> dict[str, float]:
+    """The best test epoch where test accuracy was followed."""
+    if WATCHED not in outcome.columns:
+        return {}
+    followed = outcome.history[:, outcome.columns.index(WATCHED)]
+    return dict(zip(LEAK_COLUMNS, (float(followed.max()), int(followed.argmax()) + 1), strict=True))
 
 
 def csv_text(rows: Iterable[Sequence[Any]]) -> str:
@@ -81,7 +95,7 @@ def row_text(row: Mapping[str, Any], columns: Sequence[str]) -> str:
     return csv_text([[_plain(row.get(column, "")) for column in columns]])
 
 
-def history_text(run: Run, outcome: Outcome, numbers: Sequence[str]) -> str:
+def history_text(run: Run, outcome: Outcome, numbers: Sequence[str], *, watched: bool = False) -> str:
     """The epochs of one run as CSV lines, eight digits a number."""
     if not outcome.history.size:
         return ""
@@ -89,8 +103,9 @@ def history_text(run: Run, outcome: Outcome, numbers: Sequence[str]) -> str:
     head = [split.subject, split.session, split.fold, run.seed]
     head += [run.numbers.get(name, "") for name in numbers] + [outcome.key]
     where = {name: i for i, name in enumerate(outcome.columns)}
-    fields = ",".join("%.8g" if name in where else "nan" for name in HISTORY_COLUMNS)
-    values = outcome.history[:, [where[name] for name in HISTORY_COLUMNS if name in where]]
+    names = _epoch_columns(watched=watched)
+    fields = ",".join("%.8g" if name in where else "nan" for name in names)
+    values = outcome.history[:, [where[name] for name in names if name in where]]
     line = csv_text([head]).rstrip("\n").replace("%", "%%") + "," + fields + "\n"
     return (line * len(values)) % tuple(values.ravel())
 

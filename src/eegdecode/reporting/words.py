@@ -9,10 +9,8 @@ from eegdecode.reporting.results import Results
 PROTOCOLS = {
     "within_session": "Trained and tested on trials of the same session and subject (k folds).",
     "cross_session": "Trained on some sessions of a subject, tested on other sessions of the same subject.",
-    "pooled": "Trained and tested on trials of the same sessions of a subject, pooled and shuffled (k folds): easier than a "
-    "later session.",
-    "pooled_one_split": "Trained and tested on trials of the same sessions of a subject, pooled: one random split, whose few "
-    "test trials decide. A way of old papers, no measure of a decoder.",
+    "pooled": "Trained and tested on trials of the same sessions of a subject, pooled and shuffled (k folds): flattering.",
+    "pooled_one_split": "Trained and tested on the same sessions of a subject, pooled: one random split of few test trials.",
     "cross_subject": "Tested on subjects of whom no trial was used in training.",
 }
 SELECT = {
@@ -90,6 +88,8 @@ def honesty_sentences(results: Results) -> list[str]:
         said.append("Several settings were tried; the one shown has the best mean validation accuracy.")
     elif summary.get("settings"):
         said.append("Several settings were tried; without validation trials none is preferred.")
+    if summary.get("watch_test"):
+        said.append("Test accuracy was followed after each epoch, for the diagnostic below alone.")
     inductive = "Inductive: nothing was fitted on test trials, not even without their labels."
     return [text for text in (*said, transductive_sentence(results) or inductive) if text]
 
@@ -100,6 +100,18 @@ def epoch_sentence(results: Results) -> str:
         return ""
     select = results.summary.get("select")
     return SELECT.get(str(select), f"The epoch of the weights was chosen by: {select or 'not noted'}.")
+
+
+def leak_sentence(summary: dict[str, Any]) -> str:
+    """What the best test epoch would have given, said loudly; empty where test accuracy was not followed."""
+    leak = summary.get("leak")
+    if not leak or leak["leaky"] != leak["leaky"]:
+        return ""
+    points = percent(leak["leaky"] - leak["honest"])
+    return (
+        f"LEAKY, NOT A RESULT: the best test epoch of each run would give {percent(leak['leaky'])} %, {points} points "
+        "more than the score, by choosing on test trials."
+    )
 
 
 def transductive_sentence(results: Results) -> str:

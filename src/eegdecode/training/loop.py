@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from eegdecode.runs import Prediction, Run, describe
+from eegdecode.runs import WATCHED, Prediction, Run, describe
 from eegdecode.training.align import fit_frontend
 from eegdecode.training.batches import Material, Memory, Signals, cut, draw_epoch, steps_per_epoch
 from eegdecode.training.ensemble import Ensemble
@@ -192,6 +192,11 @@ def _measure(task: Task, running: Tensor, norm: Tensor) -> dict[str, np.ndarray]
         rows = [getattr(run.split, part)[::step] for run in task.runs]
         scores = [_loss_and_accuracy(logits, y[r]) for logits, r in zip(task.predict(rows), rows, strict=True)]
         row[f"{part}_loss"], row[f"{part}_accuracy"] = np.array(scores).T
+    if task.settings.watch_test:    # noted, and used by nothing here
+        rows = [run.split.test for run in task.runs]
+        row[WATCHED] = np.array(
+            [_loss_and_accuracy(logits, y[r])[1] for logits, r in zip(task.predict(rows), rows, strict=True)]
+        )
     return row
 
 

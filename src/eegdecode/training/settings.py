@@ -38,6 +38,9 @@ class DeepSettings:
         Weights of the last epoch, or of the epoch with the least validation loss.
     patience : int or None
         Epochs without a lower validation loss after which a run stops.
+    watch_test : bool
+        Measure the accuracy on test trials after each epoch, for a diagnostic: how much choosing the epoch by it
+        would flatter. Nothing chooses by it, and the score is the same.
     precision : {"float32", "bf16"}
         bf16 (on a GPU) multiplies matrices in 16 bits; weights and loss stay in 32.
     device : str or list of str
@@ -68,6 +71,7 @@ class DeepSettings:
     validation: float = 0.2
     select: str = "last"
     patience: int | None = None
+    watch_test: bool = False
     precision: str = "float32"
     device: str | Sequence[str] = field(default="auto", repr=False)
     ensemble: str = field(default="auto", repr=False)
