@@ -82,13 +82,14 @@ def test_names_people_type():
     typed = [
         "dataset.subjects=[1,2]", "protocol=within_session", "protocol.folds=3", "model.drop=0.4", "trainer.epochs=3",
         "trainer.lr=3e-4", "trainer.batch_size=16", "trainer.weight_decay=0.1", "trainer.select=best_val",
-        "sweep.seeds=5", "seed=3", "device=cpu", "out_dir=/tmp/x", "logger=none",
+        "sweep.seeds=5", "seed=3", "augment=snr", "augment.segments=4", "device=cpu", "out_dir=/tmp/x", "logger=none",
     ]    # fmt: skip
     parts = instantiate(compose("train", overrides=typed), _convert_="all")
     assert parts["trainer"].lr == 3e-4
     assert parts["trainer"].device == "cpu"
     assert parts["protocol"].folds == 3
     assert parts["sweep"].seeds == 5
+    assert parts["augment"].segments == 4
 
 
 def test_a_model_brings_its_trainer_and_a_typed_one_wins():

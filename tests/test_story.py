@@ -140,6 +140,19 @@ def test_ctrl_c_reports_what_is_finished(tmp_path):
     assert f"{summary['n_done']}/8" in output
 
 
+def test_an_augmented_and_watched_experiment_is_another_one_and_says_what_it_is(finished, tmp_path):
+    command = [*SMALL, "trainer.epochs=2", "trainer.validation=0", "protocol=pooled_one_split", "protocol.n_test=20"]
+    output = run(*command, "augment=snr", "trainer.watch_test=true", "out_dir=out", folder=tmp_path)
+    assert "LEAKY, NOT A RESULT" in output
+    scores = pd.read_csv(tmp_path / "out" / "scores.csv")
+    assert (scores["leaky_best_test_accuracy"] >= scores["test_accuracy"]).all()
+    assert scores["n_val"].eq(0).all()
+    assert scores["n_test"].eq(20).all()
+    assert "segments: 8" in (tmp_path / "out" / "config.yaml").read_text()
+    plain = run(*command, "trainer.watch_test=true", "out_dir=out", folder=tmp_path)    # the same folder, trained anew
+    assert "finished before" not in plain
+
+
 def test_2a_through_moabbs_own_loader(tmp_path):
     """Files in the published layout: two sessions, runs without events, missing samples, artefact flags."""
     write_bnci2014_001(tmp_path / "mne_data")
@@ -168,6 +181,8 @@ def test_2a_through_moabbs_own_loader(tmp_path):
         (["dataset=physionet_mi", "dataset.subjects=[1]"], "S001"),
         (["dataset=mi_openbci", "dataset.folder=nowhere"], "nowhere"),
         (["model.heads=7"], "width 40 must be a multiple of heads 7"),
+        (["model=csp_lda", "augment=snr"], "fitted on real trials alone; take augment=none"),
+        (["augment=snr", "augment.segments=0"], "augment.segments must be a whole number of at least 1, got 0"),
         (["model.drop=2"], "drop must be in [0, 1), got 2"),
         (["out_dir=/proc/nowhere"], "/proc/nowhere"),
     ],

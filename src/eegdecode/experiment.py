@@ -27,13 +27,14 @@ from eegdecode.sweeps import Sweep, expand, stacks
 
 def run_experiment(
     *, dataset: Dataset, preprocess: Preprocess, protocol: Splitter, sweep: Sweep, frontend: Any, model: partial,
-    trainer: Any, logger: Any, seed: int, device: str, out_dir: str | None, choices: Mapping[str, str], config: str,
+    trainer: Any, augment: Any, logger: Any, seed: int, device: str, out_dir: str | None, choices: Mapping[str, str],
+    config: str,
 ) -> Results:    # fmt: skip
     """Run one experiment from recordings to report.
 
     Parameters
     ----------
-    dataset, preprocess, protocol, sweep, frontend, model, trainer, logger
+    dataset, preprocess, protocol, sweep, frontend, model, trainer, augment, logger
         The parts, as instantiated from ``configs/``.
     seed : int
         Seed of the first run.
@@ -52,7 +53,7 @@ def run_experiment(
     identity = {
         "meta": trials.meta, "fingerprints": trials.fingerprints,
         "context": {
-            **describe({"model": model, "trainer": trainer, "frontend": frontend}),
+            **describe({"model": model, "trainer": trainer, "frontend": frontend, "augment": augment}),
             "sources": training_sources(), "torch": version("torch"),
         },
     }    # fmt: skip
@@ -73,7 +74,8 @@ def run_experiment(
         with ProgressBar(len(todo), n_reused=len(runs) - len(todo), epochs=trainer.epochs) as bar:
             watchers = (bar.epoch, lambda run, row: logger.epoch(run.name(), row))
             dealt, on_epoch = stacks(runs, todo=todo), partial(_tell, watchers)
-            for prediction in trainer.fit(model, trials, dealt, frontend=frontend, on_epoch=on_epoch):
+            parts = {"frontend": frontend, "augment": augment, "on_epoch": on_epoch}
+            for prediction in trainer.fit(model, trials, dealt, **parts):
                 store.add(prediction)
                 bar.done(prediction)
     finally:    # an interrupted experiment is reported as far as it came

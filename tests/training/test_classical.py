@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from eegdecode.protocols import CrossSession
 from eegdecode.runs import describe
 from eegdecode.sweeps import Sweep, expand
+from eegdecode.training.augment import Recombination
 from eegdecode.training.classical import ClassicalTrainer, FilterBank
 from eegdecode.training.frontend import CSP
 from eegdecode.trials import Trials
@@ -78,6 +79,10 @@ def test_what_a_pipeline_would_ignore_is_refused(make_trials):
     runs = expand(CrossSession()(trials.meta, validation=0.0), Sweep(), seed=0)
     with pytest.raises(ValueError, match="not CSP"):
         list(ClassicalTrainer().fit(model, trials, [runs], frontend=CSP(), on_epoch=lambda run, row: None))
+    with pytest.raises(ValueError, match="take augment=none"):
+        list(ClassicalTrainer().fit(
+            model, trials, [runs], frontend=None, on_epoch=lambda run, row: None, augment=Recombination(),
+        ))    # fmt: skip
     with pytest.raises(ValueError, match="device=cuda"):
         ClassicalTrainer(device="cuda")
 

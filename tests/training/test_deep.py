@@ -87,7 +87,8 @@ def test_test_trials_change_no_fitted_quantity(make_trials, frontend, select):
 def test_watching_test_trials_alters_nothing_but_the_history(make_trials, mode, select):
     trials = make_trials()
     runs, settings = some_runs(trials, 2), {"ensemble": mode, "select": select, "epochs": 6, "lr": 0.02}
-    for plain, watched in zip(fit(trials, runs, **settings), fit(trials, runs, watch_test=True, **settings), strict=True):
+    both = (fit(trials, runs, watch_test=watch, **settings) for watch in (False, True))
+    for plain, watched in zip(*both, strict=True):
         assert plain.best_epoch == watched.best_epoch
         for name, weight in plain.weights.items():
             np.testing.assert_array_equal(weight, watched.weights[name], err_msg=name)

@@ -75,7 +75,13 @@ class Signals:
         self.which = torch.tensor(np.stack(chosen), device=x.device) if chosen else None     # (R, n)
 
     def __getitem__(self, rows: Int[Tensor, "run batch"]) -> Float[Tensor, "run batch feature time"]:
-        x = self.x[rows]                                                                   # (R, B, C, T)
+        return self._see(self.x[rows], rows)
+
+    def piece(self, rows: Int[Tensor, "run batch"], times: slice) -> Float[Tensor, "run batch feature piece"]:
+        """Return some samples of each trial."""
+        return self._see(self.x[..., times][rows], rows)
+
+    def _see(self, x: Float[Tensor, "run batch chan piece"], rows: Int[Tensor, "run batch"]) -> Tensor:
         if self.which is None:
             filters = self.filters[:, None]                                                # (R, 1, F, C)
         else:
@@ -133,6 +139,13 @@ class Memory:
         run, slots = torch.arange(len(rows), device=rows.device)[:, None], self._slots.gather(1, rows)
         x = self.signals[rows] if self._signals is None else self._signals[run, slots]
         return x, None if self._kept is None else self._kept[run, slots]
+
+    def piece(self, rows: Int[Tensor, "run batch"], times: slice) -> Float[Tensor, "run batch feature piece"]:
+        """Return some samples of training trials of each run, behind its front end."""
+        if self._signals is None:
+            return self.signals.piece(rows, times)
+        run, slots = torch.arange(len(rows), device=rows.device)[:, None], self._slots.gather(1, rows)
+        return self._signals[..., times][run, slots]
 
     def take(self, runs: Int[Tensor, " place"], signals: Signals) -> Memory:
         """Return that of some runs, whose signals are given."""

@@ -41,11 +41,12 @@ class ClassicalTrainer:
             raise ValueError(f"device={self.device}: classical pipelines run on the CPU; take device=auto")
 
     def fit(
-        self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], *, frontend: Any, on_epoch: Callable
+        self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], *, frontend: Any, on_epoch: Callable,
+        augment: Any = None,
     ) -> Iterator[Prediction]:    # fmt: skip
         """Fit each run's pipeline and yield its prediction. Of front ends it takes alignment alone."""
         runs = [run for stack in stacks for run in stack]
-        _refuse_what_is_ignored(runs, frontend)
+        _refuse_what_is_ignored(runs, frontend, augment)
         pipeline = model(sfreq=trials.signal.sfreq, classes=trials.classes)
         moments = Moments.of(trials.X) if runs and isinstance(frontend, Align) else None
         for run in runs:
@@ -77,8 +78,10 @@ class ClassicalTrainer:
         return logits
 
 
-def _refuse_what_is_ignored(runs: Sequence[Run], frontend: Any) -> None:
-    """A number or a front end that a pipeline does not use must not stand in its results."""
+def _refuse_what_is_ignored(runs: Sequence[Run], frontend: Any, augment: Any) -> None:
+    """A number, a front end or an augmentation that a pipeline does not use must not stand in its results."""
+    if augment is not None:
+        raise ValueError("a classical pipeline is fitted on real trials alone; take augment=none")
     if runs and runs[0].numbers:
         raise ValueError(f"a classical pipeline has no {', '.join(runs[0].numbers)}: leave the sweep.* of them out")
     if not isinstance(frontend, Align | Identity | None):

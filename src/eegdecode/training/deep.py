@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 
 from eegdecode.runs import Prediction, Run
+from eegdecode.training.augment import Recombination
 from eegdecode.training.batches import Material
 from eegdecode.training.frontend import FrontEnd
 from eegdecode.training.job import NoWorkersError
@@ -41,7 +42,8 @@ class DeepTrainer(DeepSettings):
         return "patience" if self.select == "last" and self.patience is not None else self.select
 
     def fit(
-        self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], *, frontend: FrontEnd, on_epoch: OnEpoch
+        self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], *, frontend: FrontEnd,
+        on_epoch: OnEpoch, augment: Recombination | None = None,
     ) -> Iterator[Prediction]:    # fmt: skip
         """Train the runs of all stacks and yield the prediction of each as it is finished.
 
@@ -49,7 +51,7 @@ class DeepTrainer(DeepSettings):
         have a process each, which take stacks as they become free. Then runs come in any order, and an
         interruption costs what each process has in work.
         """
-        devices, mode = find_devices(self.device), self.mode
+        settings, devices, mode = replace(self, augment=augment), find_devices(self.device), self.mode
         groups = stacks if mode == "vectorise" else [[run] for stack in stacks for run in stack]
         if not groups:
             return
@@ -59,10 +61,10 @@ class DeepTrainer(DeepSettings):
         if len(devices) > 1:
             try:
                 yield from train_in_workers(
-                    self, model, trials, groups, frontend=frontend, devices=devices, on_epoch=on_epoch
+                    settings, model, trials, groups, frontend=frontend, devices=devices, on_epoch=on_epoch
                 )
                 return
             except NoWorkersError as reason:
                 log.warning("training in this process, on %s alone: %s", devices[0], reason)
         material = Material.of(trials, per_trial=frontend.per_trial, device=devices[0])
-        yield from train_here(self, model, material, groups, frontend=frontend, mode=mode, on_epoch=on_epoch)
+        yield from train_here(settings, model, material, groups, frontend=frontend, mode=mode, on_epoch=on_epoch)

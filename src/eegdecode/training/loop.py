@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from eegdecode.runs import WATCHED, Prediction, Run, describe
 from eegdecode.training.align import fit_frontend
+from eegdecode.training.augment import extend
 from eegdecode.training.batches import Material, Memory, Signals, cut, draw_epoch, steps_per_epoch
 from eegdecode.training.ensemble import Ensemble
 from eegdecode.training.frontend import FrontEnd, LinearMap
@@ -51,12 +52,11 @@ def train_stack(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(_seeds(runs[0]).generate_state(1)[0]))    # dropout
         for epoch in range(1, settings.epochs + 1):
-            drawn = draw_epoch([run.split.train for run in task.runs], rngs, batch_size=settings.batch_size)
-            batches = torch.as_tensor(np.concatenate(drawn, axis=1), device=device).tensor_split(steps, dim=1)
+            batches = _draw(task, rngs)
             shares = curve[(epoch - 1) * steps : epoch * steps]
             losses, norms = [], []
-            for rows, share in zip(batches, shares, strict=True):
-                loss, norm = step(task, adam, rows, share=float(share))
+            for (rows, donors), share in zip(batches, shares, strict=True):
+                loss, norm = step(task, adam, rows, share=float(share), donors=donors)
                 losses.append(loss * rows.shape[1] / n_train)
                 norms.append(norm)
             history = _measure(task, torch.stack(losses).sum(0), torch.stack(norms).mean(0))
@@ -74,11 +74,15 @@ def train_stack(
     return list(_predictions(whole, keeper, seconds=(time.perf_counter() - began) / len(runs)))
 
 
-def update(task: Task, adam: Adam, rows: Tensor, *, share: float) -> tuple[Tensor, Tensor]:
+def update(
+    task: Task, adam: Adam, rows: Tensor, *, share: float, donors: Tensor | None = None
+) -> tuple[Tensor, Tensor]:    # fmt: skip
     """One step of every run on its own batch; return their losses and gradient norms, both (R,)."""
     settings = task.settings
     with torch.autocast(rows.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
         x, known = task.memory[rows]
+        if donors is not None:    # then nothing is known: see `Task.build`
+            x, rows = extend(x, rows, donors, task.memory)
         logits = task.ensemble(x, train=True, memory=known)
     loss = cross_entropy(logits, task.y[rows], smoothing=settings.label_smoothing)
     grads, norm = clip(task.ensemble.gradients(loss), settings.clip)
@@ -137,9 +141,10 @@ class Task:
         numbers = {name: [run.numbers.get(name, getattr(settings, name)) for run in runs]
                    for name in ("lr", "weight_decay")}    # fmt: skip
         ensemble = Ensemble([_start(model, run, sizes) for run in runs], mode=mode, device=str(device))
+        ask = ensemble.remember if settings.augment is None else _forget
         return cls(
             settings=settings, runs=runs, signals=signals, maps=maps, ensemble=ensemble,
-            memory=Memory(signals, [run.split.train for run in runs], ensemble.remember),
+            memory=Memory(signals, [run.split.train for run in runs], ask),
             y=torch.tensor(trials.y, device=device),
             model={
                 "network": describe(model), "sizes": sizes, "frontend": describe(frontend),
@@ -168,6 +173,23 @@ class Task:
         n_classes = self.model["sizes"]["n_classes"]
         logits = torch.cat(parts, dim=1).numpy() if parts else np.zeros((len(rows), 0, n_classes), np.float32)
         return [each[: len(r)] for each, r in zip(logits, rows, strict=True)]
+
+
+def _draw(task: Task, rngs: Sequence[np.random.Generator]) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Shuffle each run's training trials into batches, and draw of which trials the artificial ones are made."""
+    train, augment = [run.split.train for run in task.runs], task.settings.augment
+    drawn = draw_epoch(train, rngs, batch_size=task.settings.batch_size)
+    batches = torch.as_tensor(np.concatenate(drawn, axis=1), device=task.y.device).tensor_split(len(drawn), dim=1)
+    if augment is None:
+        yield from ((rows, None) for rows in batches)
+        return
+    donors = augment.draw(drawn, train, task.y.cpu().numpy(), rngs)
+    together = torch.as_tensor(np.concatenate(donors, axis=1), device=task.y.device)       # one copy to the device
+    yield from zip(batches, together.split([each.shape[1] for each in donors], dim=1), strict=True)
+
+
+def _forget(x: Tensor) -> None:
+    """What is known of trials in an epoch of which no two batches are alike: nothing."""
 
 
 def _seeds(run: Run) -> np.random.SeedSequence:

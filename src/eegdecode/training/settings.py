@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from eegdecode.training.augment import Recombination
 from eegdecode.training.ensemble import MODES
 
 MOST = 128    # runs side by side: beyond, a stack ends later and a run costs no less; see `eegdecode.sweeps.stacks`
@@ -56,6 +57,8 @@ class DeepSettings:
         Processes that train on a CPU, a run at a time each; auto or None: as many as there are cores. Never more
         than runs, and none beside this one where stacks are vectorised. Several devices have one each, whatever
         stands here. Not part of a run's identity.
+    augment : Recombination or None
+        Put here by `DeepTrainer.fit`, so that it goes where the settings go; the experiment describes it by itself.
     """
 
     epochs: int = 100
@@ -78,6 +81,7 @@ class DeepSettings:
     stack: int | str = field(default="auto", repr=False)
     compile: bool = field(default=False, repr=False)
     workers: int | str | None = field(default=None, repr=False)
+    augment: Recombination | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
