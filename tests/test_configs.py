@@ -61,6 +61,32 @@ def test_every_experiment_composes_and_says_what_it_claims(path):
     assert path.read_text().startswith(("# @package _global_", "# Claim"))
 
 
+FAIR = [p.stem for p in EXPERIMENTS if p.stem.startswith(("bci4_", "high_gamma_"))]
+
+
+@pytest.mark.parametrize("name", FAIR)
+@pytest.mark.parametrize("typed", [[], ["augment=snr"], ["model=eegnet", "augment=snr"], ["model=s3t"]], ids=" ".join)
+def test_fair_experiments_choose_nothing_whatever_model_and_augmentation(name, typed):
+    cfg = compose("train", overrides=[f"experiment={name}", *typed])
+    parts = instantiate(cfg, _convert_="all")
+    trainer = parts["trainer"]
+    assert (trainer.validation, trainer.select, trainer.patience, trainer.watch_test) == (0.0, "last", None, False)
+    assert parts["sweep"].seeds == 5
+    assert (parts["augment"] is None) == ("augment=snr" not in typed)
+    assert parts["model"].func.__name__ == {"model=eegnet": "EEGNet", "model=s3t": "S3T"}.get(
+        typed[0] if typed else "", "STTransformer"
+    )
+
+
+def test_readings_of_s3t_differ_in_the_protocol_and_only_the_leaky_one_watches():
+    heads = {reading: compose("train", overrides=[f"experiment=s3t_bci4_2a{reading}"])
+             for reading in ("", "_pooled", "_leaky")}    # fmt: skip
+    assert [cfg.protocol.name for cfg in heads.values() if "name" in cfg.protocol] == ["pooled_one_split"]
+    assert [cfg.protocol._target_.rpartition(".")[2] for cfg in heads.values()] == ["CrossSession", "Pooled", "Pooled"]
+    assert [cfg.trainer.watch_test for cfg in heads.values()] == [False, False, True]
+    assert all(cfg.model == heads[""].model and cfg.trainer.select == "last" for cfg in heads.values())
+
+
 def test_the_root_gives_what_the_experiment_takes():
     from eegdecode.experiment import run_experiment
 
