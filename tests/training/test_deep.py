@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,6 +11,7 @@ from eegdecode.models.sttransformer import STTransformer
 from eegdecode.protocols import CrossSession, WithinSession
 from eegdecode.runs import describe, run_key
 from eegdecode.sweeps import Sweep, expand
+from eegdecode.training.align import Align
 from eegdecode.training.deep import DeepTrainer
 from eegdecode.training.frontend import CSP, Identity, ZScore
 from eegdecode.training.keeper import Keeper
@@ -40,6 +42,16 @@ def test_a_run_alone_and_in_a_stack_of_four_gives_the_same(make_trials, model, m
         for part in ("val", "test"):
             np.testing.assert_allclose(alone.logits[part], mine.logits[part], rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(alone.history, mine.history, rtol=1e-3, atol=1e-4)
+
+
+def test_networks_get_the_places_of_electrodes_but_none_for_csp(make_trials):
+    trials = make_trials()
+    placed = replace(trials, signal=replace(trials.signal, positions=np.arange(18.0).reshape(6, 3) / 100))
+    model = partial(STTransformer, width=8, heads=2, depth=1, spatial="after")
+    cases = [(placed, Align(), True), (placed, CSP(n_filters=2), False), (trials, ZScore(), False)]
+    for data, frontend, known in cases:
+        (done,) = fit(data, some_runs(data, 1), model=model, frontend=frontend)
+        assert done.model["sizes"]["positions"] == (placed.signal.positions.tolist() if known else None)
 
 
 @pytest.mark.parametrize("model", NETWORKS, ids=["eegnet", "sttransformer"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -134,6 +135,9 @@ class Task:
             "n_chans": maps[0].filters.shape[-2], "n_times": material.x.shape[2],
             "n_classes": len(trials.classes), "sfreq": trials.signal.sfreq,
         }    # fmt: skip
+        if "positions" in inspect.signature(model.func).parameters:
+            places = trials.signal.positions
+            sizes["positions"] = places.tolist() if maps[0].electrodes and not np.isnan(places).all() else None
         numbers = {name: [run.numbers.get(name, getattr(settings, name)) for run in runs]
                    for name in ("lr", "weight_decay")}    # fmt: skip
         ensemble = Ensemble([_start(model, run, sizes) for run in runs], mode=mode, device=str(device))
