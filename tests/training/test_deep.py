@@ -228,3 +228,13 @@ def test_keeper_keeps_the_epoch_of_the_least_validation_loss():
     assert keeper.finished
     assert keeper.epochs == [2, 1]
     assert keeper.best(lambda: {"w": torch.zeros(2, 1)})["w"].flatten().tolist() == [2.0, 1.0]
+
+
+def test_updates_take_the_place_of_epochs(make_trials):
+    trials = make_trials()
+    for run in some_runs(trials, 1):
+        (done,) = fit(trials, [run], updates=7, batch_size=8, epochs=1)
+        steps = -(-len(run.split.train) // 8)
+        assert len(done.history) == -(-7 // steps)
+    with pytest.raises(ValueError, match="updates must be at least 1, got 0"):
+        DeepTrainer(updates=0)

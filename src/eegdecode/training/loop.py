@@ -44,14 +44,15 @@ def train_stack(
     task = whole = Task.build(settings, model, material, runs, frontend=frontend, mode=mode)
     n_train = len(runs[0].split.train)
     steps = steps_per_epoch(n_train, settings.batch_size)
-    curve = schedule(settings.schedule, steps=settings.epochs * steps, warmup=settings.warmup)
+    epochs = settings.passes(steps)
+    curve = schedule(settings.schedule, steps=epochs * steps, warmup=settings.warmup)
     adam = Adam(betas=settings.betas, decoupled=settings.optimiser == "adamw")
     step = compiled(BACKEND) if settings.compile else update
     rngs = [np.random.default_rng(_seeds(run)) for run in runs]
     keeper = Keeper(len(runs), select=settings.select, patience=settings.patience)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(_seeds(runs[0]).generate_state(1)[0]))    # dropout
-        for epoch in range(1, settings.epochs + 1):
+        for epoch in range(1, epochs + 1):
             drawn = draw_epoch([run.split.train for run in task.runs], rngs, batch_size=settings.batch_size)
             batches = torch.as_tensor(np.concatenate(drawn, axis=1), device=device).tensor_split(steps, dim=1)
             shares = curve[(epoch - 1) * steps : epoch * steps]
@@ -163,12 +164,13 @@ class Task:
         )    # fmt: skip
 
     @torch.no_grad()
-    def predict(self, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Logits of each run for its own rows, in evaluation mode: (n, K) a run."""
-        parts = [
-            self.ensemble(self.signals[torch.as_tensor(batch, device=self.y.device)], train=False).float().cpu()
-            for batch in cut(rows, batch_size=256)
-        ]
+    def predict(self, rows: Sequence[np.ndarray], *, trained: bool = False) -> list[np.ndarray]:
+        """Logits of each run for its own rows, in evaluation mode: (n, K) a run; of training trials from memory."""
+        parts = []
+        for batch in cut(rows, batch_size=256):
+            chosen = torch.as_tensor(batch, device=self.y.device)
+            x, known = self.memory[chosen] if trained else (self.signals[chosen], None)
+            parts.append(self.ensemble(x, train=False, memory=known).float().cpu())
         n_classes = self.model["sizes"]["n_classes"]
         logits = torch.cat(parts, dim=1).numpy() if parts else np.zeros((len(rows), 0, n_classes), np.float32)
         return [each[: len(r)] for each, r in zip(logits, rows, strict=True)]
@@ -194,7 +196,8 @@ def _measure(task: Task, running: Tensor, norm: Tensor) -> dict[str, np.ndarray]
     row = {"running_loss": running.cpu().numpy(), "grad_norm": norm.cpu().numpy()}
     for part, step in (("train", max(1, len(task.runs[0].split.train) // EVAL_TRIALS)), ("val", 1)):
         rows = [getattr(run.split, part)[::step] for run in task.runs]
-        scores = [_loss_and_accuracy(logits, y[r]) for logits, r in zip(task.predict(rows), rows, strict=True)]
+        predicted = task.predict(rows, trained=part == "train")
+        scores = [_loss_and_accuracy(logits, y[r]) for logits, r in zip(predicted, rows, strict=True)]
         row[f"{part}_loss"], row[f"{part}_accuracy"] = np.array(scores).T
     return row
 
