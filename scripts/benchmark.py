@@ -1,4 +1,4 @@
-"""Measure what the project promises: python scripts/benchmark.py data|start|engine|curve|length [--folder DIR] [--out DIR].
+"""Measure what is promised: python scripts/benchmark.py data|start|engine|curve|length [--folder DIR] [--out DIR].
 
 ``data`` needs MNE_DATA for the comparison with MOABB, ``engine`` braindecode for that with its networks. Every figure
 is printed beside its goal.

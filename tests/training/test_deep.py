@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,6 +11,7 @@ from eegdecode.models.sttransformer import STTransformer
 from eegdecode.protocols import CrossSession, WithinSession
 from eegdecode.runs import WATCHED, describe, run_key
 from eegdecode.sweeps import Sweep, expand
+from eegdecode.training.align import Align
 from eegdecode.training.deep import DeepTrainer
 from eegdecode.training.frontend import CSP, Identity, ZScore
 from eegdecode.training.keeper import Keeper
@@ -40,6 +42,16 @@ def test_a_run_alone_and_in_a_stack_of_four_gives_the_same(make_trials, model, m
         for part in ("val", "test"):
             np.testing.assert_allclose(alone.logits[part], mine.logits[part], rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(alone.history, mine.history, rtol=1e-3, atol=1e-4)
+
+
+def test_networks_get_the_places_of_electrodes_but_none_for_csp(make_trials):
+    trials = make_trials()
+    placed = replace(trials, signal=replace(trials.signal, positions=np.arange(18.0).reshape(6, 3) / 100))
+    model = partial(STTransformer, width=8, heads=2, depth=1, spatial="after")
+    cases = [(placed, Align(), True), (placed, CSP(n_filters=2), False), (trials, ZScore(), False)]
+    for data, frontend, known in cases:
+        (done,) = fit(data, some_runs(data, 1), model=model, frontend=frontend)
+        assert done.model["sizes"]["positions"] == (placed.signal.positions.tolist() if known else None)
 
 
 @pytest.mark.parametrize("model", NETWORKS, ids=["eegnet", "sttransformer"])
@@ -233,3 +245,13 @@ def test_keeper_keeps_the_epoch_of_the_least_validation_loss():
     assert keeper.finished
     assert keeper.epochs == [2, 1]
     assert keeper.best(lambda: {"w": torch.zeros(2, 1)})["w"].flatten().tolist() == [2.0, 1.0]
+
+
+def test_updates_take_the_place_of_epochs(make_trials):
+    trials = make_trials()
+    for run in some_runs(trials, 1):
+        (done,) = fit(trials, [run], updates=7, batch_size=8, epochs=1)
+        steps = -(-len(run.split.train) // 8)
+        assert len(done.history) == -(-7 // steps)
+    with pytest.raises(ValueError, match="updates must be at least 1, got 0"):
+        DeepTrainer(updates=0)

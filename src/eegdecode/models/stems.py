@@ -68,12 +68,13 @@ class Stem(nn.Module):
 
 
 class FourierStem(Stem):
-    """Log of the power that a spatial filter u and a response h pass in each patch, ``log sum_f h_f^2 |u X_f|^2``.
+    """Log of the power that a spatial filter u and a response h pass in each patch, ``log sum_f |h_f|^2 |u X_f|^2``.
 
-    X_f are the Fourier coefficients of a patch under a Hann window. Power does not depend on a filter's phase, so
-    that one number for each frequency says all of a temporal filter as long as the patch; and the coefficients
-    have no parameter, so that training computes them once. On the subjects with which the defaults were found, such
-    tokens needed a third of the time of `ConvStem`'s and their networks over-fitted less.
+    X_f are the Fourier coefficients of a patch under a Hann window. A temporal filter as long as the patch is a
+    factor h_f for each frequency, and the coefficients have no parameter, so that training computes them once. h_f
+    is complex: power knows nothing of its phase, but a real factor cannot leave zero, where its gradient is zero.
+    On the subjects with which the defaults were found, such tokens needed a third of the time of `ConvStem`'s and
+    their networks over-fitted less.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class FourierStem(Stem):
         if last < 1:
             raise ValueError(f"model.fmax={fmax} Hz is below the first frequency of a patch, {resolution:.3g} Hz")
         self.bins, self.shape = slice(1, last + 1), (self.n_tokens, 2, last, n_chans)
-        self.response = nn.Parameter(torch.randn(last, width) / math.sqrt(last) / SPECTRAL_PACE)
+        self.response = nn.Parameter(torch.randn(2, last, width) / math.sqrt(2 * last) / SPECTRAL_PACE)
 
     def coefficients(self, x: Signals) -> Coefficients:
         """Fourier coefficients of each patch, real and imaginary part; squared and added they are its variance."""
@@ -98,7 +99,7 @@ class FourierStem(Stem):
         """Log power of each patch and map."""
         Z = X.flatten(1, 3) @ self.filters(mixing).mT                        # (B, N 2 F, D)
         power = Z.unflatten(1, X.shape[1:4]).square().sum(2)                 # (B, N, F, D)
-        weights = (SPECTRAL_PACE * self.response).square()
+        weights = (SPECTRAL_PACE * self.response).square().sum(0)            # (F, D)
         return self.drop((power * weights).sum(2).clamp(min=LEAST).log())
 
 

@@ -13,7 +13,7 @@ skulls conduct. It needs nothing of a new subject. Across subjects of `ssvep_exo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -82,7 +82,7 @@ class Align:
         """Fit as if all trials were of one group; the trainer calls `fit_groups`."""
         matrix = _inverse_root(self._mean(moments.second))
         fitted = self.then.fit(_moved(moments, matrix[None]), y)
-        return LinearMap((fitted.filters @ matrix).astype(np.float32), fitted.offset)
+        return replace(fitted, filters=(fitted.filters @ matrix).astype(np.float32))
 
     def fit_groups(self, moments: Moments, y: Int[np.ndarray, " trial"], meta: pd.DataFrame, split: Split) -> LinearMap:
         """Fit on the moments of all trials: references by the rule, ``then`` on training trials."""
@@ -90,7 +90,8 @@ class Align:
         aligned = _moved(moments[split.train], matrices[which[split.train]])
         fitted = self.then.fit(aligned, y[split.train])
         kept = {"frontend.reference": self._mean(moments.second[split.train]), "frontend.then": fitted.filters}
-        return LinearMap((fitted.filters @ matrices).astype(np.float32), fitted.offset, which, kept if self.own else {})
+        filters = (fitted.filters @ matrices).astype(np.float32)
+        return replace(fitted, filters=filters, which=which, kept=kept if self.own else {})
 
     def maps(
         self, moments: Moments, meta: pd.DataFrame, split: Split

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from eegdecode.training.batches import Memory
+from eegdecode.training.batches import Memory, draw_epoch
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,21 @@ class Recombination:
         labels = y[np.concatenate(like, axis=1)]                                           # (R, A)
         donors = [_draw_donors(r, y, mine, self.segments, rng) for r, mine, rng in zip(rows, labels, rngs, strict=True)]
         return np.split(np.stack(donors), np.cumsum(sizes)[:-1], axis=1)
+
+
+def draw_batches(
+    train: Sequence[np.ndarray], y: Int[Tensor, " trial"], augment: Recombination | None,
+    rngs: Sequence[np.random.Generator], *, batch_size: int,
+) -> Iterator[tuple[Tensor, Tensor | None]]:    # fmt: skip
+    """Shuffle each run's training trials into batches, and draw of which trials the artificial ones are made."""
+    drawn = draw_epoch(train, rngs, batch_size=batch_size)
+    batches = torch.as_tensor(np.concatenate(drawn, axis=1), device=y.device).tensor_split(len(drawn), dim=1)
+    if augment is None:
+        yield from ((rows, None) for rows in batches)
+        return
+    donors = augment.draw(drawn, train, y.cpu().numpy(), rngs)
+    together = torch.as_tensor(np.concatenate(donors, axis=1), device=y.device)            # one copy to the device
+    yield from zip(batches, together.split([each.shape[1] for each in donors], dim=1), strict=True)
 
 
 def extend(

@@ -64,6 +64,8 @@ class LinearMap:
     offset : ndarray, shape (F,)
     which : ndarray of int, shape (n,), or None
         Number of the map of each trial of the data set.
+    electrodes : bool
+        Whether each feature still stands for one electrode, so that its position says something.
     kept : mapping
         What new trials need where each trial has a map of its own: saved in place of ``filters``.
     """
@@ -71,6 +73,7 @@ class LinearMap:
     filters: Float32[np.ndarray, "*map feature chan"]
     offset: Float32[np.ndarray, " feature"]
     which: Int[np.ndarray, " trial"] | None = None
+    electrodes: bool = True
     kept: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def weights(self) -> dict[str, np.ndarray]:
@@ -168,7 +171,7 @@ class CSP:
         filters = np.concatenate([self._fit_class(cov, y == k) for k in classes])
         variance = np.einsum("fc,ncd,fd->", filters, moments.second, filters) / (len(y) * len(filters))
         filters /= np.sqrt(max(variance, 1e-12))
-        return LinearMap(filters.astype(np.float32), np.zeros(len(filters), np.float32))
+        return LinearMap(filters.astype(np.float32), np.zeros(len(filters), np.float32), electrodes=False)
 
     def _fit_class(self, cov: np.ndarray, mine: np.ndarray) -> np.ndarray:
         from scipy.linalg import eigh  # 0.1 s, which other front ends do not need

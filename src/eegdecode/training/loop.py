@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,8 +20,8 @@ from torch.nn import functional as F
 
 from eegdecode.runs import WATCHED, Prediction, Run, describe
 from eegdecode.training.align import fit_frontend
-from eegdecode.training.augment import extend
-from eegdecode.training.batches import Material, Memory, Signals, cut, draw_epoch, steps_per_epoch
+from eegdecode.training.augment import draw_batches, extend
+from eegdecode.training.batches import Material, Memory, Signals, cut, steps_per_epoch
 from eegdecode.training.ensemble import Ensemble
 from eegdecode.training.frontend import FrontEnd, LinearMap
 from eegdecode.training.heap import keep_freed_memory
@@ -44,15 +45,17 @@ def train_stack(
     task = whole = Task.build(settings, model, material, runs, frontend=frontend, mode=mode)
     n_train = len(runs[0].split.train)
     steps = steps_per_epoch(n_train, settings.batch_size)
-    curve = schedule(settings.schedule, steps=settings.epochs * steps, warmup=settings.warmup)
+    epochs = settings.passes(steps)
+    curve = schedule(settings.schedule, steps=epochs * steps, warmup=settings.warmup)
     adam = Adam(betas=settings.betas, decoupled=settings.optimiser == "adamw")
     step = compiled(BACKEND) if settings.compile else update
     rngs = [np.random.default_rng(_seeds(run)) for run in runs]
     keeper = Keeper(len(runs), select=settings.select, patience=settings.patience)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(_seeds(runs[0]).generate_state(1)[0]))    # dropout
-        for epoch in range(1, settings.epochs + 1):
-            batches = _draw(task, rngs)
+        for epoch in range(1, epochs + 1):
+            train = [run.split.train for run in task.runs]
+            batches = draw_batches(train, task.y, settings.augment, rngs, batch_size=settings.batch_size)
             shares = curve[(epoch - 1) * steps : epoch * steps]
             losses, norms = [], []
             for (rows, donors), share in zip(batches, shares, strict=True):
@@ -138,6 +141,9 @@ class Task:
             "n_chans": maps[0].filters.shape[-2], "n_times": material.x.shape[2],
             "n_classes": len(trials.classes), "sfreq": trials.signal.sfreq,
         }    # fmt: skip
+        if "positions" in inspect.signature(model.func).parameters:
+            places = trials.signal.positions
+            sizes["positions"] = places.tolist() if maps[0].electrodes and not np.isnan(places).all() else None
         numbers = {name: [run.numbers.get(name, getattr(settings, name)) for run in runs]
                    for name in ("lr", "weight_decay")}    # fmt: skip
         ensemble = Ensemble([_start(model, run, sizes) for run in runs], mode=mode, device=str(device))
@@ -164,28 +170,16 @@ class Task:
         )    # fmt: skip
 
     @torch.no_grad()
-    def predict(self, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Logits of each run for its own rows, in evaluation mode: (n, K) a run."""
-        parts = [
-            self.ensemble(self.signals[torch.as_tensor(batch, device=self.y.device)], train=False).float().cpu()
-            for batch in cut(rows, batch_size=256)
-        ]
+    def predict(self, rows: Sequence[np.ndarray], *, trained: bool = False) -> list[np.ndarray]:
+        """Logits of each run for its own rows, in evaluation mode: (n, K) a run; of training trials from memory."""
+        parts = []
+        for batch in cut(rows, batch_size=256):
+            chosen = torch.as_tensor(batch, device=self.y.device)
+            x, known = self.memory[chosen] if trained else (self.signals[chosen], None)
+            parts.append(self.ensemble(x, train=False, memory=known).float().cpu())
         n_classes = self.model["sizes"]["n_classes"]
         logits = torch.cat(parts, dim=1).numpy() if parts else np.zeros((len(rows), 0, n_classes), np.float32)
         return [each[: len(r)] for each, r in zip(logits, rows, strict=True)]
-
-
-def _draw(task: Task, rngs: Sequence[np.random.Generator]) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Shuffle each run's training trials into batches, and draw of which trials the artificial ones are made."""
-    train, augment = [run.split.train for run in task.runs], task.settings.augment
-    drawn = draw_epoch(train, rngs, batch_size=task.settings.batch_size)
-    batches = torch.as_tensor(np.concatenate(drawn, axis=1), device=task.y.device).tensor_split(len(drawn), dim=1)
-    if augment is None:
-        yield from ((rows, None) for rows in batches)
-        return
-    donors = augment.draw(drawn, train, task.y.cpu().numpy(), rngs)
-    together = torch.as_tensor(np.concatenate(donors, axis=1), device=task.y.device)       # one copy to the device
-    yield from zip(batches, together.split([each.shape[1] for each in donors], dim=1), strict=True)
 
 
 def _forget(x: Tensor) -> None:
@@ -212,7 +206,8 @@ def _measure(task: Task, running: Tensor, norm: Tensor) -> dict[str, np.ndarray]
     row = {"running_loss": running.cpu().numpy(), "grad_norm": norm.cpu().numpy()}
     for part, step in (("train", max(1, len(task.runs[0].split.train) // EVAL_TRIALS)), ("val", 1)):
         rows = [getattr(run.split, part)[::step] for run in task.runs]
-        scores = [_loss_and_accuracy(logits, y[r]) for logits, r in zip(task.predict(rows), rows, strict=True)]
+        predicted = task.predict(rows, trained=part == "train")
+        scores = [_loss_and_accuracy(logits, y[r]) for logits, r in zip(predicted, rows, strict=True)]
         row[f"{part}_loss"], row[f"{part}_accuracy"] = np.array(scores).T
     if task.settings.watch_test:    # noted, and used by nothing here
         rows = [run.split.test for run in task.runs]

@@ -20,6 +20,9 @@ class DeepSettings:
     ----------
     epochs : int
         Passes over the training trials, at most.
+    updates : int or None
+        Steps of a run, at most, in place of ``epochs``: it makes as many passes as that takes, rounded up. Runs with
+        26 and with 1000 training trials then learn equally long.
     batch_size : int
         Trials a step, at most (see `draw_epoch`).
     lr, weight_decay : float
@@ -62,6 +65,7 @@ class DeepSettings:
     """
 
     epochs: int = 100
+    updates: int | None = None
     batch_size: int = 32
     lr: float = 1e-3
     weight_decay: float = 0.01
@@ -92,7 +96,7 @@ class DeepSettings:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"trainer.{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}")
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size") + (("updates",) if self.updates is not None else ()):
             if getattr(self, name) < 1:
                 raise ValueError(f"trainer.{name} must be at least 1, got {getattr(self, name)}")
         if self.workers not in (None, "auto") and (not isinstance(self.workers, int) or self.workers < 1):
@@ -111,6 +115,10 @@ class DeepSettings:
         if self.clip is not None and self.clip <= 0:
             raise ValueError(f"trainer.clip must be positive or null, got {self.clip}")
         self._check_device()
+
+    def passes(self, steps: int) -> int:
+        """Epochs of a run that has so many steps in each."""
+        return self.epochs if self.updates is None else -(-self.updates // steps)
 
     def _check_device(self) -> None:
         devices = find_devices(self.device)

@@ -1,0 +1,147 @@
+"""The network of our own: every part by its word, trials of any length and electrodes anywhere."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from eegdecode.models.block import FEEDS
+from eegdecode.models.block import ORDERS as PLACES
+from eegdecode.models.norms import NORMS
+from eegdecode.models.pooling import POOLINGS
+from eegdecode.models.positions import POSITIONS
+from eegdecode.models.spatial import likeness
+from eegdecode.models.stems import STEMS
+from eegdecode.models.sttransformer import SPATIAL, STTransformer
+from eegdecode.training.ensemble import Ensemble
+
+WORDS = [
+    *[{"stem": word} for word in STEMS], *[{"spatial": word} for word in SPATIAL],
+    *[{"position": word} for word in POSITIONS], *[{"pool": word} for word in POOLINGS],
+    *[{"block": {"norm": word}} for word in NORMS], *[{"block": {"order": word}} for word in PLACES],
+    *[{"block": {"feed": word}} for word in FEEDS], {"block": {"skip": 0.3}}, {"spatial_heads": 3},
+    *[{"spatial": word, "pool": "token", "block": {"kernel": "local", "window": 2}} for word in ("off", "after")],
+    {"block": {"kernel": "linformer"}}, {"spatial": "interleaved", "stem": "conv", "position": "rotary"},
+]    # fmt: skip
+SFREQ, N_TIMES = 50.0, 200
+ids = [str(words) for words in WORDS]
+
+
+def build(n_chans=5, n_times=N_TIMES, **words):
+    sizes = {"width": 16, "heads": 2, "depth": 2, "drop": 0.0, "patch": 0.5, "stride": 0.25}
+    return STTransformer(n_chans, n_times, 3, SFREQ, **{**sizes, **words})
+
+
+@pytest.mark.parametrize("words", WORDS, ids=ids)
+def test_a_stack_computes_what_each_does_alone(words):
+    torch.manual_seed(0)
+    nets, x, y = [build(**words) for _ in range(2)], torch.randn(2, 8, 5, N_TIMES), torch.arange(16).reshape(2, 8) % 3
+    stack = Ensemble(nets, mode="vectorise", device="cpu")
+    logits = stack(x, train=False)
+    loss = torch.stack([F.cross_entropy(z, t) for z, t in zip(logits, y, strict=True)])
+    grads = stack.gradients(loss)
+    for run, net in enumerate(nets):
+        net.eval()
+        torch.testing.assert_close(logits[run], net(x[run]), rtol=1e-4, atol=1e-5)
+        F.cross_entropy(net(x[run]), y[run]).backward()
+        for name, p in net.named_parameters():
+            mine = torch.zeros_like(p) if p.grad is None else p.grad
+            torch.testing.assert_close(grads[name][run], mine, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("words", WORDS, ids=ids)
+def test_every_part_learns(words):
+    """Every parameter has a gradient, but for the q and k of the attention that does nothing."""
+    torch.manual_seed(0)
+    net = build(**words)
+    net(torch.randn(8, 5, N_TIMES)).square().sum().backward()
+    idle = {name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().max() > 1e-6}
+    expected = {"mixing.query", "mixing.key"} if words.get("spatial") == "noop" else set()
+    assert idle == expected
+
+
+@pytest.mark.parametrize("words", WORDS, ids=ids)
+def test_padding_changes_no_logit(words):
+    torch.manual_seed(0)
+    net = build(**words).eval()
+    x, lengths = torch.randn(3, 5, N_TIMES), torch.tensor([N_TIMES, 120, 60])
+    padded = net(x, valid_lens=lengths)
+    other = x.masked_fill(torch.arange(N_TIMES) >= lengths[:, None, None], 1e3)
+    torch.testing.assert_close(net(other, valid_lens=lengths), padded)
+    torch.testing.assert_close(padded[0], net(x[:1])[0], rtol=1e-4, atol=1e-5)
+    if words.get("block", {}).get("kernel") == "linformer":    # its slots belong to places
+        return
+    for trial, length in enumerate(lengths.tolist()):
+        short = build(n_times=length, **words)
+        sizes = {name: len(p) if p.ndim else 1 for name, p in short.state_dict().items()}
+        short.load_state_dict({name: p[: sizes[name]] if p.ndim else p for name, p in net.state_dict().items()})
+        alone = short.eval()(x[trial : trial + 1, :, :length])
+        torch.testing.assert_close(padded[trial], alone[0], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("words", WORDS, ids=ids)
+def test_attention_on_request_changes_no_logit(words):
+    torch.manual_seed(0)
+    net, x = build(**words).eval(), torch.randn(4, 5, N_TIMES)
+    logits, weights = net(x, return_attention=True)
+    torch.testing.assert_close(logits, net(x), rtol=1e-5, atol=1e-6)
+    assert weights.keys() == ({"temporal"} if words.get("spatial") == "off" else {"spatial", "temporal"})
+    for each in weights.values():
+        torch.testing.assert_close(each.sum(-1), torch.ones(each.shape[:-1]))
+    n_tokens = net.stem.n_tokens + net.pool.added
+    assert weights["temporal"].shape[-2:] == (n_tokens, n_tokens)
+    if "spatial" in weights:
+        assert weights["spatial"].shape[-2:] == (5, 5)
+
+
+def test_spatial_attention_depends_on_the_trial_and_the_noop_does_not():
+    torch.manual_seed(0)
+    trials = likeness(torch.randn(2, 5, N_TIMES) * torch.tensor([1.0, 3, 1, 2, 1])[:, None].cumsum(0))
+    for spatial, same in (("signals", False), ("noop", True)):
+        mixing = build(spatial=spatial).mixing
+        first, second = mixing(mixing.weights(trials))
+        assert torch.allclose(first, second, atol=1e-5) == same
+
+
+def test_a_network_moves_to_other_electrodes():
+    """Weights know places, not channels: a permutation of channels changes nothing, and a subset can be taken."""
+    torch.manual_seed(0)
+    places = np.random.default_rng(0).normal(0, 0.05, (7, 3)).tolist()
+    words = {"spatial": "interleaved", "depth": 1}
+    net, x = build(7, positions=places, **words).eval(), torch.randn(4, 7, N_TIMES)
+    order = [3, 0, 6, 1, 2, 5, 4]
+    other = build(7, positions=[places[i] for i in order], **words).eval()
+    other.load_state_dict(net.state_dict())
+    torch.testing.assert_close(other(x[:, order]), net(x), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(net(x[:, order]), net(x), atol=1e-3)
+    few = build(3, positions=places[:3], **words).eval()
+    few.load_state_dict(net.state_dict())
+    assert few(x[:, :3]).isfinite().all()
+    unknown = build(3, positions=[[np.nan] * 3] * 3, **words).eval()
+    assert unknown(x[:, :3]).isfinite().all()
+
+
+def test_fourier_power_is_that_of_the_filtered_patch():
+    """With a flat response and a periodic patch: the variance of the mapped patch, Hann's window on it."""
+    torch.manual_seed(0)
+    stem, x = build(spatial="off", stem_options={"fmax": 22.5}).stem.eval(), torch.randn(2, 5, N_TIMES)
+    wave = torch.sin(2 * torch.pi * 8 * torch.arange(N_TIMES) / SFREQ)        # 8 Hz: whole periods a patch
+    with torch.no_grad():
+        stem.response.fill_(1.0)
+        tokens = stem(stem.coefficients(0 * x + wave))
+        expected = (stem.filters(None).sum(1).square() * 2 * 30.0**2 * 0.5).log()
+    torch.testing.assert_close(tokens, expected.expand_as(tokens), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"stem": "cnn"}, "stem must be one of fourier, conv, linear, got 'cnn'"), ({"spatial": "on"}, "spatial"),
+        ({"position": "x"}, "position"), ({"pool": "max"}, "pool"), ({"depth": 0}, "depth must be at least 1, got 0"),
+        ({"heads": 3}, "multiple of heads 3"), ({"stem_options": {"fmax": 0.5}}, "fmax=0.5 Hz"),
+        ({"block": {"norm": "x"}}, "norm"),
+    ],
+)
+def test_bad_words_are_named(words, message):
+    with pytest.raises(ValueError, match=message):
+        build(**words)
