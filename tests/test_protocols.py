@@ -9,7 +9,7 @@ from eegdecode.runs import Split
 
 PROTOCOLS = [
     WithinSession(folds=4), WithinSession(folds=4, blocks=True), CrossSession(), CrossSession(test="each"),
-    CrossSession(test=["s1"]), CrossSession(test=2), CrossSubject(), CrossSubject(folds=2),
+    CrossSession(test=["s1"]), CrossSession(test=2), CrossSubject(), CrossSubject(folds=2), CrossSubject(later=True),
     Pooled(folds=4), Pooled(folds=None, n_test=18, name="pooled_one_split"),
 ]    # fmt: skip
 
@@ -149,6 +149,16 @@ def test_cross_subject_never_sees_the_subject(make_trials):
         assert learned.isdisjoint(split.subject.split("+"))
 
 
+def test_later_sessions_of_others_are_not_learned_from(make_trials):
+    meta = make_trials(n_subjects=4, n_sessions=3).meta
+    for split in CrossSubject(later=True)(meta, validation=0.2):
+        learned, tested = meta.iloc[np.concatenate([split.train, split.val])], meta.iloc[split.test]
+        assert set(learned["session"]) == {"s0", "s1"}
+        assert set(tested["session"]) == {"s2"} == {split.session}
+        assert len(set(learned["subject"])) == 3
+        assert split.subject not in set(learned["subject"])
+
+
 @pytest.mark.parametrize(
     ("protocol", "subjects", "sessions", "message"),
     [
@@ -159,6 +169,7 @@ def test_cross_subject_never_sees_the_subject(make_trials):
         (CrossSession(sessions="run"), 1, 1, "one run only"),
         (CrossSession(test=["s9"]), 1, 2, "whose sessions are"),
         (CrossSubject(), 1, 2, "at least two subjects"),
+        (CrossSubject(later=True), 2, 1, "no train trials"),
         (CrossSubject(folds=3), 2, 1, "as many as folds"),
     ],
 )

@@ -71,7 +71,7 @@ def hold_out(
     ValueError
         If nothing is left for one of the two sides.
     """
-    if share == 0:
+    if share == 0 or not len(rows):    # `Split` says where there is nothing to train on
         return rows, rows[:0]
     rng = np.random.default_rng(seed)
     firsts, of_row = cues(meta.iloc[rows])

@@ -194,11 +194,14 @@ class CrossSubject:
     ----------
     folds : int or None
         None leaves one subject out at a time; a number deals the subjects into as many groups.
+    later : bool
+        Test on the last session of each subject alone, and learn from the sessions before it of the others.
     duplicates : {"error", "drop", "warn"}
         Trials that are equal but for their names, on both sides of a split; see `eegdecode.guards.guarded`.
     """
 
     folds: int | None = None
+    later: bool = False
     shuffle_seed: int = 42
     duplicates: str = "error"
     name: str = "cross_subject"
@@ -230,6 +233,9 @@ class CrossSubject:
 
     def _split(self, meta: pd.DataFrame, test: np.ndarray, fold: int, validation: float) -> Split:
         rest = np.setdiff1d(np.arange(len(meta)), test)
+        if self.later:
+            last = (meta["session"] == meta.groupby("subject")["session"].transform("last")).to_numpy()
+            rest, test = rest[~last[rest]], test[last[test]]
         train, val = hold_out(rest, meta, validation, seed=self.shuffle_seed)
         tested = meta.iloc[test]
         subject, session = ("+".join(tested[column].unique()) for column in ("subject", "session"))
