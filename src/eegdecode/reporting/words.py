@@ -89,7 +89,7 @@ def honesty_sentences(results: Results) -> list[str]:
     elif summary.get("settings"):
         said.append("Several settings were tried; without validation trials none is preferred.")
     if summary.get("watch_test"):
-        said.append("Test accuracy was followed after each epoch, for the diagnostic below alone.")
+        said.append("Test accuracy was followed after each epoch, for the LEAKY diagnostic below alone.")
     inductive = "Inductive: nothing was fitted on test trials, not even without their labels."
     return [text for text in (*said, transductive_sentence(results) or inductive) if text]
 
