@@ -71,7 +71,8 @@ def run_experiment(
 
     todo = store.unfinished()
     try:
-        with ProgressBar(len(todo), n_reused=len(runs) - len(todo), epochs=trainer.epochs) as bar:
+        epochs = {run.name(): trainer.count_epochs(len(run.split.train)) for run in todo}
+        with ProgressBar(epochs, n_reused=len(runs) - len(todo)) as bar:
             watchers = (bar.epoch, lambda run, row: logger.epoch(run.name(), row))
             dealt, on_epoch = stacks(runs, todo=todo), partial(_tell, watchers)
             parts = {"frontend": frontend, "augment": augment, "on_epoch": on_epoch}

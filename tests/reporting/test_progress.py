@@ -18,7 +18,8 @@ def watch(make_trials, *, terminal: bool) -> str:
     runs = expand(CrossSession()(make_trials().meta, validation=0.0), Sweep(), seed=0)
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=terminal, width=120)
-    with ProgressBar(2, epochs=3, n_reused=4, console=console) as bar:
+    names = [run.name() for run in runs]
+    with ProgressBar(dict(zip(names, (1, 3), strict=True)), n_reused=4, console=console) as bar:
         for run, status in zip(runs, ("done", "failed: loss is nan in epoch 2"), strict=True):
             bar.epoch(run, {"train_loss": 0.5, "val_loss": float("nan"), "lr": 1e-3})
             bar.done(finished(run, status))

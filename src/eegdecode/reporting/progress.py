@@ -17,20 +17,19 @@ class ProgressBar:
 
     Parameters
     ----------
-    n_runs : int
-        Runs to train.
+    epochs : mapping
+        Name of each run to train -> its epochs, at most.
     n_reused : int
         Runs that were finished before and are not trained again; they are mentioned once.
-    epochs : int
-        Epochs of each, at most.
     console : rich.console.Console, optional
     """
 
-    def __init__(self, n_runs: int, *, epochs: int, n_reused: int = 0, console: Console | None = None) -> None:
+    def __init__(self, epochs: Mapping[str, int], *, n_reused: int = 0, console: Console | None = None) -> None:
         self.console = console or Console()
+        n_runs = len(epochs)
         self.n_runs, self.n_done, self.epochs = n_runs, 0, epochs
         self._seen: Counter[str] = Counter()    # epochs of the runs in work
-        self._total = n_runs * epochs
+        self._total = sum(epochs.values())
         if n_reused:
             self.console.print(f"{n_reused} of {n_reused + n_runs} runs were finished before and are not trained again")
         self._bar = Progress(
@@ -60,7 +59,8 @@ class ProgressBar:
     def done(self, prediction: Prediction) -> None:
         """Count a finished run; epochs that an early stop saved are taken off the total."""
         self.n_done += 1
-        self._total -= self.epochs - self._seen.pop(prediction.run.name(), 0)
+        name = prediction.run.name()
+        self._total -= self.epochs[name] - self._seen.pop(name, 0)
         self._bar.update(self._task, total=self._total)
         if not self.console.is_terminal or prediction.status != "done":
             text = f"[{self.n_done}/{self.n_runs}] {prediction.run.name()}  {prediction.seconds:.1f} s"

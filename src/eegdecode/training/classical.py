@@ -34,11 +34,14 @@ class ClassicalTrainer:
     scale: float = 1.0
     device: str = field(default="auto", repr=False)
     validation: float = 0.0
-    epochs: int = 1
 
     def __post_init__(self) -> None:
         if self.device not in ("auto", "cpu"):
             raise ValueError(f"device={self.device}: classical pipelines run on the CPU; take device=auto")
+
+    def count_epochs(self, n_train: int) -> int:
+        """One: a fit."""
+        return 1
 
     def fit(
         self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], *, frontend: Any, on_epoch: Callable,

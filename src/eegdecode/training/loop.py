@@ -45,7 +45,7 @@ def train_stack(
     task = whole = Task.build(settings, model, material, runs, frontend=frontend, mode=mode)
     n_train = len(runs[0].split.train)
     steps = steps_per_epoch(n_train, settings.batch_size)
-    epochs = settings.passes(steps)
+    epochs = settings.count_epochs(n_train)
     curve = schedule(settings.schedule, steps=epochs * steps, warmup=settings.warmup)
     adam = Adam(betas=settings.betas, decoupled=settings.optimiser == "adamw")
     step = compiled(BACKEND) if settings.compile else update

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from eegdecode.training.augment import Recombination
+from eegdecode.training.batches import steps_per_epoch
 from eegdecode.training.ensemble import MODES
 
 MOST = 128    # runs side by side: beyond, a stack ends later and a run costs no less; see `eegdecode.sweeps.stacks`
@@ -18,11 +19,10 @@ class DeepSettings:
 
     Parameters
     ----------
-    epochs : int
-        Passes over the training trials, at most.
-    updates : int or None
-        Steps of a run, at most, in place of ``epochs``: it makes as many passes as that takes, rounded up. Runs with
-        26 and with 1000 training trials then learn equally long.
+    epochs : int or None
+        Passes over the training trials, at most. None: as many as ``updates`` take, rounded up.
+    updates : int
+        Steps of a run, where ``epochs`` is None. Runs with 26 and with 1000 training trials then learn equally long.
     batch_size : int
         Trials a step, at most (see `draw_epoch`).
     lr, weight_decay : float
@@ -64,8 +64,8 @@ class DeepSettings:
         Put here by `DeepTrainer.fit`, so that it goes where the settings go; the experiment describes it by itself.
     """
 
-    epochs: int = 100
-    updates: int | None = None
+    epochs: int | None = None
+    updates: int = 500
     batch_size: int = 32
     lr: float = 1e-3
     weight_decay: float = 0.01
@@ -96,8 +96,8 @@ class DeepSettings:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"trainer.{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}")
-        for name in ("epochs", "batch_size") + (("updates",) if self.updates is not None else ()):
-            if getattr(self, name) < 1:
+        for name in ("epochs", "updates", "batch_size"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"trainer.{name} must be at least 1, got {getattr(self, name)}")
         if self.workers not in (None, "auto") and (not isinstance(self.workers, int) or self.workers < 1):
             raise ValueError(f"trainer.workers must be auto or at least 1, got {self.workers!r}")
@@ -116,9 +116,9 @@ class DeepSettings:
             raise ValueError(f"trainer.clip must be positive or null, got {self.clip}")
         self._check_device()
 
-    def passes(self, steps: int) -> int:
-        """Epochs of a run that has so many steps in each."""
-        return self.epochs if self.updates is None else -(-self.updates // steps)
+    def count_epochs(self, n_train: int) -> int:
+        """Epochs of a run with so many training trials."""
+        return self.epochs or -(-self.updates // steps_per_epoch(n_train, self.batch_size))
 
     def _check_device(self) -> None:
         devices = find_devices(self.device)
