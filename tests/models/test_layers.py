@@ -5,7 +5,8 @@ from torch.nn import functional as F
 from eegdecode.models.attention import Attention
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.models.layers import Dropout, MaxNormLinear, TimeFilter, filter_maps, limit_norm
-from eegdecode.models.sttransformer import SpatialAttention, STTransformer
+from eegdecode.models.spatial import SpatialAttention, likeness
+from eegdecode.models.sttransformer import STTransformer
 
 
 @pytest.mark.parametrize("length", [1, 2, 63, 64, 200])
@@ -53,25 +54,34 @@ def test_attention_equals_torchs_own():
         Attention(10, heads=3, drop=0.0)
 
 
-def test_spatial_attention_works():
+@pytest.mark.parametrize("heads", [1, 3])
+def test_spatial_attention_works(heads):
     """Scores are per trial, rows sum to one, q and k matter: what the published code's einsum undoes."""
     torch.manual_seed(0)
-    layer, x = SpatialAttention(6, drop=0.0), torch.randn(3, 6, 100)
-    score = layer.weights(layer.remember(x))
-    torch.testing.assert_close(score.sum(-1), torch.ones(3, 6))
+    layer, x = SpatialAttention(6, heads=heads, drop=0.0), torch.randn(3, 6, 100)
+    score = layer.weights(likeness(x))
+    torch.testing.assert_close(score.sum(-1), torch.ones(3, heads, 6))
     assert (score[0] - score[1]).abs().max() > 1e-3
     # by hand: q and k at every sample, score (query, key), output = sum over keys
     z = F.layer_norm(x, (100,))
-    q, k = (torch.einsum("dc,bct->bdt", w.weight, z) for w in (layer.query, layer.key))
-    by_hand = (torch.einsum("bmt,bct->bmc", q, k) / 10).softmax(-1)
+    q, k = (torch.einsum("hdc,bct->bhdt", w, z) for w in (layer.query, layer.key))
+    by_hand = (torch.einsum("bhmt,bhct->bhmc", q, k) / 10).softmax(-1)
     torch.testing.assert_close(score, by_hand, rtol=1e-4, atol=1e-5)
-    mixed = torch.einsum("bmc,bct->bmt", by_hand, x)
-    torch.testing.assert_close(layer(x), x + torch.einsum("dm,bmt->bdt", layer.mix.weight, mixed), rtol=1e-4, atol=1e-4)
-    layer(x).square().sum().backward()
-    assert layer.query.weight.grad is not None
-    assert layer.key.weight.grad is not None
-    assert layer.query.weight.grad.abs().max() > 1e-4
-    assert layer.key.weight.grad.abs().max() > 1e-4
+    mixed = torch.einsum("bhmc,bct->bhmt", by_hand, x)
+    out = layer(score) @ x
+    torch.testing.assert_close(out, torch.einsum("hdm,bhmt->bdt", layer.mix, mixed), rtol=1e-4, atol=1e-4)
+    out.square().sum().backward()
+    for weight in (layer.query, layer.key):
+        assert weight.grad is not None
+        assert weight.grad.abs().max() > 1e-4
+
+
+def test_likeness_is_of_a_trials_own_samples():
+    torch.manual_seed(0)
+    x, lengths = torch.randn(3, 6, 100), torch.tensor([100, 70, 40])
+    padded = likeness(x, lengths)
+    for trial, length in enumerate(lengths.tolist()):
+        torch.testing.assert_close(padded[trial], likeness(x[trial : trial + 1, :, :length])[0], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("n_times", "length"), [(1000, 64), (63, 63), (130, 1), (64, 16)])

@@ -44,25 +44,16 @@ def train_stack(
         keep_freed_memory()
     task = whole = Task.build(settings, model, material, runs, frontend=frontend, mode=mode)
     n_train = len(runs[0].split.train)
-    steps = steps_per_epoch(n_train, settings.batch_size)
-    epochs = settings.count_epochs(n_train)
+    steps, epochs = steps_per_epoch(n_train, settings.batch_size), settings.count_epochs(n_train)
     curve = schedule(settings.schedule, steps=epochs * steps, warmup=settings.warmup)
     adam = Adam(betas=settings.betas, decoupled=settings.optimiser == "adamw")
-    step = compiled(BACKEND) if settings.compile else update
     rngs = [np.random.default_rng(_seeds(run)) for run in runs]
     keeper = Keeper(len(runs), select=settings.select, patience=settings.patience)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(_seeds(runs[0]).generate_state(1)[0]))    # dropout
         for epoch in range(1, epochs + 1):
-            train = [run.split.train for run in task.runs]
-            batches = draw_batches(train, task.y, settings.augment, rngs, batch_size=settings.batch_size)
             shares = curve[(epoch - 1) * steps : epoch * steps]
-            losses, norms = [], []
-            for (rows, donors), share in zip(batches, shares, strict=True):
-                loss, norm = step(task, adam, rows, share=float(share), donors=donors)
-                losses.append(loss * rows.shape[1] / n_train)
-                norms.append(norm)
-            history = _measure(task, torch.stack(losses).sum(0), torch.stack(norms).mean(0))
+            history = _measure(task, *train_epoch(task, adam, rngs, shares))
             history |= {"epoch": np.full(len(task.runs), epoch), "lr": task.lr.cpu().numpy() * shares[-1]}
             before = keeper.active
             for run, row in keeper.note(epoch, history, state=task.ensemble.state):
@@ -75,6 +66,21 @@ def train_stack(
                 adam.take(torch.as_tensor(stay, device=device))
     whole.ensemble.load(keeper.best(task.ensemble.state))
     return list(_predictions(whole, keeper, seconds=(time.perf_counter() - began) / len(runs)))
+
+
+def train_epoch(
+    task: Task, adam: Adam, rngs: Sequence[np.random.Generator], shares: np.ndarray
+) -> tuple[Tensor, Tensor]:    # fmt: skip
+    """One pass over each run's training trials; return mean losses and gradient norms, both (R,)."""
+    train = [run.split.train for run in task.runs]
+    step = compiled(BACKEND) if task.settings.compile else update
+    batches = draw_batches(train, task.y, task.settings.augment, rngs, batch_size=task.settings.batch_size)
+    losses, norms = [], []
+    for (rows, donors), share in zip(batches, shares, strict=True):
+        loss, norm = step(task, adam, rows, share=float(share), donors=donors)
+        losses.append(loss * rows.shape[1] / len(train[0]))
+        norms.append(norm)
+    return torch.stack(losses).sum(0), torch.stack(norms).mean(0)
 
 
 def update(
