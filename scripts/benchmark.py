@@ -1,4 +1,4 @@
-"""Measure what is promised: python scripts/benchmark.py data|start|engine|curve|length [--folder DIR] [--out DIR].
+"""Measure what is promised: python scripts/benchmark.py data|start|engine|curve|length|ablation.
 
 ``data`` needs MNE_DATA for the comparison with MOABB, ``engine`` braindecode for that with its networks. Every figure
 is printed beside its goal.
@@ -8,23 +8,23 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import curve, data, engine, length, start
+from benchmarks import ablation, curve, data, engine, length, start
 
 TASKS = {
     "data": data.measure_data, "prepare-2a": data.prepare_2a, "load-2a": data.load_2a, "moabb": data.against_moabb,
     "start": start.measure_start, "first-step": start.first_step,
     "length": length.measure_length, "length-of": length.one_kernel,
     "engine": engine.measure_engine, "machine": engine.machine, "epochs": engine.epochs, "runs": engine.runs,
-    "curve": curve.measure_curve,
+    "curve": curve.measure_curve, "ablation": ablation.measure_ablation,
 }    # fmt: skip
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure what the project promises.")
     parser.add_argument("task", choices=TASKS)
-    parser.add_argument("what", nargs="*", help="of the parts: which network, whose form")
+    parser.add_argument("what", nargs="*", help="of parts: which network, whose form; variants")
     parser.add_argument("--folder", type=Path, help="of the caches; default: a temporary one")
     parser.add_argument("--out", type=Path, default=Path("notebooks/benchmarks"), help="of tables and figures")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        engine.OUT = length.OUT = curve.OUT = arguments.out
+        engine.OUT = length.OUT = curve.OUT = ablation.OUT = arguments.out
         TASKS[arguments.task](arguments.folder or Path(temporary), *arguments.what)

@@ -43,4 +43,17 @@ def s3t(n_chans: int, n_times: int, n_trials: int) -> Floor:
     return Floor(n_trials * operations, n_trials * FLOAT * touched)
 
 
-FLOORS = {"eegnet": eegnet, "s3t": s3t}
+def sttransformer(n_chans: int, n_times: int, n_trials: int) -> Floor:
+    """Patches of 250 samples every 125, 45 frequencies of which are known; 40 maps; two blocks of four heads."""
+    n_tokens, freqs, width, blocks = (n_times - 250) // 125 + 1, 45, 40, 2
+    known = n_tokens * 2 * freqs * n_chans
+    mixing = 3 * 2 * (3 * n_chans**3 + width * n_chans**2)    # Wq L Wk', W times the weights, the filters after that
+    stem = 2 * 2 * known * width    # there, and the gradient of the filters
+    attention = (2 + 4) * 2 * n_tokens**2 * width
+    feed = 3 * 2 * n_tokens * (4 * width**2 + 2 * 2 * width**2)
+    operations = mixing + stem + blocks * (attention + feed)
+    touched = 2 * (known + n_chans**2)    # what is remembered, read on both ways
+    return Floor(n_trials * operations, n_trials * FLOAT * touched)
+
+
+FLOORS = {"eegnet": eegnet, "s3t": s3t, "sttransformer": sttransformer}

@@ -21,6 +21,7 @@ WORDS = [
     *[{"block": {"norm": word}} for word in NORMS], *[{"block": {"order": word}} for word in PLACES],
     *[{"block": {"feed": word}} for word in FEEDS], {"block": {"skip": 0.3}}, {"spatial_heads": 3},
     *[{"spatial": word, "pool": "token", "block": {"kernel": "local", "window": 2}} for word in ("off", "after")],
+    {"spatial": "before", "block": {"order": "post", "norm": "rms"}},
     {"block": {"kernel": "linformer"}}, {"spatial": "interleaved", "stem": "conv", "position": "rotary"},
 ]    # fmt: skip
 SFREQ, N_TIMES = 50.0, 200

@@ -21,17 +21,17 @@ class DividedEncoder(nn.Module):
 
     Parameters
     ----------
-    order : {"before", "after", "interleaved"}
+    layout : {"before", "after", "interleaved"}
         Where the ``depth`` blocks over channels stand among the ``depth`` blocks over time.
     n_tokens : int
         Patches N; with the settings of `Encoder`.
     """
 
     def __init__(
-        self, width: int, *, depth: int, order: str, n_chans: int, n_tokens: int, rotary: bool, **block
+        self, width: int, *, depth: int, layout: str, n_chans: int, n_tokens: int, rotary: bool, **block
     ) -> None:    # fmt: skip
         super().__init__()
-        word = choose("model.spatial", order, ORDERS)
+        word = choose("model.spatial", layout, ORDERS)
         self.n_chans = n_chans
         self.axes = (word[0] * depth + word[-1] * depth) if word[0] == word[1] else word[:2] * depth
         self.across = Encoder(width, depth=depth, n_tokens=n_chans, **block)

@@ -86,7 +86,7 @@ class STTransformer(nn.Module):
         }    # fmt: skip
         if divided:
             self.code = ElectrodeCode(n_chans, width, positions)
-            self.encoder = DividedEncoder(order=spatial, n_chans=n_chans, **inner)
+            self.encoder = DividedEncoder(layout=spatial, n_chans=n_chans, **inner)
         else:
             self.encoder = Encoder(**inner)
         self.norm = nn.LayerNorm(width)

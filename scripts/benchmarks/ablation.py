@@ -1,0 +1,106 @@
+"""What each part of `sttransformer` is worth: one part changed at a time, on the subjects that chose the defaults.
+
+``benchmark.py ablation --folder DIR`` trains every variant on every set that is on disk (``simulated`` always), five
+seeds each; variants can be named (``spatial_off norm_rms``), and so can the seeds (``seeds=2``). What DIR holds
+already is not trained again. ``ssvep_exo`` needs MNE_DATA, ``mi_openbci`` its folder in EEGDECODE_TEST_DATA. The
+other subjects are for confirmation.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.table import markdown
+from benchmarks.tasks import DOOR
+
+OUT = Path("notebooks/benchmarks")
+SEEDS = 5
+SETS = {
+    "simulated cross_session": ["dataset=simulated", "protocol=cross_session"],
+    "ssvep_exo 1-6 cross_subject": ["dataset=ssvep_exo", "dataset.subjects=[1,2,3,4,5,6]", "protocol=cross_subject"],
+    "mi_openbci 02-05 cross_session": [
+        "dataset=mi_openbci", "dataset.subjects=['02','03','04','05']", "protocol=cross_session", "protocol.test=each",
+    ],
+}    # fmt: skip
+VARIANTS = {
+    "default": [],
+    "spatial_off": ["model.spatial=off"], "spatial_noop": ["model.spatial=noop"],
+    "spatial_4_heads": ["model.spatial_heads=4"], "divided": ["model.spatial=interleaved"],
+    "temporal_off": ["model.block.kernel=local", "+model.block.window=0"],
+    "position_off": ["model.position=none"], "position_rotary": ["model.position=rotary"],
+    "csp": ["frontend=csp"], "electrodes": ["frontend=zscore"],
+    "own_0": ["frontend.own=0"], "own_0.8": ["frontend.own=0.8"], "own_1": ["frontend.own=1"],
+    "stem_conv": ["model.stem=conv"], "stem_linear": ["model.stem=linear"],
+    "patch_0.5": ["model.patch=0.5", "model.stride=0.25"], "patch_2": ["model.patch=2"],
+    "stride_0.25": ["model.stride=0.25"], "norm_rms": ["model.block.norm=rms"],
+    "norm_batch": ["model.block.norm=batch"], "norm_post": ["model.block.order=post"],
+    "feed_gated": ["model.block.feed=gated"], "skip_0.2": ["model.block.skip=0.2"],
+    "pool_attention": ["model.pool=attention"], "depth_1": ["model.depth=1"], "depth_3": ["model.depth=3"],
+    "width_20": ["model.width=20"], "width_64": ["model.width=64"],
+    "drop_0.25": ["model.drop=0.25"], "augment_snr": ["augment=snr"],
+}    # fmt: skip
+
+
+def measure_ablation(folder: Path, *words: str) -> None:
+    """Train what is missing and write ``ablation.csv`` and ``ablation.md``."""
+    seeds = next((int(word.removeprefix("seeds=")) for word in words if word.startswith("seeds=")), SEEDS)
+    names = [word for word in words if not word.startswith("seeds=")] or list(VARIANTS)
+    unknown = [name for name in names if name not in VARIANTS]
+    if unknown:
+        raise SystemExit(f"no variant {', '.join(unknown)}; there are {', '.join(VARIANTS)}")
+    scores = {
+        (place, name): _train(folder / place.replace(" ", "_") / f"{name}_{seeds}", place, name, seeds)
+        for place in _on_disk() for name in dict.fromkeys(["default", *names])
+    }    # fmt: skip
+    rows = [_row(place, name, mine, scores[place, "default"]) for (place, name), mine in scores.items()]
+    table = pd.DataFrame(rows)
+    OUT.mkdir(parents=True, exist_ok=True)
+    table.to_csv(OUT / "ablation.csv", index=False)
+    lines = [
+        "# What each part of sttransformer is worth",
+        f"Mean test accuracy in %, {seeds} seed(s), the last epoch, `trainer.validation=0`, on the subjects that chose "
+        "the defaults: a choice among these numbers is not a result. *difference*: to the default, mean and deviation "
+        "over subjects. Made by `python scripts/benchmark.py ablation --folder DIR`; what each name stands for: "
+        "`scripts/benchmarks/ablation.py`.",
+        markdown(table),
+    ]
+    (OUT / "ablation.md").write_text("\n\n".join(lines) + "\n")
+
+
+def _on_disk() -> list[str]:
+    """Sets that can be read here."""
+    here = {"simulated": True, "ssvep_exo": "MNE_DATA" in os.environ, "mi_openbci": _mi_openbci().is_dir()}
+    return [place for place in SETS if here[place.split()[0]]]
+
+
+def _mi_openbci() -> Path:
+    return Path(os.environ.get("EEGDECODE_TEST_DATA", "data/raw")) / "mi_openbci"
+
+
+def _train(out: Path, place: str, name: str, seeds: int) -> pd.DataFrame:
+    """Scores of all runs of a variant, by `train.py` as users type it."""
+    folder = [f"dataset.folder={_mi_openbci().resolve()}"] if place.startswith("mi_openbci") else []
+    command = [
+        sys.executable, str(DOOR.parent / "train.py"), "model=sttransformer", *SETS[place], *folder, *VARIANTS[name],
+        f"sweep.seeds={seeds}", "trainer.validation=0", f"out_dir={out}",
+    ]    # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return pd.read_csv(out / "scores.csv", dtype={"subject": str})
+
+
+def _row(place: str, name: str, scores: pd.DataFrame, default: pd.DataFrame) -> dict:
+    mine, theirs = (100 * each.groupby("subject")["test_accuracy"].mean() for each in (scores, default))
+    difference = mine - theirs
+    row = {
+        "set": place, "variant": name, "accuracy": round(mine.mean(), 1),
+        "by_subject": " ".join(f"{each:.0f}" for each in mine),
+        "difference": f"{difference.mean():+.1f} ± {difference.std():.1f}" if name != "default" else "",
+        "parameters": int(scores["n_params"].iloc[0]), "seconds_a_run": round(scores["seconds"].median(), 1),
+    }    # fmt: skip
+    print(row, flush=True)
+    return row
