@@ -162,9 +162,10 @@ class CrossSession:
         for (subject,), rows in groups(meta, ["subject"]):
             names = list(dict.fromkeys(sessions[rows]))    # in the order of time
             if len(names) < 2:
+                others = "protocol=cross_run, " if self.sessions == "session" else ""
                 raise ValueError(
                     f"subject {subject} has one {self.sessions} only ({names[0]}); "
-                    "take protocol=cross_run, protocol=within_session or protocol=cross_subject"
+                    f"take {others}protocol=within_session or protocol=cross_subject"
                 )
             if self.test == "last" or isinstance(self.test, int):
                 check_time(names, meta, subject)

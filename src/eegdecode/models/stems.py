@@ -73,8 +73,7 @@ class FourierStem(Stem):
     X_f are the Fourier coefficients of a patch under a Hann window. A temporal filter as long as the patch is a
     factor h_f for each frequency, and the coefficients have no parameter, so that training computes them once. h_f
     is complex: power knows nothing of its phase, but a real factor cannot leave zero, where its gradient is zero.
-    On the subjects with which the defaults were found, such tokens needed a third of the time of `ConvStem`'s and
-    their networks over-fitted less.
+    A training step on (22, 1000) takes an eighth of the time that it takes with `ConvStem` (one thread).
     """
 
     def __init__(

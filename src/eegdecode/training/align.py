@@ -5,11 +5,12 @@ the identity in every group (He & Wu, 2020, Transfer learning for brain-computer
 data alignment approach; Zanini et al., 2018, for the Riemannian mean). No label is used.
 
 A trial can also be re-centred by itself, or by a mixture of its own covariance and R (``own``). What then is left
-is how it differs from its own mean over frequencies and time: a rhythm that stands out, wherever electrodes sit and
-skulls conduct. It needs nothing of a new subject. Accuracy of the Transformer, one seed, on the subjects with which
-defaults were found: across six subjects of `ssvep_exo` 52, 56 and 64 % with ``own`` 0, 0.5 and 1; across four of
-`mi_openbci` 59, 62 and 63 %. On `simulated`, whose rhythm fills the band, a trial's own covariance is the signal:
-69 % with 0.5, 63 % with 0.8, from one session to the next.
+is how it differs from its own mean over frequencies and time: a rhythm that stands out, wherever electrodes sit
+and skulls conduct. It needs nothing of a new subject. Accuracy of the Transformer, one seed, on subjects with
+which defaults were found: across six subjects of `ssvep_exo` 52, 56 and 64 % with ``own`` 0, 0.5 and 1 (an
+earlier form of the network). Across four of `mi_openbci` there was no clear order. On `simulated`, whose rhythm
+fills the band, a trial's own covariance is the signal: 69 % with 0.5, 63 % with 0.8, from one session to the
+next.
 """
 
 from __future__ import annotations
