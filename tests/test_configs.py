@@ -9,6 +9,8 @@ from hydra.errors import ConfigCompositionException
 from hydra.utils import get_class, get_method, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from eegdecode.reporting.words import PROTOCOLS
+
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(p for p in CONFIGS.glob("*/*.yaml"))
 GROUPS = [p for p in FILES if p.parent.name not in ("experiment", "launcher", "promises")]
@@ -127,3 +129,8 @@ def test_a_model_brings_its_trainer_and_a_typed_one_wins():
 def test_a_typo_is_an_error():
     with pytest.raises(ConfigCompositionException):
         compose("train", overrides=["trainer.epohcs=3"])
+
+
+@pytest.mark.parametrize("name", [path.stem for path in FILES if path.parent.name == "protocol"])
+def test_every_protocol_is_told_in_words(name):
+    assert instantiate(compose("train", overrides=[f"protocol={name}"]).protocol).name in PROTOCOLS

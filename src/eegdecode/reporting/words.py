@@ -9,6 +9,7 @@ from eegdecode.reporting.results import Results
 PROTOCOLS = {
     "within_session": "Trained and tested on trials of the same session and subject (k folds).",
     "cross_session": "Trained on some sessions of a subject, tested on other sessions of the same subject.",
+    "cross_run": "Trained on some runs of a subject, tested on another run of the same subject.",
     "pooled": "Trained and tested on trials of the same sessions of one subject, pooled and shuffled (k folds).",
     "pooled_one_split": "Trained and tested on the same sessions of one subject, pooled: one random split.",
     "cross_subject": "Tested on subjects of whom no trial was used in training.",
