@@ -84,8 +84,9 @@ class Prediction:
         ``"val"`` and ``"test"`` -> (n, K), in the order of ``run.split.val`` and ``run.split.test``. For a
         classifier that gives probabilities: their logarithm. An empty validation part has shape (0, K).
     history : DataFrame
-        One row an epoch: ``epoch`` (from 1), ``lr``, ``running_loss`` (as trained, dropout on), ``train_loss``,
-        ``train_accuracy`` (in evaluation mode), ``val_loss``, ``val_accuracy`` (NaN without validation trials),
+        One row an epoch, or of many epochs every few and the last one: ``epoch`` (from 1), ``lr``,
+        ``running_loss`` (of that epoch, as trained, dropout on), ``train_loss``, ``train_accuracy`` (in
+        evaluation mode), ``val_loss``, ``val_accuracy`` (NaN without validation trials),
         ``grad_norm``. Empty for a classical pipeline. With ``trainer.watch_test`` also `WATCHED`.
     best_epoch : int
         The epoch whose weights made the logits; 0 for a classical pipeline.

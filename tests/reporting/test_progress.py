@@ -21,7 +21,7 @@ def watch(make_trials, *, terminal: bool) -> str:
     names = [run.name() for run in runs]
     with ProgressBar(dict(zip(names, (1, 3), strict=True)), n_reused=4, console=console) as bar:
         for run, status in zip(runs, ("done", "failed: loss is nan in epoch 2"), strict=True):
-            bar.epoch(run, {"train_loss": 0.5, "val_loss": float("nan"), "lr": 1e-3})
+            bar.epoch(run, {"epoch": 1, "train_loss": 0.5, "val_loss": float("nan"), "lr": 1e-3})
             bar.done(finished(run, status))
     return screen.getvalue()
 

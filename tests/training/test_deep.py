@@ -182,6 +182,18 @@ def test_every_epoch_is_told(make_trials):
     assert seen == [(run.name(), epoch) for run in runs for epoch in (1, 2, 3)]
 
 
+def test_of_many_epochs_some_are_measured_and_the_last(make_trials):
+    """Measuring draws no random number, so what is measured does not alter what is learned."""
+    trials = make_trials()
+    (run,) = some_runs(trials, 1)
+    told = []
+    (few,) = fit(trials, [run], epochs=401, on_epoch=lambda run, row: told.append(row["epoch"]))
+    assert told == [*range(4, 401, 4), 401] == few.history["epoch"].tolist()
+    (all_of_them,) = fit(trials, [run], epochs=401, watch_test=True)
+    assert len(all_of_them.history) == 401
+    np.testing.assert_array_equal(few.logits["test"], all_of_them.logits["test"])
+
+
 def test_no_validation_trials_leave_gaps_and_no_error(make_trials):
     trials = make_trials()
     splits = CrossSession()(trials.meta, validation=0.0)

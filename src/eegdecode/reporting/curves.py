@@ -91,6 +91,7 @@ def _draw(
     wide = wide.replace([np.inf, -np.inf], np.nan) * (100 if percent else 1)
     if wide.empty:
         return
+    wide = wide.interpolate("index", limit_area="inside")    # of many epochs runs measure every few, not the same
     enough = wide.notna().sum(axis=1) >= wide.shape[1] / 2
     epochs = wide.index.to_numpy()
     if not dashed and 1 < wide.shape[1] <= MOST_LINES:

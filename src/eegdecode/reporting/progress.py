@@ -50,11 +50,12 @@ class ProgressBar:
 
     def epoch(self, run: Run, row: Mapping[str, float]) -> None:
         """Show an epoch of a run."""
-        self._seen[run.name()] += 1
+        passed, self._seen[run.name()] = self._seen[run.name()], int(row["epoch"])
         losses = [f"{label} {row[name]:.3f}" for label, name in (("train", "train_loss"), ("val", "val_loss"))
                   if row.get(name) == row.get(name) and name in row]    # fmt: skip
         rate = [f"lr {row['lr']:.1e}"] if "lr" in row else []
-        self._bar.update(self._task, advance=1, status="  ".join([f"sub {run.split.subject}", *losses, *rate]))
+        status = "  ".join([f"sub {run.split.subject}", *losses, *rate])
+        self._bar.update(self._task, advance=self._seen[run.name()] - passed, status=status)
 
     def done(self, prediction: Prediction) -> None:
         """Count a finished run; epochs that an early stop saved are taken off the total."""

@@ -26,11 +26,12 @@ from eegdecode.training.ensemble import Ensemble
 from eegdecode.training.frontend import FrontEnd, LinearMap
 from eegdecode.training.heap import keep_freed_memory
 from eegdecode.training.keeper import Keeper
-from eegdecode.training.optim import Adam, clip, schedule
+from eegdecode.training.optim import Adam, clip, flatten, schedule
 from eegdecode.training.settings import DeepSettings
 
 OnEpoch = Callable[[Run, Mapping[str, float]], None]
 BACKEND = "inductor"    # torch's own: C++ for a CPU, Triton for a GPU
+MEASURED = 100    # of many epochs so many or up to twice as many are measured: one of 32 trials costs little more
 EVAL_TRIALS = 512    # training trials on which the training loss is measured: a standard error of 2 % at most
 
 
@@ -45,6 +46,7 @@ def train_stack(
     task = whole = Task.build(settings, model, material, runs, frontend=frontend, mode=mode)
     n_train = len(runs[0].split.train)
     steps, epochs = steps_per_epoch(n_train, settings.batch_size), settings.count_epochs(n_train)
+    every = 1 if settings.chooses or settings.watch_test else max(1, epochs // MEASURED)
     curve = schedule(settings.schedule, steps=epochs * steps, warmup=settings.warmup)
     adam = Adam(betas=settings.betas, decoupled=settings.optimiser == "adamw")
     rngs = [np.random.default_rng(_seeds(run)) for run in runs]
@@ -53,7 +55,10 @@ def train_stack(
         torch.manual_seed(int(_seeds(runs[0]).generate_state(1)[0]))    # dropout
         for epoch in range(1, epochs + 1):
             shares = curve[(epoch - 1) * steps : epoch * steps]
-            history = _measure(task, *train_epoch(task, adam, rngs, shares))
+            running, norm = train_epoch(task, adam, rngs, shares)
+            if epoch % every and epoch < epochs:
+                continue
+            history = _measure(task, running, norm)
             history |= {"epoch": np.full(len(task.runs), epoch), "lr": task.lr.cpu().numpy() * shares[-1]}
             before = keeper.active
             for run, row in keeper.note(epoch, history, state=task.ensemble.state):
@@ -94,8 +99,8 @@ def update(
             x, rows = extend(x, rows, donors, task.memory)
         logits = task.ensemble(x, train=True, memory=known)
     loss = cross_entropy(logits, task.y[rows], smoothing=settings.label_smoothing)
-    grads, norm = clip(task.ensemble.gradients(loss), settings.clip)
-    adam.step(task.ensemble.params, grads, lr=task.lr * share, weight_decay=task.weight_decay)
+    grad, norm = clip(flatten(task.ensemble.gradients(loss)), settings.clip)
+    adam.step(task.ensemble.params, grad, lr=task.lr * share, weight_decay=task.weight_decay)
     return loss.detach(), norm
 
 

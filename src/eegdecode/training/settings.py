@@ -107,7 +107,7 @@ class DeepSettings:
         for name in ("warmup", "label_smoothing", "validation"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"trainer.{name} must be in [0, 1), got {getattr(self, name)}")
-        if self.validation == 0 and (self.select == "best_val" or self.patience is not None):
+        if self.validation == 0 and self.chooses:
             raise ValueError(
                 "trainer.select=best_val and trainer.patience need validation trials: set trainer.validation=0.2, "
                 "or take trainer.select=last trainer.patience=null"
@@ -131,6 +131,11 @@ class DeepSettings:
                 "trainer.compile=true is for stacks, and here runs are trained one after the other: take "
                 "trainer.ensemble=vectorise, which is the default on a GPU, or trainer.compile=false"
             )
+
+    @property
+    def chooses(self) -> bool:
+        """Whether validation losses choose the epoch of the weights."""
+        return self.select == "best_val" or self.patience is not None
 
     @property
     def mode(self) -> str:
