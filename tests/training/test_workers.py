@@ -1,6 +1,8 @@
 import logging
 import multiprocessing
 import os
+import pickle
+import select
 import shutil
 import signal
 import subprocess
@@ -18,6 +20,7 @@ from torch import nn
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.protocols import WithinSession
 from eegdecode.sweeps import Sweep, expand
+from eegdecode.training import workers as wing
 from eegdecode.training.deep import DeepTrainer
 from eegdecode.training.frontend import CSP, ZScore
 from eegdecode.training.job import job_folder
@@ -162,6 +165,19 @@ def test_leaving_half_way_ends_the_workers_at_once(make_trials):
     with pytest.raises(KeyboardInterrupt):
         list(fit(trials, some_runs(trials), epochs=10_000, on_epoch=stop))
     assert time.monotonic() - began < 30
+
+
+def test_what_a_worker_sends_is_one_piece(make_trials, monkeypatch):
+    """Killed between two pieces of a result it would leave the parent waiting for ever."""
+    trials = make_trials()
+    (run,) = some_runs(trials, 1)
+    monkeypatch.setattr(wing, "_told", multiprocessing.SimpleQueue())
+    monkeypatch.setattr(wing, "_device", "cpu")
+    settings = DeepTrainer(epochs=1, batch_size=16, device="cpu", workers=1)
+    with job_folder(settings, MODEL, trials, ZScore()) as folder:
+        sent = wing._train(folder, 0, [run])
+        (prediction,) = pickle.loads(sent.read_bytes())
+    assert len(pickle.dumps(sent)) < select.PIPE_BUF // 4 < sum(w.nbytes for w in prediction.weights.values())
 
 
 LONG = """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import queue
 import shutil
 import signal
@@ -127,11 +128,11 @@ def _no_interrupt() -> Iterator[None]:
 
 
 def _collect(
-    futures: Sequence[Future[list[Prediction]]], stacks: Sequence[Sequence[Run]], told: SimpleQueue, on_epoch: OnEpoch
+    futures: Sequence[Future[Path]], stacks: Sequence[Sequence[Run]], told: SimpleQueue, on_epoch: OnEpoch
 ) -> Iterator[Prediction]:    # fmt: skip
     """Yield predictions as they come and tell of epochs meanwhile; after a failure, what has come is still seen."""
     number = {future: i for i, future in enumerate(futures)}
-    ready: queue.SimpleQueue[Future[list[Prediction]]] = queue.SimpleQueue()
+    ready: queue.SimpleQueue[Future[Path]] = queue.SimpleQueue()
     for future in futures:
         future.add_done_callback(ready.put)
     failure = None
@@ -145,7 +146,9 @@ def _collect(
             failure = failure or error
         else:
             stack = stacks[number[future]]
-            yield from (replace(p, run=run) for p, run in zip(future.result(), stack, strict=True))
+            results: list[Prediction] = pickle.loads(future.result().read_bytes())
+            future.result().unlink()
+            yield from (replace(p, run=run) for p, run in zip(results, stack, strict=True))
     if isinstance(failure, BrokenProcessPool):
         raise RuntimeError(
             "a worker process was killed, perhaps for want of memory: finished runs are kept, and the same command "
@@ -155,7 +158,7 @@ def _collect(
         raise failure
 
 
-def _look(ready: queue.SimpleQueue[Future[list[Prediction]]], *, wait: bool) -> Future[list[Prediction]] | None:
+def _look(ready: queue.SimpleQueue[Future[Path]], *, wait: bool) -> Future[Path] | None:
     try:
         return ready.get(block=wait, timeout=LOOK)
     except queue.Empty:
@@ -200,8 +203,12 @@ def _measure(folder: Path, stacks: Sequence[Sequence[Run]]) -> int:
     return stack_size(job.settings, partial(_train_stack, job, material), stacks, device=_device)
 
 
-def _train(folder: Path, number: int, stack: Sequence[Run]) -> list[Prediction]:
-    """Train a stack, telling the parent of each epoch."""
+def _train(folder: Path, number: int, stack: Sequence[Run]) -> Path:
+    """Train a stack, telling the parent of each epoch, and leave the predictions in a file.
+
+    Through the pool's pipe they would come in several pieces, and a worker that ends between two of them, as all do
+    at Ctrl-C, leaves the parent waiting for the rest for ever. The name of a file is one piece.
+    """
     place = {id(run): i for i, run in enumerate(stack)}
 
     def tell(run: Run, row: Mapping[str, float]) -> None:
@@ -211,7 +218,10 @@ def _train(folder: Path, number: int, stack: Sequence[Run]) -> list[Prediction]:
     try:
         job, material = open_job(folder, _device)
         train = partial(_train_stack, job, material, job.settings, on_epoch=tell)
-        return list(train_as_fits(lambda runs: train(runs=runs), [stack], size=len(stack)))
+        predictions = list(train_as_fits(lambda runs: train(runs=runs), [stack], size=len(stack)))
+        result = folder / f"result-{number}.pickle"
+        result.write_bytes(pickle.dumps(predictions, pickle.HIGHEST_PROTOCOL))
+        return result
     except Exception as error:
         beside = f" and {len(stack) - 1} beside it" if len(stack) > 1 else ""
         error.add_note(f"(in run {stack[0].name()}{beside}, on {_device})")
