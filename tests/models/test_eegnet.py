@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from eegdecode.models.eegnet import EEGNet, FilterBank, lag_moments
+from eegdecode.models.eegnet import EEGNet
+from eegdecode.models.filterbank import FilterBank, lag_moments
 
 
 @pytest.mark.parametrize(("n_times", "length"), [(200, 50), (200, 51), (40, 64), (33, 2), (64, 63)])
@@ -18,10 +19,11 @@ def test_lag_moments_are_those_of_the_unfolded_signal(n_times, length):
 
 
 @pytest.mark.parametrize(("n_times", "length"), [(200, 50), (200, 51), (40, 64)])
-def test_the_factored_block_is_the_plain_one(n_times, length):
+@pytest.mark.parametrize("form", [{}, {"same": True, "max_norm": None}])
+def test_the_factored_block_is_the_plain_one(n_times, length, form):
     """Outputs, gradients and running statistics, in training and in evaluation."""
     torch.manual_seed(0)
-    fast = FilterBank(5, 4, 2, length)
+    fast = FilterBank(5, 4, 2, length, **form)
     with torch.no_grad():
         fast.norm.weight.uniform_(0.5, 2)
         fast.norm.bias.normal_()
