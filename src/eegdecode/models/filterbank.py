@@ -153,6 +153,15 @@ class Separable(nn.Sequential):
         return self[1](filter_maps(input, weight, before=half, after=half))
 
 
+class SameConv(nn.Conv1d):
+    """A convolution over time that leaves as many samples as there were, padded as Keras does."""
+
+    def forward(self, input: Float[Tensor, "batch map time"]) -> Float[Tensor, "batch map2 time"]:
+        """Pad, one more after than before if the kernel is even, and convolve."""
+        length = self.kernel_size[0]
+        return super().forward(F.pad(input, ((length - 1) // 2, length // 2)))
+
+
 class ConvBlock(nn.Module):
     """EEGNet without its head, (B, C, T) -> (B, F D, N): what EEG-TCNet, ATCNet and CTNet begin with.
 
@@ -183,7 +192,7 @@ class ConvBlock(nn.Module):
         n = n_times + sum(self.bank.pads) + 1 - length
         size = samples(pool1, sfreq, most=n)
         self.squash1 = Squash(maps, size, drop=drop)
-        self.conv = Separable(maps, 16) if separable else nn.Conv1d(maps, maps, 16, padding="same", bias=False)
+        self.conv = Separable(maps, 16) if separable else SameConv(maps, maps, 16, bias=False)
         n = n // size + separable                                            # an even kernel adds one sample
         self.squash2 = Squash(maps, min(pool2, n), drop=drop)
         self.n_tokens = n // min(pool2, n)
