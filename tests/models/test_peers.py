@@ -5,8 +5,12 @@ import warnings
 import pytest
 import torch
 
+from eegdecode.models.atcnet import ATCNet
+from eegdecode.models.basenet import BaseNet
+from eegdecode.models.ctnet import CTNet
 from eegdecode.models.deep_convnet import DeepConvNet
 from eegdecode.models.eeg_conformer import EEGConformer
+from eegdecode.models.eeg_tcnet import EEGTCNet
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.models.shallow_convnet import ShallowConvNet
 
@@ -34,7 +38,7 @@ def copy(theirs, ours, names):
                 value.copy_(torch.cat([getattr(module, key).detach() for module in modules]).reshape(value.shape))
 
 
-def same(theirs, ours, names, *, count=0):
+def same(theirs, ours, names, *, before=lambda: None):
     """Compare logits in evaluation after norms and weights were made any, and the number of parameters."""
     for module in theirs.modules():
         if hasattr(module, "running_mean"):
@@ -42,9 +46,10 @@ def same(theirs, ours, names, *, count=0):
             module.running_var.uniform_(0.5, 2)
             module.weight.data.uniform_(0.5, 2)
             module.bias.data.normal_(0, 0.1)
+    before()
     theirs, ours = theirs.double().eval(), ours.double().eval()
     copy(theirs, ours, names)
-    assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in theirs.parameters()) + count
+    assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in theirs.parameters())
     x = torch.randn(5, 22, 1000, dtype=torch.double)
     logits = theirs(x)
     assert logits.std() > 1e-3
@@ -98,6 +103,82 @@ def test_eeg_conformer(peers):
         names |= block(f"{first}.1", f"{second}.1", f"encoder.{i}")
         names |= {f"{first}.0": f"encoder.{i}.norm1", f"{second}.0": f"encoder.{i}.norm2"}
     same(peers.EEGConformer(**SIZES), EEGConformer(22, 1000, 4, 250.0, scale=0.5), names)
+
+
+def test_eeg_tcnet(peers):
+    """The paper has no ELU after the temporal filters (which a bias of 100 makes the identity), but biases."""
+    torch.manual_seed(0)
+    theirs, ours = peers.EEGTCNet(**SIZES), EEGTCNet(22, 1000, 4, 250.0, kernel=64 / 250)
+    names = {
+        "eegnet_tc.conv1": "embed.bank.temporal", "eegnet_tc.bn1": "embed.bank.norm",
+        "eegnet_tc.depthwise_conv": "embed.bank.spatial", "eegnet_tc.bn2": "embed.squash1.0",
+        "eegnet_tc.separable_conv_depthwise": "embed.conv.0", "eegnet_tc.separable_conv_pointwise": "embed.conv.1",
+        "eegnet_tc.bn3": "embed.squash2.0", "tcn_block.downsample": "tcn.0.keep", "final_layer": "head",
+    }    # fmt: skip
+    with torch.no_grad():
+        theirs.eegnet_tc.conv1.weight.mul_(10)
+        theirs.final_layer.weight = 0.1 * theirs.final_layer.weight    # it limits norms over classes, not of a class
+    for i in range(2):
+        places = ((0, 0), (2, 1), (5, 4), (7, 5))    # convolution, norm, convolution, norm
+        names |= {f"tcn_block.layers.{i}.{a}": f"tcn.{i}.steps.{b}" for a, b in places}
+    for block in ours.tcn:
+        for step in (0, 4):
+            block.steps[step].register_parameter("bias", None)
+    same(theirs, ours, names, before=lambda: theirs.eegnet_tc.bn1.bias.data.fill_(100))
+    assert sum(p.numel() for p in EEGTCNet(22, 1125, 4, 250.0).parameters()) == 4096
+    statistics = {k: b for k, b in EEGTCNet(22, 1125, 4, 250.0).named_buffers() if "running" in k}
+    assert 4096 + sum(b.numel() for b in statistics.values()) == 4272    # Keras counts them: the paper's 4.27 k
+
+
+def test_atcnet(peers):
+    torch.manual_seed(0)
+    names = {
+        "conv_block.conv1": "embed.bank.temporal", "conv_block.bn1": "embed.bank.norm",
+        "conv_block.conv2": "embed.bank.spatial", "conv_block.bn2": "embed.squash1.0",
+        "conv_block.conv3": "embed.conv", "conv_block.bn3": "embed.squash2.0",
+    }    # fmt: skip
+    for i in range(5):
+        attention, ours = f"attention_blocks.{i}", f"windows.{i}"
+        names |= {f"{attention}.mha.fc_{part}": f"{ours}.attend.qkv" for part in "qkv"}
+        names |= {f"{attention}.mha.fc_o": f"{ours}.attend.out", f"{attention}.ln": f"{ours}.attend.norm"}
+        for j in range(2):
+            tcn, steps = f"temporal_conv_nets.{i}.{j}", f"{ours}.tcn.{j}.steps"
+            names |= {f"{tcn}.conv1": f"{steps}.0", f"{tcn}.bn1": f"{steps}.1"}
+            names |= {f"{tcn}.conv2": f"{steps}.4", f"{tcn}.bn2": f"{steps}.5"}
+        names[f"final_layer.{i}"] = f"{ours}.head"
+    theirs = peers.ATCNet(**SIZES)
+    with torch.no_grad():
+        for head in theirs.final_layer:
+            head.weight = 0.1 * head.weight
+    same(theirs, ATCNet(22, 1000, 4, 250.0), names)
+
+
+def test_ctnet(peers):
+    """It divides scores by the root of a head's width, the authors by that of a token's."""
+    torch.manual_seed(0)
+    names = {f"cnn.eegnet_module.{at}": f"embed.{part}" for at, part in [
+        (0, "bank.temporal"), (1, "bank.norm"), (2, "bank.spatial"), (3, "squash1.0"), (7, "conv"), (8, "squash2.0"),
+    ]} | {"final_layer": "head"}    # fmt: skip
+    for i in range(6):
+        theirs, ours = f"trans.layers.{i}", f"encoder.{i}"
+        names |= block(f"{theirs}.attention.module.0", f"{theirs}.feed_forward.module.0", ours)
+        names |= {f"{theirs}.attention.layernorm": f"{ours}.norm1", f"{theirs}.feed_forward.layernorm": f"{ours}.norm2"}
+    theirs, ours = peers.CTNet(**SIZES), CTNet(22, 1000, 4, 250.0, scale=10**-0.5)
+    ours.position.code.data.copy_(theirs.position.encoding[0])
+    same(theirs, ours, names)
+
+
+def test_basenet(peers):
+    """The authors' network without channel attention."""
+    torch.manual_seed(0)
+    names = {
+        "input_block.temporal_conv": "bank.temporal", "input_block.intermediate_bn": "bank.norm",
+        "input_block.spatial_conv": "bank.spatial", "input_block.bn": "squash1.0",
+        "channel_expansion.0": "mix.0", "channel_expansion.1": "mix.1",
+        "channel_attention_block.conv.0": "separable.0", "channel_attention_block.conv.1": "separable.1",
+        "channel_attention_block.conv.2": "squash2.0", "final_layer.1": "head",
+    }    # fmt: skip
+    same(peers.AttentionBaseNet(**SIZES), BaseNet(22, 1000, 4, 250.0), names)
 
 
 def block(attention, feed, ours):
