@@ -13,6 +13,7 @@ from eegdecode.models.eeg_conformer import EEGConformer
 from eegdecode.models.eeg_tcnet import EEGTCNet
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.models.shallow_convnet import ShallowConvNet
+from eegdecode.models.tcformer import TCFormer
 
 SIZES = {"n_chans": 22, "n_outputs": 4, "n_times": 1000, "sfreq": 250.0}
 
@@ -179,6 +180,28 @@ def test_basenet(peers):
         "channel_attention_block.conv.2": "squash2.0", "final_layer.1": "head",
     }    # fmt: skip
     same(peers.AttentionBaseNet(**SIZES), BaseNet(22, 1000, 4, 250.0), names)
+
+
+def test_tcformer(peers):
+    torch.manual_seed(0)
+    names = {f"conv_block.temporal_convs.{i}.1": f"bank.temporal.{i}" for i in range(3)}
+    names |= {f"conv_block.temporal_convs.{i}.2": "bank.norm" for i in range(3)}
+    names |= {f"conv_block.{theirs}": ours for theirs, ours in [
+        ("channel_dw_conv.0", "bank.spatial"), ("channel_dw_conv.1", "squash.0"),
+        ("channel_reduction.0", "narrow.0"), ("channel_reduction.1", "narrow.1"),
+        ("temporal_conv_2.0", "narrow.2"), ("temporal_conv_2.1", "narrow.3"),
+        ("group_attn.att_fc1", "narrow.5.squeeze"), ("group_attn.att_fc2", "narrow.5.excite"),
+    ]}    # fmt: skip
+    names |= {"mix.0": "mix.0", "mix.1": "mix.1", "reduce.1": "reduce.0", "reduce.2": "reduce.1"}
+    for i in range(2):
+        theirs, ours = f"transformer.{i}", f"blocks.{i}"
+        names |= {f"{theirs}.norm1": f"{ours}.norm1", f"{theirs}.norm2": f"{ours}.norm2"}
+        names |= {f"{theirs}.attn.query_proj": f"{ours}.attend.q", f"{theirs}.attn.key_value_proj": f"{ours}.attend.kv"}
+        names |= {f"{theirs}.attn.out_proj": f"{ours}.attend.out"}
+        names |= {f"{theirs}.mlp.0": f"{ours}.feed.0", f"{theirs}.mlp.2": f"{ours}.feed.2"}
+        for conv, norm, step in (("conv1", "bn1", 0), ("conv2", "bn2", 4)):
+            names |= {f"tcn.blocks.{i}.{conv}": f"tcn.{i}.steps.{step}", f"tcn.blocks.{i}.{norm}": f"tcn.{i}.steps.{step + 1}"}
+    same(peers.TCFormer(**SIZES), TCFormer(22, 1000, 4, 250.0), names | {"final_layer.conv": "head"})
 
 
 def block(attention, feed, ours):
