@@ -200,7 +200,8 @@ def test_tcformer(peers):
         names |= {f"{theirs}.attn.out_proj": f"{ours}.attend.out"}
         names |= {f"{theirs}.mlp.0": f"{ours}.feed.0", f"{theirs}.mlp.2": f"{ours}.feed.2"}
         for conv, norm, step in (("conv1", "bn1", 0), ("conv2", "bn2", 4)):
-            names |= {f"tcn.blocks.{i}.{conv}": f"tcn.{i}.steps.{step}", f"tcn.blocks.{i}.{norm}": f"tcn.{i}.steps.{step + 1}"}
+            steps = f"tcn.{i}.steps"
+            names |= {f"tcn.blocks.{i}.{conv}": f"{steps}.{step}", f"tcn.blocks.{i}.{norm}": f"{steps}.{step + 1}"}
     same(peers.TCFormer(**SIZES), TCFormer(22, 1000, 4, 250.0), names | {"final_layer.conv": "head"})
 
 

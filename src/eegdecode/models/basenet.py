@@ -11,7 +11,7 @@ from eegdecode.models.layers import Dropout
 
 
 class BaseNet(nn.Module):
-    """ShallowConvNet's kernels in EEGNet's form: one spatial filter for each temporal one, mix, a separable convolution.
+    """ShallowConvNet's kernels in EEGNet's form: a spatial filter for each temporal one, mix, a separable convolution.
 
     3,692 parameters for (22, 1000, 4) at 250 Hz, as in the authors' network without channel attention, which is
     braindecode's ``AttentionBaseNet``, whose logits it gives.

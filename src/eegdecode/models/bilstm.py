@@ -17,8 +17,8 @@ from eegdecode.models.stems import STEMS, FourierStem
 class BiLSTM(nn.Module):
     """Tokens of log power, an LSTM in both directions, mean with learned weights, classify.
 
-    No paper's network: the tokens are those of `STTransformer`, so that both tell what recurrence and attention are worth on
-    the same. 21,988 parameters for (22, 1000, 4) at 250 Hz.
+    No paper's network: the tokens are made as those of `STTransformer`, so that both tell what recurrence and attention
+    are worth. 21,988 parameters for (22, 1000, 4) at 250 Hz.
 
     Parameters
     ----------

@@ -19,8 +19,8 @@ PLACES = 100    # of the authors' table of positions, of which a trial of 4 s ta
 class CTNet(nn.Module):
     """EEGNet's blocks make tokens, six Transformer blocks, both added; one dense layer over all tokens.
 
-    152,684 parameters for (22, 1000, 4) at 250 Hz, the paper's 152.7 k, as in braindecode's ``CTNet``. The authors' code
-    divides scores by the root of a token's width, braindecode by that of a head's, whose logits ``scale=10**-0.5``
+    152,684 parameters for (22, 1000, 4) at 250 Hz, the paper's 152.7 k, as in braindecode's ``CTNet``. The authors'
+    code divides scores by the root of a token's width, braindecode by that of a head's, whose logits ``scale=10**-0.5``
     gives; the authors drop features before the last layer, braindecode does not. Positions start small here.
 
     Parameters

@@ -17,8 +17,8 @@ from eegdecode.models.stems import STEMS, FourierStem
 class GRUNet(nn.Module):
     """Tokens of log power, gated recurrent units, mean with learned weights, classify.
 
-    No paper's network: the tokens are those of `STTransformer`, so that both tell what recurrence and attention are worth on
-    the same. 23,396 parameters for (22, 1000, 4) at 250 Hz.
+    No paper's network: the tokens are made as those of `STTransformer`, so that both tell what recurrence and attention
+    are worth. 23,396 parameters for (22, 1000, 4) at 250 Hz.
 
     Parameters
     ----------
@@ -39,7 +39,8 @@ class GRUNet(nn.Module):
 
     References
     ----------
-    Cho et al., Learning phrase representations using RNN encoder-decoder for statistical machine translation, EMNLP 2014.
+    Cho et al., Learning phrase representations using RNN encoder-decoder for statistical machine translation, EMNLP
+    2014.
     """
 
     def __init__(

@@ -16,8 +16,8 @@ LEAST = 1e-6    # power below which all is silence
 class ShallowConvNet(nn.Module):
     """Filter in time and space, square, average, log, classify: the log band power of learned components.
 
-    44,000 to 47,000 parameters on 2a by the length of the trial: 46,084 for (22, 1000, 4) at 250 Hz, as in braindecode's
-    ``ShallowFBCSPNet``, whose logits it gives. Both read a whole trial at once; the paper trained on crops of 2 s.
+    46,084 parameters for (22, 1000, 4) at 250 Hz, as in braindecode's ``ShallowFBCSPNet``, whose logits it gives. Both
+    read a whole trial at once; the paper trained on crops of 2 s.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class ShallowConvNet(nn.Module):
         self.norm = nn.BatchNorm1d(filters)
         self.pool, self.drop = nn.AvgPool1d(size, step), Dropout(drop)
         self.head = nn.Linear(filters * ((n - size) // step + 1), n_classes)
-        with torch.no_grad():    # logs of small powers are large and alike: a head as usual starts with a loss of many ln K
+        with torch.no_grad():    # logs of small powers are large and alike: a usual head would start far above ln K
             self.head.weight.mul_(0.1)
 
     def forward(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch class"]:
