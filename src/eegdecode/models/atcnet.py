@@ -54,10 +54,10 @@ class ATCNet(nn.Module):
     """EEGNet's blocks make tokens; windows of them, one token apart, have a classifier each; the mean of their logits.
 
     113,732 parameters for (22, 1000, 4) at 250 Hz (115,172 with the running statistics, which Keras counts), as in
-    braindecode's ``ATCNet``, whose logits it gives while spatial filters are below their limit. Dropout is where the authors have it: of single numbers after the convolutions and of the attention's scores (braindecode:
-    of whole maps, and of what comes out of the attention). The norm of spatial filters is at most 1, as in the authors'
-    first code (braindecode: no limit; their later code: 0.6 for all convolutions). Their decay of 0.009 and 0.5 for some
-    weights is no part of it.
+    braindecode's ``ATCNet``, whose logits it gives while spatial filters are below their limit: a norm of 1, as in the
+    authors' first code (braindecode: none; the authors' later code: 0.6 for all convolutions). Dropout is where the
+    authors have it, of single numbers after the convolutions and of the attention's scores (braindecode: of whole maps,
+    and of what comes out of the attention). Their decay of 0.009 and 0.5 for some weights is no part of it.
 
     Parameters
     ----------
