@@ -1,5 +1,6 @@
 """Networks of braindecode. What needs the library is skipped without the extra ``braindecode``."""
 
+import pickle
 import sys
 import warnings
 from dataclasses import replace
@@ -50,7 +51,7 @@ def test_options_and_version_are_of_the_network_and_of_its_identity(library):
     net = model(n_chans=3, n_times=200, n_classes=2, sfreq=100.0)
     assert net.training
     assert {m.p for m in net.modules() if isinstance(m, torch.nn.Dropout)} == {0.2}
-    said = describe(model)
+    said = describe(pickle.loads(pickle.dumps(model)))    # as a worker process gets it
     assert (said["name"], said["options"]) == ("ShallowFBCSPNet", {"drop_prob": 0.2})
     assert said["version"] == sys.modules["braindecode"].__version__
     assert describe(braindecode("ShallowFBCSPNet")) != said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import warnings
 from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
@@ -86,7 +87,8 @@ class Foreign(nn.Module):
 
 def _library() -> ModuleType:
     try:
-        import braindecode.models as models  # pyright: ignore[reportMissingImports]
+        with warnings.catch_warnings(action="ignore"):    # of what its other networks import
+            import braindecode.models as models  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ValueError("model=braindecode needs an extra: pip install eegdecode[braindecode]") from error
     return models
