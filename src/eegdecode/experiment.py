@@ -47,6 +47,8 @@ def run_experiment(
     config : str
         The whole configuration as YAML, kept beside the results.
     """
+    if "name" in model.keywords:    # which of a library's networks
+        choices = {**choices, "model": f"{choices['model']}_{model.keywords['name']}"}
     trials = load_trials(dataset, preprocess)
     splits = protocol(trials.meta, validation=trainer.validation)
     runs = expand(splits, sweep, seed=seed)

@@ -178,7 +178,7 @@ def describe(thing: Any) -> Any:
 
 SHARED_LAYERS = (    # files of models/ that are no network; tests/test_layers.py keeps the list
     "layers", "masks", "patches", "positions", "norms", "attention", "kernels", "kernels_blocks", "block", "pooling",
-    "divided", "spatial", "stems",
+    "divided", "spatial", "stems", "filterbank", "tcn", "recurrence",
 )    # fmt: skip
 
 

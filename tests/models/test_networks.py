@@ -10,7 +10,10 @@ from omegaconf import OmegaConf
 from eegdecode.training.ensemble import Ensemble
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "model"
-NETWORKS = [p.stem for p in sorted(CONFIGS.glob("*.yaml")) if "eegdecode.models" in p.read_text()]
+NETWORKS = [
+    p.stem for p in sorted(CONFIGS.glob("*.yaml"))
+    if "eegdecode.models" in p.read_text() and "models.foreign" not in p.read_text()
+]    # fmt: skip
 SIZES = {"n_chans": 5, "n_times": 200, "n_classes": 3, "sfreq": 100.0}
 
 

@@ -88,18 +88,6 @@ def limit_norm(weight: Float[Tensor, "*weight"], max_norm: float) -> Float[Tenso
     return weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
 
 
-class MaxNormConv2d(nn.Conv2d):
-    """A convolution whose filters have a norm of at most ``max_norm``."""
-
-    def __init__(self, *args, max_norm: float, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        self.max_norm = max_norm
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Convolve with the limited weights."""
-        return self._conv_forward(input, limit_norm(self.weight, self.max_norm), self.bias)
-
-
 class MaxNormLinear(nn.Linear):
     """A linear map whose rows have a norm of at most ``max_norm``."""
 

@@ -51,7 +51,12 @@ class DeepTrainer(DeepSettings):
         have a process each, which take stacks as they become free. Then runs come in any order, and an
         interruption costs what each process has in work.
         """
-        settings, devices, mode = replace(self, augment=augment), find_devices(self.device), self.mode
+        settings, devices = replace(self, augment=augment), find_devices(self.device)
+        if not getattr(model.func, "stackable", True):
+            if self.ensemble == "vectorise":
+                raise ValueError("trainer.ensemble=vectorise is not for this network; take trainer.ensemble=loop")
+            settings = replace(settings, ensemble="loop")
+        mode = settings.mode
         groups = stacks if mode == "vectorise" else [[run] for stack in stacks for run in stack]
         if not groups:
             return
