@@ -1,4 +1,4 @@
-"""Measure what is promised: python scripts/benchmark.py data|start|engine|curve|length|ablation.
+"""Measure what is promised: python scripts/benchmark.py data|start|engine|curve|length|ablation|halves.
 
 ``data`` needs MNE_DATA for the comparison with MOABB, ``engine`` braindecode for that with its networks. Every figure
 is printed beside its goal.
@@ -8,14 +8,14 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import ablation, curve, data, engine, length, start
+from benchmarks import ablation, curve, data, engine, halves, length, start
 
 TASKS = {
     "data": data.measure_data, "prepare-2a": data.prepare_2a, "load-2a": data.load_2a, "moabb": data.against_moabb,
     "start": start.measure_start, "first-step": start.first_step,
     "length": length.measure_length, "length-of": length.one_kernel,
     "engine": engine.measure_engine, "machine": engine.machine, "epochs": engine.epochs, "runs": engine.runs,
-    "curve": curve.measure_curve, "ablation": ablation.measure_ablation,
+    "curve": curve.measure_curve, "ablation": ablation.measure_ablation, "halves": halves.measure_halves,
 }    # fmt: skip
 
 if __name__ == "__main__":
@@ -26,5 +26,5 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("notebooks/benchmarks"), help="of tables and figures")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        engine.OUT = length.OUT = curve.OUT = ablation.OUT = arguments.out
+        engine.OUT = length.OUT = curve.OUT = ablation.OUT = halves.OUT = arguments.out
         TASKS[arguments.task](arguments.folder or Path(temporary), *arguments.what)

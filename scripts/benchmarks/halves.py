@@ -1,0 +1,88 @@
+"""The Transformer against its baselines, apart for the subjects that chose its defaults and for those that did not.
+
+``benchmark.py halves --folder data/runs`` reads the comparisons that are there (``train.py
+experiment=compare_simulated`` and the others, as far as they have come) and trains nothing.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import wilcoxon
+
+from benchmarks.table import markdown
+
+OUT = Path("notebooks/benchmarks")
+OURS, RIVALS = "sttransformer", ("ts_lr", "eegnet")
+CHOSE = {    # subjects with which the defaults were found
+    "simulated": {"1", "2", "3", "4"}, "ssvep_exo": {"1", "2", "3", "4", "5", "6"},
+    "mi_openbci": {"02", "03", "04", "05"},
+}    # fmt: skip
+HALVES = ("chose", "untouched", "all")
+
+
+def measure_halves(folder: Path) -> None:
+    """Write ``halves.csv`` and ``halves.md``."""
+    rows = [
+        row
+        for place in CHOSE
+        for ours in sorted(folder.glob(f"compare_{place}/*/{OURS}/scores.csv"))
+        for row in _rows(place, ours.parent.parent)
+    ]
+    if not rows:
+        raise SystemExit(f"{folder} holds no compare_*/PROTOCOL/{OURS}: python scripts/train.py experiment=compare_...")
+    table = pd.DataFrame(rows)
+    OUT.mkdir(parents=True, exist_ok=True)
+    table.to_csv(OUT / "halves.csv", index=False)
+    lines = [
+        "# The Transformer and its baselines, in two halves of the subjects",
+        "Mean test accuracy in %, the last epoch, all training trials (`trainer.validation=0`), default settings, "
+        "seeds averaged. *chose*: subjects with which the defaults of `sttransformer` were found, so its figures there "
+        "are of development; *untouched*: subjects that were tested after the defaults stood. *difference*: of "
+        "`sttransformer` to the rival, mean and deviation over subjects; *ahead*: in how many subjects; *p*: Wilcoxon, "
+        "two-sided, not corrected. Made by `python scripts/benchmark.py halves --folder data/runs` from "
+        "`python scripts/train.py experiment=compare_SET`.",
+        markdown(table),
+    ]
+    (OUT / "halves.md").write_text("\n\n".join(lines) + "\n")
+
+
+def _rows(place: str, folder: Path) -> list[dict]:
+    """Rows of a set and protocol: each rival in each half."""
+    ours, n_ours = _by_subject(folder / OURS)
+    rows = []
+    for rival in RIVALS:
+        if not (folder / rival / "scores.csv").exists():
+            continue
+        theirs, n_theirs = _by_subject(folder / rival)
+        for half in HALVES:
+            names = [name for name in ours.index if half == "all" or (name in CHOSE[place]) == (half == "chose")]
+            row = {"set": place, "protocol": folder.name, "subjects": f"{half} ({len(names)})", "rival": rival}
+            seeds = {"seeds": f"{n_ours} / {n_theirs}"}
+            rows.append({**row, **seeds, **_compared(ours[names], theirs.reindex(names))})
+            print(rows[-1], flush=True)
+    return rows
+
+
+def _by_subject(folder: Path) -> tuple[pd.Series, int]:
+    """Accuracy of each subject in %, mean over seeds, and the number of seeds.
+
+    Raises
+    ------
+    SystemExit
+        If a run failed: a mean over the others would flatter.
+    """
+    scores = pd.read_csv(folder / "scores.csv", dtype={"subject": str})
+    if not (scores["status"] == "done").all():
+        raise SystemExit(f"{folder}: runs have failed; type its command again")
+    return 100 * scores.groupby("subject")["test_accuracy"].mean(), scores["seed"].nunique()
+
+
+def _compared(ours: pd.Series, theirs: pd.Series) -> dict:
+    difference = (ours - theirs).to_numpy()
+    p = wilcoxon(difference).pvalue if len(difference) > 5 and np.any(difference) else np.nan    # fewer show nothing
+    return {
+        OURS: round(ours.mean(), 1), "the_rival": round(theirs.mean(), 1),
+        "difference": f"{difference.mean():+.1f} ± {difference.std(ddof=1):.1f}",
+        "ahead": f"{int((difference > 0).sum())} of {len(difference)}", "p": f"{p:.3f}" if p == p else "",
+    }    # fmt: skip
