@@ -104,7 +104,19 @@ def test_pairs_of_a_table() -> None:
     assert row["difference"] == pytest.approx(d.mean())
     assert row["p_wilcoxon"] == pytest.approx(2 / 2**8)
     assert row["holm_wilcoxon"] == pytest.approx(3 * 2 / 2**8)
-    assert table["established"].tolist() == [False, True, True]
+    assert table["p_best"].tolist()[:2] == pytest.approx([1, 2 * 2 / 2**8])
+    assert np.isnan(table["p_best"][2])
+    assert row["detectable"] == pytest.approx(pairs.detectable(d, alpha=0.025))
+    assert row["detectable"] > pairs.detectable(d)
+
+
+def test_the_truly_best_model_is_called_worse_in_at_most_five_per_cent_of_studies() -> None:
+    rng = np.random.default_rng(0)
+    lost = 0
+    for _ in range(300):    # all models are equal: the hardest case
+        table = pairs.compare_pairs(pd.DataFrame(rng.normal(size=(9, 5)), columns=list("abcde")))
+        lost += ((table["p_best"] < 0.05) & (table["b"] == "a")).any()
+    assert lost / 300 < 0.05
 
 
 def test_a_missing_score_is_refused() -> None:

@@ -57,7 +57,7 @@ def stouffer(p: Float[np.ndarray, " set"], n_subjects: np.ndarray) -> float:
 
 
 def one_sided(d: Differences) -> float:
-    """One-sided p of "the mean is not above zero", strictly inside (0, 1): permutation of the signs, or half of Wilcoxon's."""
+    """One-sided p of "the mean is not above zero", inside (0, 1): permutation of the signs, or half of Wilcoxon's."""
     if not d.any():
         return 0.5
     if len(d) >= FEW:
