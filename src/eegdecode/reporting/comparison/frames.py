@@ -11,6 +11,7 @@ from eegdecode.reporting.comparison.gather import Entry, subject_scores
 from eegdecode.reporting.comparison.groups import Comparison
 from eegdecode.reporting.comparison.meta import combine_sets
 from eegdecode.reporting.comparison.pairs import mean_interval
+from eegdecode.runs import digest
 
 # column of scores.csv -> (heading, its unit); those that a folder does not have are left out
 COSTS = {
@@ -85,3 +86,29 @@ def meta_rows(comparisons: Sequence[Comparison]) -> pd.DataFrame:
         if len(combined):
             tables.append(_put_first(combined, {"protocol": protocol}))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def learning_rows(comparisons: Sequence[Comparison]) -> pd.DataFrame:
+    """Scores of models that differ in their number of training trials alone, on the same test trials.
+
+    Either in their pool of training trials, or in what they hold out of it for validation.
+    """
+    rows = []
+    for c in comparisons:
+        for label in c.scores.columns:
+            entry = c.entries[label]
+            own = {name: value for name, value in entry.settings.items() if name != "trainer.validation"}
+            line = digest([entry.model, own, c.dataset, c.protocol, entry.marker["data_hash"]])
+            rows.append(
+                {
+                    "title": c.title, "model": entry.model, "label": label, "line": line, "mean": c.scores[label].mean(),
+                    "test_hash": entry.marker.get("test_hash", ""), "n_train": entry.runs["n_train"].mean(),
+                    "error": c.scores[label].sem(),
+                }
+            )    # fmt: skip
+    table = pd.DataFrame(rows, columns=["title", "model", "label", "line", "mean", "test_hash", "n_train", "error"])
+    table = table[table["test_hash"] != ""]
+    several = table.groupby(["line", "test_hash"])["n_train"].transform("nunique") > 1
+    table = table[several]
+    twice = table.groupby(["title", "test_hash", "model"])["line"].transform("nunique") > 1
+    return table.assign(model=table["model"].where(~twice, table["label"]))
