@@ -15,8 +15,8 @@ def main() -> None:
     )
     parser.add_argument("folders", nargs="+", metavar="FOLDER", help="run folders, or folders with run folders below")
     parser.add_argument("options", nargs="*", metavar="out=... metric=...",
-                        help="where to write (default: data/reports/NAME of the first folder); the metric to compare by: "
-                        "accuracy (default), balanced_accuracy, kappa, f1_macro, auroc")    # fmt: skip
+                        help="where to write (default: data/reports/NAME of the first folder); the metric to compare "
+                        "by: accuracy (default), balanced_accuracy, kappa, f1_macro, auroc")    # fmt: skip
     words = parser.parse_args()
     given = [*words.folders, *words.options]
     folders = [word for word in given if "=" not in word or Path(word).exists()]

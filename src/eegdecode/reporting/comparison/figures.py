@@ -13,7 +13,7 @@ from eegdecode.reporting.comparison.pairs import ALPHA
 from eegdecode.reporting.comparison.ranks import Ranks
 from eegdecode.reporting.style import CHANCE, INK, TRAIN, VAL, new_figure
 
-WIDTH = 5.6    # in: still readable when a phone shrinks it
+WIDTH = 5.0    # in: still readable when a phone shrinks it
 MOST_PAIRS = 6    # so many pairs are all drawn; of more models, each against the best
 
 

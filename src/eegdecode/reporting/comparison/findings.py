@@ -26,7 +26,8 @@ def _sentences(comparison: Comparison) -> Iterator[str]:
     if scores.empty:
         yield f"{where} no model has all of its runs yet."
     elif scores.shape[1] == 1:
-        yield f"{where} `{comparison.best}` reaches {_mean(scores, comparison.best)}; there is no other to compare with."
+        reached = _mean(scores, comparison.best)
+        yield f"{where} `{comparison.best}` reaches {reached}; there is no other to compare it with."
     else:
         yield _result(comparison, where)
         yield _power(comparison)

@@ -99,14 +99,10 @@ def learning_rows(comparisons: Sequence[Comparison]) -> pd.DataFrame:
             entry = c.entries[label]
             own = {name: value for name, value in entry.settings.items() if name != "trainer.validation"}
             line = digest([entry.model, own, c.dataset, c.protocol, entry.marker["data_hash"]])
-            rows.append(
-                {
-                    "title": c.title, "model": entry.model, "label": label, "line": line, "mean": c.scores[label].mean(),
-                    "test_hash": entry.marker.get("test_hash", ""), "n_train": entry.runs["n_train"].mean(),
-                    "error": c.scores[label].sem(),
-                }
-            )    # fmt: skip
-    table = pd.DataFrame(rows, columns=["title", "model", "label", "line", "mean", "test_hash", "n_train", "error"])
+            mean, error = c.scores[label].mean(), c.scores[label].sem()
+            n_train, tested = entry.runs["n_train"].mean(), entry.marker.get("test_hash", "")
+            rows.append((c.title, entry.model, label, line, tested, n_train, mean, error))
+    table = pd.DataFrame(rows, columns=["title", "model", "label", "line", "test_hash", "n_train", "mean", "error"])
     table = table[table["test_hash"] != ""]
     several = table.groupby(["line", "test_hash"])["n_train"].transform("nunique") > 1
     table = table[several]

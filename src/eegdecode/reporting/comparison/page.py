@@ -82,8 +82,9 @@ figure { margin: 1.2rem 0; } figure img { max-width: 100%; height: auto; }
 figcaption { color: #555; font-size: .85rem; }
 details { margin: 1rem 0; } summary { cursor: pointer; color: #0064a0; }
 nav ul { padding-left: 1.2rem; }
-@media (max-width: 40rem) { body { padding: .7rem; } th:first-child { max-width: 9rem; overflow-wrap: anywhere;
-  white-space: normal; } .scroll caption { position: sticky; left: 0; max-width: calc(100vw - 1.6rem); } }
+@media (max-width: 40rem) { body { padding: .7rem; } th:first-child { min-width: 6.5rem; max-width: 9rem;
+  overflow-wrap: break-word; white-space: normal; }
+  caption { position: sticky; left: 0; max-width: calc(100vw - 1.6rem); } }
 """
 
 

@@ -1,4 +1,4 @@
-"""The parts of a report on one comparison: what it is, its numbers, its tests, its figures, and where all of it is."""
+"""The part of a report on one comparison: what it is, numbers, tests, figures, and where all of it lies."""
 
 from __future__ import annotations
 
@@ -7,19 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from eegdecode.reporting.comparison import figures, figures_answers
-from eegdecode.reporting.comparison.figures_cost import draw_cost
+from eegdecode.reporting.comparison.figures import words
 from eegdecode.reporting.comparison.findings import entry_notes, findings, p_text
 from eegdecode.reporting.comparison.frames import COSTS, result_rows
+from eegdecode.reporting.comparison.gallery import amount, pictures
 from eegdecode.reporting.comparison.groups import Comparison
 from eegdecode.reporting.comparison.overview import link
-from eegdecode.reporting.comparison.page import Block, Bullets, Code, Folded, Heading, Paragraph, Picture, Table
-from eegdecode.reporting.style import save
+from eegdecode.reporting.comparison.page import Block, Bullets, Code, Folded, Heading, Paragraph, Table
 from eegdecode.reporting.words import PROTOCOLS, percent
-
-POINTS = ("n_params", "seconds")    # costs that are drawn
 
 
 def section(comparison: Comparison, out: Path, *, name: str) -> Iterator[Block]:
@@ -27,12 +23,13 @@ def section(comparison: Comparison, out: Path, *, name: str) -> Iterator[Block]:
     rows = result_rows([comparison])
     yield Heading(comparison.title + (" (apart)" if comparison.apart else ""))
     yield Paragraph(_about(comparison))
-    yield Bullets(findings(comparison))
+    if comparison.apart:    # those of the others stand on top of the page
+        yield Bullets(findings(comparison))
     yield _numbers(comparison, rows, out)
     notes = [f"`{label}`: {'; '.join(said)}." for label, e in comparison.entries.items() if (said := entry_notes(e))]
     if notes:
         yield Bullets(notes)
-    yield from _pictures(comparison, rows, out, name)
+    yield from pictures(comparison, rows, out, name=name)
     if len(comparison.pairs):
         yield _tests(comparison)
     yield Folded("Run folders and commands", list(_sources(comparison, out)))
@@ -45,11 +42,12 @@ def _about(comparison: Comparison) -> str:
     guess += f", and guessing exceeds {percent(bound)} % in 5 % of cases." if np.isfinite(bound) else "." * bool(guess)
     groups = " Subjects that were tested together count as one." if any("+" in s for s in comparison.subjects) else ""
     apart = f" **Kept apart:** {comparison.apart}." if comparison.apart else ""
+    protocol = PROTOCOLS.get(comparison.protocol, f"Protocol {comparison.protocol}.")
+    counts = f"{len(comparison.subjects)} subjects, {comparison.n_test} test trials."
+    pool = str(first.marker.get("pool_hash", first.marker["split_hash"]))
     return (
-        f"{PROTOCOLS.get(comparison.protocol, f'Protocol {comparison.protocol}.')} Metric: "
-        f"{figures.words(comparison.metric)}. {len(comparison.subjects)} subjects, {comparison.n_test} test trials.{guess}"
-        f"{groups}{apart} Data `{first.marker['data_hash'][:8]}`, "
-        f"splits `{str(first.marker.get('pool_hash', first.marker['split_hash']))[:8]}`."
+        f"{protocol} Metric: {words(comparison.metric)}. {counts}{guess}{groups}{apart} "
+        f"Data `{first.marker['data_hash'][:8]}`, splits `{pool[:8]}`."
     )
 
 
@@ -68,18 +66,12 @@ def _numbers(comparison: Comparison, rows: pd.DataFrame, out: Path) -> Table:
                 "–" if np.isnan(row["low"]) else f"{percent(row['low'])} to {percent(row['high'])}",
                 percent(row["deviation_seeds"]), str(row["n_seeds"]), f"{row['n_done']}/{row['n_expected']}",
                 "–" if pd.isna(row["rank"]) else f"{row['rank']:.2f}",
-                "–" if np.isnan(row["n_train"]) else f"{row['n_train']:,.0f}", *(_amount(row[name]) for name in costs),
+                "–" if np.isnan(row["n_train"]) else f"{row['n_train']:,.0f}", *(amount(row[name]) for name in costs),
             ]
         )    # fmt: skip
     told = "Interval: of the mean over subjects (Student's t). Trained on: training trials of a run, mean."
     costs_told = " Costs are means over runs, on the machine that ran them." if costs else ""
     return Table([*head, *(COSTS[name] for name in costs)], lines, told + costs_told)
-
-
-def _amount(value: float) -> str:
-    if np.isnan(value):
-        return "–"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _tests(comparison: Comparison) -> Folded:
@@ -101,57 +93,13 @@ def _tests(comparison: Comparison) -> Folded:
         "detectable",
     ]    # fmt: skip
     caption = (
-        "Paired over subjects, seeds averaged first; differences in points; better–worse: subjects. p are two-sided; Holm: "
-        f"over all {n} pairs, which stand in `pairs.csv`. d_z: mean by deviation of the differences, 95 % interval. "
-        "Detectable: true difference that 80 % of such studies find."
+        "Paired over subjects, seeds averaged first; differences in points; better–worse: subjects. p are two-sided; "
+        f"Holm: over all {n} pairs, which stand in `pairs.csv`. d_z: mean by deviation of the differences, 95 % "
+        "interval. Detectable: true difference that 80 % of such studies find."
     )
     ranks = comparison.ranks
     friedman = [Paragraph(f"Friedman's test of no difference at all: p {p_text(ranks.p_friedman)}.")] if ranks else []
     return Folded("Tests against the best model", [Table(head, lines, caption), *friedman])
-
-
-def _pictures(comparison: Comparison, rows: pd.DataFrame, out: Path, name: str) -> Iterator[Block]:
-    drawn = [(what, *rest) for what, *rest in _drawn(comparison, rows)]
-    for what, figure, caption, alt in drawn:
-        yield Picture(save(figure, out / "figures" / f"{name}_{what}.png"), caption, alt)
-
-
-def _drawn(comparison: Comparison, rows: pd.DataFrame) -> Iterator[tuple[str, Figure, str, str]]:
-    scores = comparison.scores
-    if scores.empty:
-        return
-    means = "; ".join(f"{label} {percent(float(mean))} %" for label, mean in scores.mean().items())
-    yield ("subjects", figures.draw_subjects(comparison), "Who is better on whom: a line a subject, a diamond the mean; "
-           "grey: what guessing reaches.", f"Score of {len(scores)} subjects under each model. Means: {means}.")    # fmt: skip
-    if len(comparison.pairs):
-        yield ("differences", figures.draw_differences(comparison), "How large the differences are: mean over subjects and "
-               "95 % interval (Student's t, each by itself). Filled: established to be worse than the best.",
-               f"Mean differences from {comparison.best} with intervals; the numbers are in the table of tests.")    # fmt: skip
-    if comparison.ranks is not None:
-        ranks = ", ".join(f"{label} {rank:.2f}" for label, rank in comparison.ranks.ranks.items())
-        yield ("ranks", figures.draw_ranks(comparison.ranks), "Mean ranks over subjects, 1 is best; a bar joins models whose "
-               "ranks are not told apart (Nemenyi, .05; Demšar, 2006).", f"Mean ranks: {ranks}.")    # fmt: skip
-    yield from _drawn_costs(comparison, rows)
-    answers, classes = figures_answers.collect_answers(comparison)
-    if answers:
-        more = scores.shape[1] - len(answers)
-        tail = f" {more} more models are not shown." if more else ""
-        yield ("confusion", figures_answers.draw_confusions(answers, classes), "Which classes are taken for which: per cent of "
-               f"each true class, test trials of all runs.{tail}",
-               f"Confusion matrices of {', '.join(answers)}.")    # fmt: skip
-        yield ("reliability", figures_answers.draw_reliability(answers), "Whether confidence is earned: on the diagonal it is, "
-               "below it the model is too sure. A dot's area is its share of the test trials of all runs; ECE: expected "
-               f"calibration error of them.{tail}", f"Reliability diagrams of {', '.join(answers)}.")    # fmt: skip
-
-
-def _drawn_costs(comparison: Comparison, rows: pd.DataFrame) -> Iterator[tuple[str, Figure, str, str]]:
-    whole = rows[rows["mean"].notna()]
-    for column in POINTS:
-        if len(whole) > 1 and column in whole and whole[column].notna().any():
-            heading = COSTS[column]
-            figure = draw_cost(whole, column, heading, metric=comparison.metric)
-            told = "; ".join(f"{m} {_amount(value)}" for m, value in zip(whole["model"], whole[column], strict=True))
-            yield f"cost_{column}", figure, f"Score against {heading}.", f"Score against {heading}: {told}."
 
 
 def _sources(comparison: Comparison, out: Path) -> Iterator[Block]:

@@ -29,13 +29,14 @@ from eegdecode.reporting.disk import make_folder, write_text
 from eegdecode.reporting.style import save, styled
 
 METHOD = (
-    "A comparison holds runs with the same trials (data hash), the same test trials, the same pool of training trials and "
-    "the same metric. How much of its pool a model holds out for validation is its own choice, and said.",
+    "A comparison holds runs with the same trials (data hash), the same test trials, the same pool of training trials "
+    "and the same metric. How much of its pool a model holds out for validation is its own choice, and said.",
     "Seeds are averaged first, then folds and sessions: one number a subject. Tests are paired over subjects. Subjects "
     "tested by leaving them out share training subjects, so there the tests are somewhat too sure.",
-    "A model is called worse than the best if Wilcoxon's signed-rank test (two-sided, exact for few subjects), times the "
-    "number of other models, stays below .05: a model that is truly the best keeps its mark in 95 % of studies (multiple "
-    "comparisons with the best; Hsu, 1981). For claims on other pairs, `pairs.csv` has Holm's correction over all of them.",
+    "A model is called worse than the best if Wilcoxon's signed-rank test (two-sided, exact for few subjects), times "
+    "the number of other models, stays below .05: a model that is truly the best keeps its mark in 95 % of studies "
+    "(multiple comparisons with the best; Hsu, 1981). For claims on other pairs, `pairs.csv` has Holm's correction "
+    "over all of them.",
     "Settings that were swept are one row where validation trials chose among them, else a row each.",
 )
 
@@ -68,7 +69,7 @@ def write_comparison(places: Sequence[Path | str], *, out: Path | str, metric: s
 def _blocks(comparisons: list[Comparison], meta: pd.DataFrame, left_out: list[str], out: Path) -> Iterator[Block]:
     main, apart = [c for c in comparisons if not c.apart], [c for c in comparisons if c.apart]
     yield Heading(_title(comparisons), level=1)
-    yield Bullets([text for c in main for text in findings(c)] + meta_findings(meta))
+    yield Bullets([" ".join(findings(c)) for c in main] + meta_findings(meta))
     yield Heading("All scores")
     yield overview(main, out)
     if apart:
@@ -86,8 +87,8 @@ def _blocks(comparisons: list[Comparison], meta: pd.DataFrame, left_out: list[st
     yield Heading("Files")
     yield Paragraph(
         "[table.csv](table.csv): a row a model and set. [pairs.csv](pairs.csv): a row a pair, all tests. "
-        "[table.tex](table.tex): the table for a paper. Each score links to its run folder, whose `predictions.npz` holds "
-        "every logit."
+        "[table.tex](table.tex): the table for a paper. Each score links to its run folder, whose `predictions.npz` "
+        "holds every logit."
     )
 
 
@@ -111,8 +112,9 @@ def _over_sets(meta: pd.DataFrame) -> Iterator[Block]:
         for r in meta.head(30).to_dict("records")
     ]    # fmt: skip
     told = (
-        "Stouffer's combination of one-sided p (permutation below 20 subjects, else Wilcoxon), weighted by the root of the "
-        "numbers of subjects, as MOABB does it; p two-sided. Effect: standardised mean difference. All pairs: `meta.csv`."
+        "Stouffer's combination of one-sided p (permutation below 20 subjects, else Wilcoxon), weighted by the root of "
+        "the numbers of subjects, as MOABB does it; p two-sided. Effect: standardised mean difference. All pairs: "
+        "`meta.csv`."
     )
     head = ["pair", "protocol", "sets", "subjects", "effect", "p", "Holm"]
     yield Table(head, lines, told)
@@ -127,5 +129,5 @@ def _learning(comparisons: Sequence[Comparison], out: Path) -> Iterator[Block]:
     for number, ((title, _), own) in enumerate(lines.groupby(["title", "test_hash"], sort=False), start=1):
         picture = save(figures.draw_learning(own, comparisons[0].metric), out / "figures" / f"learning_{number}.png")
         points = "; ".join(f"{r.model}: {r.n_train:.0f} trials {100 * r.mean:.1f} %" for r in own.itertuples())
-        yield Picture(picture, f"{title}: how scores grow with training trials, on the same test trials; bars: standard "
-                      "error over subjects.", points)    # fmt: skip
+        told = f"{title}: scores and training trials, on the same test trials; bars: standard error over subjects."
+        yield Picture(picture, told, points)
