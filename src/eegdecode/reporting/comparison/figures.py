@@ -74,45 +74,23 @@ def draw_differences(comparison: Comparison) -> Figure:
 
 
 def draw_ranks(ranks: Ranks) -> Figure:
-    """Critical-difference diagram (Demšar, 2006): mean ranks; a bar joins models that are not told apart."""
-    values, names = ranks.ranks.to_numpy(float), [cut(name) for name in ranks.ranks.index]
-    n, half = len(names), (len(names) + 1) // 2
-    height = 0.8 + 0.14 * len(ranks.level) + 0.24 * half
-    figure = new_figure(WIDTH, height)
-    figure.set_layout_engine("none")
-    ax = figure.add_axes((0.0, 0.0, 1.0, 1.0))    # in inches, downwards
-    ax.set_axis_off()
-    ax.set(xlim=(0, WIDTH), ylim=(height, 0))
-    room = [0.75 + 0.068 * max(map(len, part), default=0) for part in (names[:half], names[half:])]
-
-    def at(rank: float) -> float:
-        return room[0] + (rank - 1) / (n - 1) * (WIDTH - sum(room))
-
-    line = 0.58
-    ax.plot([at(1), at(n)], [line, line], color=INK, lw=1.2)
-    for tick in range(1, n + 1):
-        ax.plot([at(tick)] * 2, [line - 0.06, line], color=INK, lw=1)
-        ax.text(at(tick), line - 0.09, str(tick), ha="center", va="bottom", fontsize=8)
-    shown = min(ranks.difference, n - 1)
-    ax.plot([at(1), at(1 + shown)], [0.26, 0.26], color=VAL, lw=2)
-    beyond = "" if shown == ranks.difference else ", more than the scale"
-    ax.text(at(1), 0.14, f"critical difference {ranks.difference:.2f}{beyond}", va="center", fontsize=8, color=VAL)
+    """Critical-difference diagram (Demšar, 2006), turned: a bar at the right joins models that are not told apart."""
+    values, names = ranks.ranks.to_numpy(float), list(ranks.ranks.index)
+    n, gap = len(names), 0.035
+    figure = new_figure(WIDTH, 1.2 + 0.28 * n)
+    ax = figure.subplots()
+    ax.plot(values, range(n), ls="", marker="o", ms=6, color=TRAIN)
     for i, (first, last) in enumerate(ranks.level):
-        y = line + 0.12 + 0.14 * i
-        ax.plot([at(values[first]), at(values[last])], [y, y], color=TRAIN, lw=3.2, solid_capstyle="round")
-    for place, (name, value) in enumerate(zip(names, values, strict=True)):
-        left = place < half
-        y = line + 0.22 + 0.14 * len(ranks.level) + 0.24 * (place if left else n - 1 - place)
-        edge = room[0] - 0.15 if left else WIDTH - room[1] + 0.15
-        ax.plot([at(value), at(value), edge], [line, y, y], color="#777777", lw=0.8, zorder=0)
-        text = f"{name}  {value:.2f} " if left else f" {value:.2f}  {name}"
-        ax.text(edge, y, text, ha="right" if left else "left", va="center", fontsize=8)
+        ends = [first - 0.25, last + 0.25]
+        ax.plot([1.03 + gap * i] * 2, ends, color=TRAIN, lw=3, transform=ax.get_yaxis_transform(), clip_on=False)
+    ax.set_yticks(range(n), [f"{name}  {value:.2f}" for name, value in zip(names, values, strict=True)])
+    ax.set(xlim=(0.8, max(n, 1 + ranks.difference) + 0.2), ylim=(n - 0.5, -1.4))
+    ax.plot([1, 1 + ranks.difference], [-0.9, -0.9], color=VAL, lw=2)
+    ax.annotate(f"critical difference {ranks.difference:.2f}", (1, -0.9), xytext=(0, 3), textcoords="offset points",
+                fontsize=8, color=VAL)    # fmt: skip
+    ax.set_xlabel("mean rank over subjects (1 is best)")
+    ax.grid(axis="y", visible=False)
     return figure
-
-
-def cut(name: str) -> str:
-    """A name that fits beside an axis."""
-    return name if len(name) <= 24 else f"{name[:23]}…"
 
 
 def draw_learning(lines: pd.DataFrame, metric: str) -> Figure:
@@ -134,3 +112,8 @@ def draw_learning(lines: pd.DataFrame, metric: str) -> Figure:
 def words(metric: str) -> str:
     """The name of a metric for readers."""
     return {"auroc": "area under the ROC curve", "f1_macro": "F1 (macro)"}.get(metric, metric.replace("_", " "))
+
+
+def cut(name: str) -> str:
+    """A name that fits over a small panel."""
+    return name if len(name) <= 24 else f"{name[:23]}…"

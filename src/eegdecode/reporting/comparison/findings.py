@@ -40,18 +40,21 @@ def _sentences(comparison: Comparison) -> Iterator[str]:
 
 def _result(comparison: Comparison, where: str) -> str:
     best, scores = comparison.best, comparison.scores
-    worse = [label for label in scores.columns[1:] if label not in comparison.level]
     text = f"{where} `{best}` has the best mean ({_mean(scores, best)}), of {scores.shape[1]} models."
     if len(scores) < 2:
         return f"{text} With one subject nothing can be tested."
-    if worse:
-        named = [f"`{label}`" for label in worse]
-        shown = named if len(named) <= MOST else [*named[:2], f"{len(named) - 2} more"]
-        text += f" Established to be worse: {_listed(shown)}."
-    if comparison.level:
-        level = [f"`{label}` ({_mean(scores, label)})" for label in comparison.level]
-        text += f" Not established to be worse: {_listed(level)}."
-    return text
+    if _hopeless(comparison):
+        return f"{text} The next: {_cut([f'`{label}` ({_mean(scores, label)})' for label in scores.columns[1:]])}."
+    level = [f"`{label}` ({_mean(scores, label)})" for label in comparison.level]
+    worse = [f"`{label}`" for label in scores.columns[1:] if label not in comparison.level]
+    text += f" Not established to be worse: {_cut(level)}." if level else ""
+    return text + (f" Established to be worse: {_cut(worse)}." if worse else "")
+
+
+def _hopeless(comparison: Comparison) -> float:
+    """The least p that so few subjects can give with so many models, where that establishes nothing; else 0."""
+    least = smallest_p(len(comparison.scores)) * (comparison.scores.shape[1] - 1)
+    return least if least >= ALPHA else 0.0
 
 
 def _power(comparison: Comparison) -> str:
@@ -59,11 +62,10 @@ def _power(comparison: Comparison) -> str:
     n, rivals = len(comparison.scores), comparison.scores.shape[1] - 1
     if n < 2:
         return ""
-    least = smallest_p(n) * rivals
-    if least >= ALPHA:
+    if least := _hopeless(comparison):
         return (
             f"{n} subjects are too few to establish anything between {rivals + 1} models: even if all of them agree, "
-            f"p times the number of other models is {p_text(least)}."
+            f"p times the number of other models is {p_text(min(1.0, least))}."
         )
     points = comparison.pairs.loc[comparison.pairs["a"] == comparison.best, "detectable"].median()
     return (
@@ -123,6 +125,10 @@ def p_text(p: float) -> str:
 
 def _mean(scores: pd.DataFrame, label: str) -> str:
     return f"{percent(float(scores[label].mean()))} %"
+
+
+def _cut(names: Sequence[str]) -> str:
+    return _listed(names if len(names) <= MOST else [*names[: MOST - 1], f"{len(names) - MOST + 1} more"])
 
 
 def _listed(names: Sequence[str]) -> str:
