@@ -17,6 +17,7 @@ from eegdecode.reporting.style import CHANCE, INK, TRAIN, new_figure
 
 MOST_PANELS = 12    # models beyond are told in the caption
 MOST_NUMBERS = 4    # classes: cells of larger panels have no room for their number
+RARE = 0.005    # share of the trials: bins with fewer are dots that no line joins
 Answers = Mapping[str, tuple[np.ndarray, np.ndarray]]    # label -> logits (n, K), labels (n,) of all test trials
 
 
@@ -63,9 +64,10 @@ def draw_reliability(answers: Answers) -> Figure:
     for ax, (label, (logits, labels)) in zip(panels, answers.items(), strict=False):
         confidence, right, share = reliability(logits, labels)
         ax.plot([0, 100], [0, 100], color=CHANCE, lw=1, ls=(0, (4, 2)))
-        ax.plot(100 * confidence, 100 * right, color=TRAIN, lw=1)
+        enough = share >= RARE
+        ax.plot(100 * confidence[enough], 100 * right[enough], color=TRAIN, lw=1)
         ax.scatter(100 * confidence, 100 * right, s=6 + 160 * share, color=TRAIN, alpha=0.75, lw=0)
-        ax.text(4, 88, f"ECE {100 * ece(logits, labels):.1f} %", fontsize=8, color=INK)
+        ax.text(100, 5, f"ECE {100 * ece(logits, labels):.1f} %", fontsize=8, color=INK, ha="right")
         ax.set(xlim=(0, 102), ylim=(0, 102), xticks=(0, 50, 100), yticks=(0, 50, 100))
         _title(ax, label)
     figure.supxlabel("confidence of the answer (%)", fontsize=9)

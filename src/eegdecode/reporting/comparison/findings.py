@@ -70,7 +70,7 @@ def _power(comparison: Comparison) -> str:
     points = comparison.pairs.loc[comparison.pairs["a"] == comparison.best, "detectable"].median()
     return (
         f"With {n} subjects a true difference from the best must be about {percent(float(points))} points (median "
-        "over the other models) to be found in 80 % of studies: smaller ones are noise here."
+        "over the other models) to be found in 80 % of studies; smaller ones are mostly missed."
     )
 
 

@@ -35,8 +35,9 @@ def pictures(comparison: Comparison, rows: pd.DataFrame, out: Path, *, name: str
     """Draw what there are data for; `rows` are the comparison's of `result_rows`."""
     if comparison.scores.empty:
         return
-    for drawn in (_of_scores(comparison), _of_costs(comparison, rows), _of_answers(comparison)):
-        for what, figure, more, alt in drawn:
+    parts = (_of_scores(comparison), _of_costs(comparison, rows), _of_answers(comparison), _of_ranks(comparison))
+    for part in parts:    # two and two of a height, as they stand on a wide page
+        for what, figure, more, alt in part:
             path = save(figure, out / "figures" / f"{name}_{what}.png")
             yield Picture(path, f"{_CAPTIONS.get(what, '')}{more}", alt)
 
@@ -49,6 +50,9 @@ def _of_scores(comparison: Comparison) -> Iterator[Drawn]:
     if len(comparison.pairs):
         alt = f"Mean differences from {comparison.best} with intervals; the numbers are in the table of tests."
         yield "differences", figures.draw_differences(comparison), "", alt
+
+
+def _of_ranks(comparison: Comparison) -> Iterator[Drawn]:
     if comparison.ranks is not None:
         ranks = ", ".join(f"{label} {rank:.2f}" for label, rank in comparison.ranks.ranks.items())
         yield "ranks", figures.draw_ranks(comparison.ranks), "", f"Mean ranks: {ranks}."

@@ -78,7 +78,8 @@ caption { caption-side: bottom; padding-top: .5rem; text-align: left; color: #55
 th, td { padding: .3rem .6rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
 thead th { border-bottom: 2px solid #888; vertical-align: bottom; white-space: normal; }
 th:first-child { position: sticky; left: 0; background: #fff; text-align: left; }
-figure { margin: 1.2rem 0; } figure img { max-width: 100%; height: auto; }
+figure { display: inline-block; vertical-align: top; margin: 1.2rem .5rem 0 0; max-width: min(100%, 30rem); }
+figure img { max-width: 100%; height: auto; }
 figcaption { color: #555; font-size: .85rem; }
 details { margin: 1rem 0; } summary { cursor: pointer; color: #0064a0; }
 nav ul { padding-left: 1.2rem; }
