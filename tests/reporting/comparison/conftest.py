@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from tests.reporting.conftest import CLASSES, make_failed, make_meta, make_prediction
 
 from eegdecode.reporting import folders
 from eegdecode.reporting.store import Store
 from eegdecode.runs import Prediction, Run, Split
-
-from ..conftest import CLASSES, make_failed, make_meta, make_prediction
 
 MakeFolder = Callable[..., Path]
 
@@ -43,9 +42,10 @@ def make_folder(tmp_path: Path) -> MakeFolder:
     """Return a factory of run folders, as training leaves them."""
 
     def make(
-        name: str, *, model: str = "", skill: float = 0.0, n_subjects: int = 6, seeds: Sequence[int] = (0,), keep: int = 999,
-        train: Sequence[int] = (0, 1), val: Sequence[int] = (2,), test: Sequence[int] = (3,), lrs: Sequence[float] = (),
-        data: str = "0", n_failed: int = 0, config: dict[str, Any] | None = None, old: bool = False, **facts: Any,
+        name: str, *, model: str = "", skill: float = 0.0, n_subjects: int = 6, seeds: Sequence[int] = (0,),
+        keep: int = 999, train: Sequence[int] = (0, 1), val: Sequence[int] = (2,), test: Sequence[int] = (3,),
+        lrs: Sequence[float] = (), data: str = "0", n_failed: int = 0, config: dict[str, Any] | None = None,
+        old: bool = False, **facts: Any,
     ) -> Path:    # fmt: skip
         meta = make_meta(n_subjects=n_subjects)
         splits = make_splits(meta, train=train, val=val, test=test)

@@ -103,5 +103,5 @@ def test_chance_belongs_to_the_metric(make_folder: MakeFolder, place: Path) -> N
     assert of_accuracy.chance[1] > 0.25
     assert of_auroc.chance[0] == 0.5
     assert np.isnan(of_auroc.chance[1])
-    with pytest.raises(ValueError, match="metric must be one of .*got 'speed'"):
+    with pytest.raises(ValueError, match=r"metric must be one of .*got 'speed'"):
         comparisons_of(place, metric="speed")

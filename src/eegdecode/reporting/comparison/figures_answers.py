@@ -60,7 +60,7 @@ def draw_confusions(answers: Answers, classes: Sequence[str]) -> Figure:
 
 def draw_reliability(answers: Answers) -> Figure:
     """A panel a model: share of right answers against confidence; on the diagonal confidence is earned."""
-    figure, panels = _panels(len(answers), height=1.85, sharex=True, sharey=True)
+    figure, panels = _panels(len(answers), height=1.85, share=True)
     for ax, (label, (logits, labels)) in zip(panels, answers.items(), strict=False):
         confidence, right, share = reliability(logits, labels)
         ax.plot([0, 100], [0, 100], color=CHANCE, lw=1, ls=(0, (4, 2)))
@@ -87,11 +87,11 @@ def reliability(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.
     return mean_confidence, share_right, counts[full] / len(labels)
 
 
-def _panels(n: int, *, height: float, **shared: bool) -> tuple[Figure, list[Axes]]:
+def _panels(n: int, *, height: float, share: bool = False) -> tuple[Figure, list[Axes]]:
     columns = min(3, max(n, 2))
     rows = -(-n // columns)
     figure = new_figure(WIDTH, 0.5 + height * rows)
-    panels = figure.subplots(rows, columns, squeeze=False, **shared)
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share)
     for ax in panels.flat[n:]:
         ax.set_axis_off()
     return figure, list(panels.flat)

@@ -55,10 +55,10 @@ def _name_dots(ax: Axes, x: np.ndarray, y: np.ndarray, names: list[str], *, widt
     points = HEIGHT * 72 / height
     placed: list[tuple[float, float]] = []    # x and height in points of the names that stand
     for i in np.argsort(y, kind="stable"):
-        own = y[i] * points
+        own = float(y[i]) * points
         for other, taken in placed:
             if abs(x[i] - other) < 0.4 * width and own < taken + LINE:
                 own = taken + LINE
-        placed.append((x[i], own))
+        placed.append((float(x[i]), own))
         ax.annotate(names[i], (10 ** x[i], y[i]), xytext=(6, own - y[i] * points), textcoords="offset points",
                     va="center", fontsize=8, color=INK)    # fmt: skip

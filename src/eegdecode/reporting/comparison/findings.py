@@ -92,7 +92,7 @@ def meta_findings(meta: pd.DataFrame) -> list[str]:
     said = []
     for protocol, rows in meta.groupby("protocol", sort=False) if len(meta) else ():
         sure = rows[rows["holm"] < ALPHA]
-        named = [f"`{r.a}` over `{r.b}` (p {p_text(r.holm)})" for r in sure.head(MOST).itertuples()]
+        named = [f"`{r['a']}` over `{r['b']}` (p {p_text(r['holm'])})" for r in sure.head(MOST).to_dict("records")]
         more = f", and {len(sure) - MOST} more" if len(sure) > MOST else ""
         text = _listed(named) + more if len(sure) else "no difference between two models is established"
         said.append(f"Over all data sets, **{protocol}** (Stouffer, Holm over {len(rows)} pairs): {text}.")
@@ -112,7 +112,7 @@ def entry_notes(entry: Entry) -> list[str]:
     if entry.facts.get("watch_test"):
         notes.append("test accuracy was followed as a LEAKY diagnostic; the score is that of the last epoch")
     failed = entry.n_expected - len(entry.runs)
-    notes.append(f"{failed} runs missing or failed" if failed else "")
+    notes.append(f"{failed} run{'s' * (failed > 1)} missing or failed" if failed else "")
     return [note for note in notes if note]
 
 

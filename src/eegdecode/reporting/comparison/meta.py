@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,7 +54,8 @@ def _combined(a: str, b: str, differences: list[np.ndarray]) -> tuple:
 
 def stouffer(p: Float[np.ndarray, " set"], n_subjects: np.ndarray) -> float:
     """One p of independent one-sided ones, weighted by the root of the numbers of subjects."""
-    return float(stats.combine_pvalues(p, method="stouffer", weights=np.sqrt(n_subjects)).pvalue)
+    result: Any = stats.combine_pvalues(p, method="stouffer", weights=np.sqrt(n_subjects))
+    return float(result.pvalue)
 
 
 def one_sided(d: Differences) -> float:
@@ -61,7 +63,8 @@ def one_sided(d: Differences) -> float:
     if not d.any():
         return 0.5
     if len(d) >= FEW:
-        p = float(stats.wilcoxon(d).pvalue) / 2
+        result: Any = stats.wilcoxon(d)
+        p = float(result.pvalue) / 2
         return float(np.clip(1 - p if d.mean() < 0 else p, np.nextafter(0, 1), np.nextafter(1, 0)))
     n = len(d)
     exact = n <= EXACT

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -86,7 +87,8 @@ def wilcoxon(d: Differences) -> float:
     d = d[d != 0]
     if len(d) <= EXACT:    # the permutation test of the signed ranks
         return permutation(np.sign(d) * stats.rankdata(np.abs(d)))
-    return float(stats.wilcoxon(d).pvalue)
+    result: Any = stats.wilcoxon(d)
+    return float(result.pvalue)
 
 
 def holm(p: Float[np.ndarray, " pair"]) -> Float[np.ndarray, " pair"]:

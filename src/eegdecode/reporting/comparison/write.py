@@ -27,6 +27,7 @@ from eegdecode.reporting.comparison.page import (
 from eegdecode.reporting.comparison.sections import section
 from eegdecode.reporting.disk import make_folder, write_text
 from eegdecode.reporting.style import save, styled
+from eegdecode.reporting.words import percent
 
 METHOD = (
     "A comparison holds runs with the same trials (data hash), the same test trials, the same pool of training trials "
@@ -128,6 +129,6 @@ def _learning(comparisons: Sequence[Comparison], out: Path) -> Iterator[Block]:
         return
     for number, ((title, _), own) in enumerate(lines.groupby(["title", "test_hash"], sort=False), start=1):
         picture = save(figures.draw_learning(own, comparisons[0].metric), out / "figures" / f"learning_{number}.png")
-        points = "; ".join(f"{r.model}: {r.n_train:.0f} trials {100 * r.mean:.1f} %" for r in own.itertuples())
+        points = [f"{r['model']}: {r['n_train']:.0f} trials {percent(r['mean'])} %" for r in own.to_dict("records")]
         told = f"{title}: scores and training trials, on the same test trials; bars: standard error over subjects."
-        yield Picture(picture, told, points)
+        yield Picture(picture, told, "; ".join(points))
