@@ -95,7 +95,7 @@ def meta_findings(meta: pd.DataFrame) -> list[str]:
         named = [f"`{r['a']}` over `{r['b']}` (p {p_text(r['holm'])})" for r in sure.head(MOST).to_dict("records")]
         more = f", and {len(sure) - MOST} more" if len(sure) > MOST else ""
         text = _listed(named) + more if len(sure) else "no difference between two models is established"
-        said.append(f"Over all data sets, **{protocol}** (Stouffer, Holm over {len(rows)} pairs): {text}.")
+        said.append(f"Over all data sets, **{protocol}** (Stouffer, Holm over {len(rows)} pair{'s' * (len(rows) > 1)}): {text}.")
     return said
 
 
@@ -111,6 +111,8 @@ def entry_notes(entry: Entry) -> list[str]:
     notes.append(select.get(str(entry.facts.get("select")), ""))
     if entry.facts.get("watch_test"):
         notes.append("test accuracy was followed as a LEAKY diagnostic; the score is that of the last epoch")
+    if entry.around.get("protocol.duplicates") == "warn":
+        notes.append("equal trials on both sides of a split were let pass (protocol.duplicates=warn)")
     failed = entry.n_expected - len(entry.runs)
     notes.append(f"{failed} run{'s' * (failed > 1)} missing or failed" if failed else "")
     return [note for note in notes if note]

@@ -108,7 +108,7 @@ def compare(entries: Sequence[Entry], *, metric: str = "accuracy") -> list[Compa
     labels = name_entries(list(groups.values()))
     largest: dict[tuple, list[Entry]] = {}
     for identity, group in groups.items():
-        if len(group) > len(largest.get(identity[:2], [])):
+        if _size(group) > _size(largest.get(identity[:2], [])):
             largest[identity[:2]] = group
     comparisons = []
     for (dataset, protocol, *_), group in groups.items():
@@ -116,6 +116,11 @@ def compare(entries: Sequence[Entry], *, metric: str = "accuracy") -> list[Compa
         why = "" if group is main else why_apart(group[0], main[0])
         comparisons.append(Comparison(dataset, protocol, metric, {labels[id(e)]: e for e in group}, why))
     return sorted(comparisons, key=lambda c: bool(c.apart))
+
+
+def _size(group: Sequence[Entry]) -> int:
+    """Number of scores that a group compares: rows times their subjects."""
+    return sum(len(entry.marker["expected"]) for entry in group)
 
 
 def _pools(entries: Sequence[Entry]) -> dict[str, str]:

@@ -93,8 +93,8 @@ def caption(comparisons: Sequence[Comparison]) -> str:
     ]
     if any(LEVEL in cell.marks for cell in cells):
         told.append(
-            f"{LEVEL}: not established to be worse than it (Wilcoxon over subjects, two-sided, p times the {rivals} "
-            "other models ≥ .05), which is not the same as being equal."
+            f"{LEVEL}: not established to be worse than it (Wilcoxon over subjects, two-sided, p times the number of "
+            f"other models, {rivals}, is .05 or more), which is not the same as being equal."
         )
     if any("/" in cell.text for cell in cells):
         told.append("17/20: so many of the runs are done, so there is no mean yet.")

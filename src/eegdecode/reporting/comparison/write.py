@@ -10,6 +10,7 @@ import pandas as pd
 from eegdecode.reporting.comparison import figures
 from eegdecode.reporting.comparison.findings import findings, meta_findings, p_text
 from eegdecode.reporting.comparison.frames import learning_rows, meta_rows, pair_rows, result_rows
+from eegdecode.reporting.comparison.gallery import save_light
 from eegdecode.reporting.comparison.gather import gather
 from eegdecode.reporting.comparison.groups import Comparison, compare
 from eegdecode.reporting.comparison.overview import latex, overview
@@ -26,7 +27,7 @@ from eegdecode.reporting.comparison.page import (
 )
 from eegdecode.reporting.comparison.sections import section
 from eegdecode.reporting.disk import make_folder, write_text
-from eegdecode.reporting.style import save, styled
+from eegdecode.reporting.style import styled
 from eegdecode.reporting.words import percent
 
 METHOD = (
@@ -128,7 +129,8 @@ def _learning(comparisons: Sequence[Comparison], out: Path) -> Iterator[Block]:
         yield Paragraph("None: every model was trained on one number of trials a run.")
         return
     for number, ((title, _), own) in enumerate(lines.groupby(["title", "test_hash"], sort=False), start=1):
-        picture = save(figures.draw_learning(own, comparisons[0].metric), out / "figures" / f"learning_{number}.png")
+        figure = figures.draw_learning(own, comparisons[0].metric)
+        picture = save_light(figure, out / "figures" / f"learning_{number}.png")
         points = [f"{r['model']}: {r['n_train']:.0f} trials {percent(r['mean'])} %" for r in own.to_dict("records")]
         told = f"{title}: scores and training trials, on the same test trials; bars: standard error over subjects."
         yield Picture(picture, told, "; ".join(points))
