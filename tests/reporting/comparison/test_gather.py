@@ -38,6 +38,7 @@ def test_seeds_in_folders_of_their_own_are_one_row(make_folder: MakeFolder, plac
     assert len(entry.folders) == 2
     assert len(entry.runs) == entry.n_expected == 18
     assert set(entry.runs["seed"]) == {0, 1, 2}
+    assert entry.commands == ("python scripts/train.py model=first", "python scripts/train.py model=second")
 
 
 def test_the_same_runs_again_count_once(make_folder: MakeFolder, place: Path) -> None:

@@ -95,7 +95,8 @@ def meta_findings(meta: pd.DataFrame) -> list[str]:
         named = [f"`{r['a']}` over `{r['b']}` (p {p_text(r['holm'])})" for r in sure.head(MOST).to_dict("records")]
         more = f", and {len(sure) - MOST} more" if len(sure) > MOST else ""
         text = _listed(named) + more if len(sure) else "no difference between two models is established"
-        said.append(f"Over all data sets, **{protocol}** (Stouffer, Holm over {len(rows)} pair{'s' * (len(rows) > 1)}): {text}.")
+        counted = f"{len(rows)} pair{'s' * (len(rows) > 1)}"
+        said.append(f"Over all data sets, **{protocol}** (Stouffer, Holm over {counted}): {text}.")
     return said
 
 

@@ -52,7 +52,7 @@ def _row(comparison: Comparison, label: str, entry: Entry) -> dict:
         "transductive": bool(entry.facts.get("transductive")), "test_followed": bool(entry.facts.get("watch_test")),
         "apart": comparison.apart, "data_hash": entry.marker["data_hash"],
         "pool_hash": entry.marker.get("pool_hash", ""),
-        "folders": ";".join(map(str, entry.folders)), "command": entry.facts.get("command", ""),
+        "folders": ";".join(map(str, entry.folders)), "command": "\n".join(entry.commands),
     }    # fmt: skip
 
 

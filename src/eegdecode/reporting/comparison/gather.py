@@ -40,6 +40,8 @@ class Entry:
         Number of runs that the experiment has; fewer rows: incomplete.
     notes : tuple of str
         What a reader must know of how the row came about.
+    commands : tuple of str
+        What was typed to make the folders, each once.
     """
 
     model: str
@@ -50,6 +52,7 @@ class Entry:
     runs: pd.DataFrame
     n_expected: int
     notes: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -129,6 +132,7 @@ def _entries(folder: Path) -> list[Entry]:
                 runs=own.assign(folder=str(folder)),
                 n_expected=int(of_setting(expected, setting)["n"].sum()),
                 notes=notes if len(tried) > 1 and chosen is not None else (),
+                commands=tuple(filter(None, [marker["facts"].get("command")])),
             )
         )
     return entries
@@ -161,9 +165,9 @@ def _merge(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
 
 def _joined(one: Entry, other: Entry) -> Entry:
     runs = pd.concat([one.runs, other.runs], ignore_index=True)
-    return replace(
-        one, folders=one.folders + other.folders, runs=runs, n_expected=one.n_expected + other.n_expected
-    )    # fmt: skip
+    commands = tuple(dict.fromkeys(one.commands + other.commands))
+    folders, n_expected = one.folders + other.folders, one.n_expected + other.n_expected
+    return replace(one, folders=folders, runs=runs, n_expected=n_expected, commands=commands)
 
 
 def _seeds(entry: Entry) -> set[int]:

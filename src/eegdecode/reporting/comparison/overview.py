@@ -14,6 +14,7 @@ from eegdecode.reporting.comparison.page import Table
 from eegdecode.reporting.words import percent
 
 LEVEL, TRANSDUCTIVE = "°", "ᵀ"
+MOST_LINKS = 4    # beside the first; all folders of a row stand in its section
 _ESCAPES = {c: rf"\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\~{}", "^": r"\^{}"}
 _SIGNS = {"±": r"$\pm$", "·": r"$\cdot$", "–": "--", LEVEL: r"$^{\circ}$", TRANSDUCTIVE: r"$^{\mathrm{T}}$"}
 
@@ -31,7 +32,8 @@ class Cell:
         """The cell in Markdown, each of its run folders a link relative to the report."""
         first, *others = [link(folder, out) for folder in self.folders]
         strong = "**" if self.best else ""
-        return f"{strong}[{self.text}]({first}){strong}{self.marks}" + "".join(f" [+]({more})" for more in others)
+        more = "".join(f" [+]({other})" for other in others[:MOST_LINKS]) + " …" * (len(others) > MOST_LINKS)
+        return f"{strong}[{self.text}]({first}){strong}{self.marks}{more}"
 
     def latex(self) -> str:
         text = escape(self.text)

@@ -107,4 +107,4 @@ def _sources(comparison: Comparison, out: Path) -> Iterator[Block]:
         folders = ", ".join(f"[{folder.name}]({link(folder, out)})" for folder in entry.folders)
         commit = entry.facts.get("git_commit")
         yield Paragraph(f"**{label}**: {folders}" + (f", commit `{commit}`" if commit else ""))
-        yield Code(str(entry.facts.get("command") or "the command was not noted"))
+        yield Code("\n".join(entry.commands) or "the command was not noted")
