@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from eegdecode.reporting.comparison.gather import find_folders, gather, subject_scores
+from eegdecode.reporting.results import load_results
 from eegdecode.reporting.tables import read_scores
 
 from .conftest import MakeFolder
@@ -58,8 +59,10 @@ def test_seeds_are_averaged_before_folds(make_folder: MakeFolder) -> None:
 
 
 def test_of_swept_settings_validation_chooses_one(make_folder: MakeFolder) -> None:
-    (entry,), _ = gather([make_folder("one", lrs=[1e-3, 1e-4])])
+    folder = make_folder("one", lrs=[1e-3, 1e-4])
+    (entry,), _ = gather([folder])
     assert entry.runs["lr"].nunique() == 1
+    assert set(entry.runs["key"]) == set(load_results(folder).setting()["key"])
     assert "of 2 settings the one best on validation trials" in entry.notes[0]
 
 

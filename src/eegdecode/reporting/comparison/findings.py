@@ -68,9 +68,10 @@ def _power(comparison: Comparison) -> str:
             f"p times the number of other models is {p_text(min(1.0, least))}."
         )
     points = comparison.pairs.loc[comparison.pairs["a"] == comparison.best, "detectable"].median()
+    over = " (median over the other models)" if rivals > 1 else ""
     return (
-        f"With {n} subjects a true difference from the best must be about {percent(float(points))} points (median "
-        "over the other models) to be found in 80 % of studies; smaller ones are mostly missed."
+        f"With {n} subjects a true difference from the best must be about {percent(float(points))} points{over} to be "
+        "found in 80 % of studies; smaller ones are mostly missed."
     )
 
 

@@ -71,7 +71,7 @@ body { margin: 0 auto; padding: 1rem; max-width: 62rem; background: #fff; color:
 p, li, figcaption, caption { max-width: 42rem; }
 h1 { font-size: 1.6rem; line-height: 1.2; } h2 { margin-top: 2.5rem; font-size: 1.25rem; } h3 { font-size: 1.05rem; }
 a { color: #0064a0; } code { font-size: .9em; overflow-wrap: anywhere; }
-pre { overflow-x: auto; padding: .6rem; background: #f5f5f5; }
+pre { padding: .6rem; background: #f5f5f5; white-space: pre-wrap; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 caption { caption-side: bottom; padding-top: .5rem; text-align: left; color: #555; font-size: .85rem; }
