@@ -51,6 +51,29 @@ def test_the_same_runs_again_count_once(make_folder: MakeFolder, place: Path) ->
     assert "same runs" in left_out[0]
 
 
+def test_a_folder_of_another_seed_that_has_just_begun_is_named(make_folder: MakeFolder, place: Path) -> None:
+    make_folder("first", model="eegnet")
+    make_folder("second", model="eegnet", seeds=[1], keep=0)
+    (entry,), left_out = gather([place])
+    assert entry.complete
+    assert left_out == [f"`{place / 'second'}`: none of its runs is done yet; others of this row are"]
+
+
+def test_a_planned_seed_counts_as_missing(make_folder: MakeFolder, place: Path) -> None:
+    make_folder("first", model="eegnet", config={"seed": 0, "sweep": {"seeds": 1}})
+    make_folder("second", model="eegnet", seeds=[1], keep=0, config={"seed": 1, "sweep": {"seeds": 1}})
+    (entry,), left_out = gather([place])
+    assert (len(entry.runs), entry.n_expected, left_out) == (6, 12, [])
+
+
+def test_the_same_seeds_under_other_code_are_rows_of_their_own(make_folder: MakeFolder, place: Path) -> None:
+    folders = [make_folder(name, model="eegnet") for name in ("before", "after")]
+    scores = (folders[1] / "scores.csv").read_text().splitlines()
+    (folders[1] / "scores.csv").write_text("\n".join([scores[0], *(row[:-4] + "0000" for row in scores[1:])]) + "\n")
+    entries, _ = gather([place])
+    assert [entry.settings["folder"] for entry in entries] == ["after", "before"]
+
+
 def test_seeds_are_averaged_before_folds(make_folder: MakeFolder) -> None:
     folder = make_folder("one", seeds=[0, 1, 2])
     (entry,), _ = gather([folder])

@@ -42,6 +42,8 @@ class Entry:
         What a reader must know of how the row came about.
     commands : tuple of str
         What was typed to make the folders, each once.
+    seeds : frozenset of int
+        Seeds of the runs, also of those that are not done as far as the configuration says so.
     """
 
     model: str
@@ -53,6 +55,7 @@ class Entry:
     n_expected: int
     notes: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
+    seeds: frozenset[int] = frozenset()
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -133,6 +136,7 @@ def _entries(folder: Path) -> list[Entry]:
                 n_expected=int(of_setting(expected, setting)["n"].sum()),
                 notes=notes if len(tried) > 1 and chosen is not None else (),
                 commands=tuple(filter(None, [marker["facts"].get("command")])),
+                seeds=frozenset(own["seed"]) | _planned(config),
             )
         )
     return entries
@@ -149,11 +153,13 @@ def _merge(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
     for same in rows.values():
         kept: list[Entry] = []
         for entry in same:
-            partner = next((i for i, other in enumerate(kept) if _seeds(entry).isdisjoint(_seeds(other))), None)
-            if set(entry.runs["key"]) <= {key for other in kept for key in other.runs["key"]} and kept:
+            apart = [i for i, other in enumerate(kept) if entry.seeds and entry.seeds.isdisjoint(other.seeds)]
+            if kept and entry.runs.empty and not apart:
+                repeated.append(f"`{entry.folders[0]}`: none of its runs is done yet; others of this row are")
+            elif kept and not apart and set(entry.runs["key"]) <= {key for other in kept for key in other.runs["key"]}:
                 repeated.append(f"`{entry.folders[0]}`: holds the same runs as `{kept[0].folders[0]}`")
-            elif partner is not None:
-                kept[partner] = _joined(kept[partner], entry)
+            elif apart:
+                kept[apart[0]] = _joined(kept[apart[0]], entry)
             else:
                 kept.append(entry)
         if len(kept) > 1:    # the same settings and seeds, other keys: the code or torch has changed between
@@ -167,12 +173,16 @@ def _joined(one: Entry, other: Entry) -> Entry:
     runs = pd.concat([one.runs, other.runs], ignore_index=True)
     commands = tuple(dict.fromkeys(one.commands + other.commands))
     folders, n_expected = one.folders + other.folders, one.n_expected + other.n_expected
-    return replace(one, folders=folders, runs=runs, n_expected=n_expected, commands=commands)
+    seeds = one.seeds | other.seeds
+    return replace(one, folders=folders, runs=runs, n_expected=n_expected, commands=commands, seeds=seeds)
 
 
-def _seeds(entry: Entry) -> set[int]:
-    """Seeds of an entry; those of one without any run are not known and count as all."""
-    return set(entry.runs["seed"]) or set(range(1000))
+def _planned(config: Mapping[str, Any]) -> frozenset[int]:
+    """Seeds that the configuration asks for."""
+    first, seeds = config.get("seed"), config.get("sweep.seeds")
+    if isinstance(seeds, int) and isinstance(first, int):
+        return frozenset(range(first, first + seeds))
+    return frozenset(seeds) if isinstance(seeds, list) else frozenset()
 
 
 def _config(path: Path) -> dict[str, Any]:

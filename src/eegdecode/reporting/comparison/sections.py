@@ -21,7 +21,7 @@ from eegdecode.reporting.words import PROTOCOLS, percent
 def section(comparison: Comparison, out: Path, *, name: str) -> Iterator[Block]:
     """Blocks on one comparison; `name` begins the names of its figures."""
     rows = result_rows([comparison])
-    yield Heading(comparison.title + (" (apart)" if comparison.apart else ""))
+    yield Heading(comparison.title + (f" (apart, {name})" if comparison.apart else ""))
     yield Paragraph(_about(comparison))
     if comparison.apart:    # those of the others stand on top of the page
         yield Bullets(findings(comparison))
@@ -40,6 +40,8 @@ def _about(comparison: Comparison) -> str:
     chance, bound = comparison.chance
     guess = f" Chance {percent(chance)} %" if np.isfinite(chance) else ""
     guess += f", and guessing exceeds {percent(bound)} % in 5 % of cases." if np.isfinite(bound) else "." * bool(guess)
+    if comparison.metric == "accuracy" and chance > 1.05 / len(first.marker["classes"]):
+        guess += " Classes are unbalanced: `metric=balanced_accuracy` or `metric=auroc` says more."
     groups = " Subjects that were tested together count as one." if any("+" in s for s in comparison.subjects) else ""
     apart = f" **Kept apart:** {comparison.apart}." if comparison.apart else ""
     protocol = PROTOCOLS.get(comparison.protocol, f"Protocol {comparison.protocol}.")
