@@ -1,4 +1,4 @@
-"""Measure what is promised: python scripts/benchmark.py data|start|engine|curve|length|ablation|halves.
+"""Measure what is promised: python scripts/benchmark.py data|start|engine|curve|length|ablation|halves|report.
 
 ``data`` needs MNE_DATA for the comparison with MOABB, ``engine`` braindecode for that with its networks. Every figure
 is printed beside its goal.
@@ -8,7 +8,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import ablation, curve, data, engine, halves, length, start
+from benchmarks import ablation, curve, data, engine, halves, length, report, start
 
 TASKS = {
     "data": data.measure_data, "prepare-2a": data.prepare_2a, "load-2a": data.load_2a, "moabb": data.against_moabb,
@@ -16,6 +16,7 @@ TASKS = {
     "length": length.measure_length, "length-of": length.one_kernel,
     "engine": engine.measure_engine, "machine": engine.machine, "epochs": engine.epochs, "runs": engine.runs,
     "curve": curve.measure_curve, "ablation": ablation.measure_ablation, "halves": halves.measure_halves,
+    "report": report.measure_report,
 }    # fmt: skip
 
 if __name__ == "__main__":

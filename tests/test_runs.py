@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from eegdecode.models.eegnet import EEGNet
-from eegdecode.runs import Run, Split, describe, digest, run_key, split_digest, training_sources
+from eegdecode.runs import Run, Split, describe, digest, pool_digest, run_key, split_digest, training_sources
 from eegdecode.trials import Trials, concatenate
 
 
@@ -70,3 +70,15 @@ def test_trials_that_do_not_fit_are_named(make_trials):
         Trials(one.X.astype("f8"), one.meta, one.signal, one.classes, "toy", {})
     with pytest.raises(ValueError, match="lacks the columns"):
         Trials(one.X, one.meta.drop(columns="run"), one.signal, one.classes, "toy", {})
+
+
+def test_scores_are_comparable_whatever_a_model_holds_out_of_the_same_pool(make_trials):
+    meta = make_trials().meta
+    whole, held = split(train=(0, 1, 2), val=()), split(train=(1, 0), val=(2,))
+    assert pool_digest([whole], meta=meta) == pool_digest([held], meta=meta)
+    assert pool_digest([whole], meta=meta) != pool_digest([split(train=(0, 1, 2), val=(), test=(4,))], meta=meta)
+    assert pool_digest([whole, split(subject="2")], meta=meta) == pool_digest([split(subject="2"), whole], meta=meta)
+    fewer = split(train=(0, 1), val=())
+    assert pool_digest([whole], meta=meta) != pool_digest([fewer], meta=meta)
+    of_test = {"meta": meta, "training": False}
+    assert pool_digest([whole], **of_test) == pool_digest([fewer], **of_test)

@@ -144,6 +144,21 @@ def split_digest(splits: Sequence[Split], *, meta: pd.DataFrame) -> str:
     return digest([[split.protocol, *(list(names[getattr(split, part)]) for part in PARTS)] for split in splits])
 
 
+def pool_digest(splits: Sequence[Split], *, meta: pd.DataFrame, training: bool = True) -> str:
+    """Digest of what makes scores comparable: who is tested on what, and learns from what.
+
+    Training and validation trials are one pool: how much of it a model holds out for itself is its own choice. Nor
+    does the order of trials and splits count. Without `training`, only of the trials of each test.
+    """
+    names, place = np.unique(meta["trial"].to_numpy(str), return_inverse=True)    # sorted: integers sort faster
+    parts = []
+    for split in splits:
+        pool = np.concatenate([split.train, split.val]) if training else split.train[:0]
+        who = [split.protocol, split.subject, split.session, split.fold]
+        parts.append([*who, *(names[np.sort(place[rows.astype(np.intp)])].tolist() for rows in (split.test, pool))])
+    return digest(sorted(parts))
+
+
 def digest(thing: Any) -> str:
     """Digest of anything that JSON can hold, independent of the order of keys."""
     text = json.dumps(thing, sort_keys=True, default=str)

@@ -42,7 +42,7 @@ class Results:
 
     def setting(self) -> pd.DataFrame:
         """Rows of the setting that the summary's mean is of: all of them unless numbers were swept."""
-        return _of(self.scores, self.summary.get("setting") or {})
+        return of_setting(self.scores, self.summary.get("setting") or {})
 
 
 def load_results(folder: Path) -> Results:
@@ -72,8 +72,8 @@ def summarise(scores: pd.DataFrame, *, marker: Mapping[str, Any]) -> dict[str, A
     """
     expected = pd.DataFrame(marker["expected"])
     settings = [
-        {"setting": setting, **_summary(_of(scores, setting), _of(expected, setting))}
-        for setting in _settings(expected, marker["numbers"])
+        {"setting": setting, **_summary(of_setting(scores, setting), of_setting(expected, setting))}
+        for setting in settings_of(expected, marker["numbers"])
     ]
     facts = marker.get("facts", {})
     done = scores["status"] == "done"
@@ -90,6 +90,18 @@ def summarise(scores: pd.DataFrame, *, marker: Mapping[str, Any]) -> dict[str, A
         "noted": list(facts),
     }
     return {**computed, **{name: fact for name, fact in facts.items() if name not in computed}}
+
+
+def choose_setting(scores: pd.DataFrame, *, marker: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The setting that `summarise` puts on top, without its intervals; None where nothing may choose one."""
+    expected = pd.DataFrame(marker["expected"])
+    settings = []
+    for setting in settings_of(expected, marker["numbers"]):
+        own = of_setting(scores[scores["status"] == "done"], setting)
+        counts = {"setting_done": len(own), "setting_expected": int(of_setting(expected, setting)["n"].sum())}
+        val_mean = float(stats.subject_means(own, f"val_{METRIC}").mean())
+        settings.append({"setting": setting, **counts, "val_mean": val_mean, "subjects": []})
+    return _headline(settings)["setting"]
 
 
 def _summary(scores: pd.DataFrame, expected: pd.DataFrame) -> dict[str, Any]:
@@ -170,14 +182,14 @@ def _headline(settings: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {**max(judged, key=lambda s: s["val_mean"]), "setting_chosen_by": f"val_{METRIC}"}
 
 
-def _settings(expected: pd.DataFrame, numbers: Sequence[str]) -> list[dict[str, Any]]:
+def settings_of(expected: pd.DataFrame, numbers: Sequence[str]) -> list[dict[str, Any]]:
     if not numbers:
         return [{}]
     distinct = expected[list(numbers)].drop_duplicates()
     return [{str(name): value for name, value in row.items()} for row in distinct.to_dict("records")]
 
 
-def _of(table: pd.DataFrame, setting: Mapping[str, Any]) -> pd.DataFrame:
+def of_setting(table: pd.DataFrame, setting: Mapping[str, Any]) -> pd.DataFrame:
     """Rows of one setting of the swept numbers."""
     keep = np.ones(len(table), bool)
     for name, value in setting.items():

@@ -24,7 +24,7 @@ from eegdecode.reporting.folders import MARKER, SUMMARY, experiment_key, hold, r
 from eegdecode.reporting.outcomes import PARTS, DamagedError, Outcome, checkpoint_belongs
 from eegdecode.reporting.predictions import write_predictions
 from eegdecode.reporting.results import Results, load_results
-from eegdecode.runs import Prediction, Run, digest, run_key, split_digest
+from eegdecode.runs import Prediction, Run, digest, pool_digest, run_key, split_digest
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +85,8 @@ class Store:
             key=experiment_key(runs, meta=meta, fingerprints=fingerprints, context=context),
             data_hash=digest(dict(fingerprints)),
             split_hash=split_digest(splits, meta=meta),
+            pool_hash=pool_digest(splits, meta=meta),
+            test_hash=pool_digest(splits, meta=meta, training=False),
         )
         self._write_tables()
 

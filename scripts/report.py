@@ -1,0 +1,38 @@
+"""Compare finished runs: python scripts/report.py FOLDER ... [out=data/reports/NAME] [metric=accuracy]."""
+
+import argparse
+import sys
+from pathlib import Path
+
+OPTIONS = ("out", "metric")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="report.py",
+        description="Compare finished runs: tables, tests and figures, from their folders alone.",
+        epilog="example: python scripts/report.py data/runs/compare_simulated out=data/reports/simulated",
+    )
+    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="run folders, or folders with run folders below")
+    parser.add_argument("options", nargs="*", metavar="out=... metric=...",
+                        help="where to write (default: data/reports/NAME of the first folder); the metric to compare "
+                        "by: accuracy (default), balanced_accuracy, kappa, f1_macro, auroc")    # fmt: skip
+    words = parser.parse_args()
+    given = [*words.folders, *words.options]
+    folders = [word for word in given if "=" not in word or Path(word).exists()]
+    options = dict(word.split("=", 1) for word in given if word not in folders)
+    if unknown := set(options) - set(OPTIONS):
+        parser.error(f"no option {', '.join(sorted(unknown))}; there are {', '.join(OPTIONS)}")
+    if not folders:
+        parser.error("give at least one folder")
+    options.setdefault("out", str(Path("data", "reports", Path(folders[0]).resolve().name)))
+    try:
+        from eegdecode.reporting.comparison.write import write_comparison  # here, so that --help answers at once
+
+        print(write_comparison(folders, **options))
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""Figures of scores: each subject under each model, differences with intervals, ranks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from eegdecode.reporting.card_plots import CLASS_COLOURS
+from eegdecode.reporting.comparison.groups import Comparison
+from eegdecode.reporting.comparison.pairs import ALPHA
+from eegdecode.reporting.comparison.ranks import Ranks
+from eegdecode.reporting.style import CHANCE, INK, TRAIN, VAL, new_figure
+
+WIDTH = 5.0    # in: still readable when a phone shrinks it
+MOST_PAIRS = 6    # so many pairs are all drawn; of more models, each against the best
+
+
+def draw_subjects(comparison: Comparison) -> Figure:
+    """Score of each subject under each model: a thin line a subject, a diamond the mean."""
+    scores = 100 * comparison.scores
+    n = scores.shape[1]
+    figure = new_figure(WIDTH, 1.1 + 0.36 * max(n, 3))
+    ax = figure.subplots()
+    rows = np.arange(n)
+    for values in scores.to_numpy():
+        ax.plot(values, rows, color=TRAIN, lw=0.8, alpha=0.35, marker="o", ms=3, mec="none")
+    means = scores.mean().to_numpy()
+    ax.plot(means, rows, ls="", marker="D", ms=6, color=VAL, mec="white", zorder=5)
+    for row, mean in zip(rows, means, strict=True):
+        ax.annotate(f"{mean:.1f}", (1, row), xycoords=("axes fraction", "data"), xytext=(4, 0),
+                    textcoords="offset points", va="center", color=VAL)    # fmt: skip
+    _draw_chance(ax, comparison)
+    ax.set_yticks(rows, list(scores.columns))
+    ax.set_ylim(n - 0.5, -0.5)
+    ax.set_xlabel(f"{words(comparison.metric)} (%): a line a subject, ◆ the mean")
+    ax.grid(axis="y", visible=False)
+    return figure
+
+
+def _draw_chance(ax: Axes, comparison: Comparison) -> None:
+    chance, bound = (100 * value for value in comparison.chance)
+    if not np.isfinite(chance):
+        return
+    ax.axvline(chance, color=CHANCE, lw=1, ls=(0, (4, 2)))
+    if np.isfinite(bound):
+        ax.axvspan(chance, bound, color=CHANCE, alpha=0.2, lw=0)
+    ax.annotate("chance", (chance, 1), xycoords=("data", "axes fraction"), xytext=(-2, 2),
+                textcoords="offset points", fontsize=7.5, color="#666666", ha="center")    # fmt: skip
+
+
+def draw_differences(comparison: Comparison) -> Figure:
+    """Mean difference of pairs with its 95 % interval; filled where one is established to be worse than the best."""
+    pairs = comparison.pairs
+    rows = pairs if len(pairs) <= MOST_PAIRS else pairs[pairs["a"] == comparison.best]
+    figure = new_figure(WIDTH, 1.1 + 0.36 * max(len(rows), 2))
+    ax = figure.subplots()
+    ax.axvline(0, color=CHANCE, lw=1)
+    for y, row in enumerate(rows.to_dict("records")):
+        low, mid, high = (100 * row[name] for name in ("low", "difference", "high"))
+        sure = row["p_best"] < ALPHA
+        ax.plot([low, high], [y, y], color=TRAIN, lw=1.6)
+        ax.plot(mid, y, marker="o", ms=6, color=TRAIN, mfc=TRAIN if sure else "white", mew=1.5)
+        ax.annotate(f"{mid:+.1f} [{low:.1f}, {high:.1f}]", (1, y), xycoords=("axes fraction", "data"),
+                    xytext=(4, 0), textcoords="offset points", va="center", fontsize=8, color=INK)    # fmt: skip
+    names = [b if len(pairs) > MOST_PAIRS else f"{a} − {b}" for a, b in zip(rows["a"], rows["b"], strict=True)]
+    ax.set_yticks(range(len(rows)), names)
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    than = f"{comparison.best} better by" if len(pairs) > MOST_PAIRS else "difference"
+    ax.set_xlabel(f"{than} (points of {words(comparison.metric)}), 95 % interval")
+    ax.grid(axis="y", visible=False)
+    return figure
+
+
+def draw_ranks(ranks: Ranks) -> Figure:
+    """Critical-difference diagram (Demšar, 2006), turned: a bar at the right joins models that are not told apart."""
+    values, names = ranks.ranks.to_numpy(float), list(ranks.ranks.index)
+    n, gap = len(names), 0.035
+    figure = new_figure(WIDTH, 1.2 + 0.28 * n)
+    ax = figure.subplots()
+    ax.plot(values, range(n), ls="", marker="o", ms=6, color=TRAIN)
+    for i, (first, last) in enumerate(ranks.level):
+        ends = [first - 0.25, last + 0.25]
+        ax.plot([1.03 + gap * i] * 2, ends, color=TRAIN, lw=3, transform=ax.get_yaxis_transform(), clip_on=False)
+    ax.set_yticks(range(n), [f"{name}  {value:.2f}" for name, value in zip(names, values, strict=True)])
+    ax.set(xlim=(0.8, max(n, 1 + ranks.difference) + 0.2), ylim=(n - 0.5, -1.4))
+    ax.plot([1, 1 + ranks.difference], [-0.9, -0.9], color=VAL, lw=2)
+    ax.annotate(f"critical difference {ranks.difference:.2f}", (1, -0.9), xytext=(0, 3), textcoords="offset points",
+                fontsize=8, color=VAL)    # fmt: skip
+    ax.set_xlabel("mean rank over subjects (1 is best)")
+    ax.grid(axis="y", visible=False)
+    return figure
+
+
+def draw_learning(lines: pd.DataFrame, metric: str) -> Figure:
+    """Mean score against the number of training trials, a line a model; bars: deviation of the mean over subjects."""
+    figure = new_figure(WIDTH, 3.4)
+    ax = figure.subplots()
+    for place, (model, own) in enumerate(lines.groupby("model", sort=False)):
+        own = own.sort_values("n_train")
+        colour = CLASS_COLOURS[place % len(CLASS_COLOURS)]
+        bars = {"yerr": 100 * own["error"], "marker": "o", "ms": 4, "capsize": 3}
+        ax.errorbar(own["n_train"], 100 * own["mean"], color=colour, **bars)
+        ax.annotate(str(model), (own["n_train"].iloc[-1], 100 * own["mean"].iloc[-1]), xytext=(7, 0),
+                    textcoords="offset points", va="center", color=colour, fontsize=8)    # fmt: skip
+    ax.set(xlabel="training trials a run", ylabel=f"{words(metric)} (%)")
+    ax.margins(x=0.25)
+    return figure
+
+
+def words(metric: str) -> str:
+    """The name of a metric for readers."""
+    return {"auroc": "area under the ROC curve", "f1_macro": "F1 (macro)"}.get(metric, metric.replace("_", " "))
+
+
+def cut(name: str) -> str:
+    """A name that fits over a small panel."""
+    return name if len(name) <= 24 else f"{name[:23]}…"

@@ -1,0 +1,139 @@
+"""What a comparison found, in plain words, and what it cannot find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from eegdecode.reporting.comparison.gather import Entry
+from eegdecode.reporting.comparison.groups import Comparison
+from eegdecode.reporting.comparison.pairs import ALPHA, smallest_p
+from eegdecode.reporting.words import percent
+
+MOST = 6    # names in a sentence
+
+
+def findings(comparison: Comparison) -> list[str]:
+    """Sentences on one comparison, the result first."""
+    return [text for text in _sentences(comparison) if text]
+
+
+def _sentences(comparison: Comparison) -> Iterator[str]:
+    scores = comparison.scores
+    where = f"On **{comparison.title}**"
+    if scores.empty:
+        yield f"{where} no model has all of its runs yet."
+    elif scores.shape[1] == 1:
+        reached = _mean(scores, comparison.best)
+        yield f"{where} `{comparison.best}` reaches {reached}; there is no other to compare it with."
+    else:
+        yield _result(comparison, where)
+        yield _power(comparison)
+        yield _disagreement(comparison)
+    yield _at_chance(comparison)
+    missing = [f"`{label}` ({comparison.n_done(e)}/{e.n_expected} runs)" for label, e in comparison.entries.items()
+               if label not in scores]    # fmt: skip
+    yield f"Incomplete, so without a mean and in no test: {_listed(missing)}." if missing and len(scores) else ""
+
+
+def _result(comparison: Comparison, where: str) -> str:
+    best, scores = comparison.best, comparison.scores
+    text = f"{where} `{best}` has the best mean ({_mean(scores, best)}), of {scores.shape[1]} models."
+    if len(scores) < 2:
+        return f"{text} With one subject nothing can be tested."
+    if _hopeless(comparison):
+        return f"{text} The next: {_cut([f'`{label}` ({_mean(scores, label)})' for label in scores.columns[1:]])}."
+    level = [f"`{label}` ({_mean(scores, label)})" for label in comparison.level]
+    worse = [f"`{label}`" for label in scores.columns[1:] if label not in comparison.level]
+    text += f" Not established to be worse: {_cut(level)}." if level else ""
+    return text + (f" Established to be worse: {_cut(worse)}." if worse else "")
+
+
+def _hopeless(comparison: Comparison) -> float:
+    """The least p that so few subjects can give with so many models, where that establishes nothing; else 0."""
+    least = smallest_p(len(comparison.scores)) * (comparison.scores.shape[1] - 1)
+    return least if least >= ALPHA else 0.0
+
+
+def _power(comparison: Comparison) -> str:
+    """How large a difference must be to be seen, or that none can be."""
+    n, rivals = len(comparison.scores), comparison.scores.shape[1] - 1
+    if n < 2:
+        return ""
+    if least := _hopeless(comparison):
+        return (
+            f"{n} subjects are too few to establish anything between {rivals + 1} models: even if all of them agree, "
+            f"p times the number of other models is {p_text(min(1.0, least))}."
+        )
+    points = comparison.pairs.loc[comparison.pairs["a"] == comparison.best, "detectable"].median()
+    over = " (median over the other models)" if rivals > 1 else ""
+    return (
+        f"With {n} subjects a true difference from the best must be about {percent(float(points))} points{over} to be "
+        "found in 80 % of studies; smaller ones are mostly missed."
+    )
+
+
+def _disagreement(comparison: Comparison) -> str:
+    rows = comparison.pairs[comparison.pairs["a"] == comparison.best]
+    permuted = (rows["p_permutation"] * len(rows)).clip(upper=1) < ALPHA
+    other = [f"`{b}`" for b in rows.loc[permuted != (rows["p_best"] < ALPHA), "b"]]
+    return f"The permutation test of the mean would decide otherwise on {_listed(other)}." if other else ""
+
+
+def _at_chance(comparison: Comparison) -> str:
+    bound = comparison.chance[1]
+    low = [f"`{label}`" for label in comparison.scores if comparison.scores[label].mean() <= bound]
+    return f"No better than guessing ({percent(bound)} % is reached in 5 % of cases): {_listed(low)}." if low else ""
+
+
+def meta_findings(meta: pd.DataFrame) -> list[str]:
+    """What holds over data sets."""
+    said = []
+    for protocol, rows in meta.groupby("protocol", sort=False) if len(meta) else ():
+        sure = rows[rows["holm"] < ALPHA]
+        named = [f"`{r['a']}` over `{r['b']}` (p {p_text(r['holm'])})" for r in sure.head(MOST).to_dict("records")]
+        more = f", and {len(sure) - MOST} more" if len(sure) > MOST else ""
+        text = _listed(named) + more if len(sure) else "no difference between two models is established"
+        counted = f"{len(rows)} pair{'s' * (len(rows) > 1)}"
+        said.append(f"Over all data sets, **{protocol}** (Stouffer, Holm over {counted}): {text}.")
+    return said
+
+
+def entry_notes(entry: Entry) -> list[str]:
+    """What a reader must know of one row."""
+    notes = list(entry.notes)
+    if entry.facts.get("transductive"):
+        notes.append("TRANSDUCTIVE: unlabelled test trials were used")
+    n_train, n_val = (entry.runs[f"n_{part}"].mean() for part in ("train", "val"))
+    if n_val > 0:
+        notes.append(f"holds out {n_val:.0f} of its {n_train + n_val:.0f} training trials for validation")
+    select = {"best_val": "chose the epoch on its validation trials", "patience": "stopped by its validation trials"}
+    notes.append(select.get(str(entry.facts.get("select")), ""))
+    if entry.facts.get("watch_test"):
+        notes.append("test accuracy was followed as a LEAKY diagnostic; the score is that of the last epoch")
+    if entry.around.get("protocol.duplicates") == "warn":
+        notes.append("equal trials on both sides of a split were let pass (protocol.duplicates=warn)")
+    failed = entry.n_expected - len(entry.runs)
+    notes.append(f"{failed} run{'s' * (failed > 1)} missing or failed" if failed else "")
+    return [note for note in notes if note]
+
+
+def p_text(p: float) -> str:
+    """``.031``, ``< .001``; a dash where there is none."""
+    if np.isnan(p):
+        return "–"
+    return "< .001" if p < 0.0005 else "1" if p > 0.9995 else f"{p:.3f}".lstrip("0")
+
+
+def _mean(scores: pd.DataFrame, label: str) -> str:
+    return f"{percent(float(scores[label].mean()))} %"
+
+
+def _cut(names: Sequence[str]) -> str:
+    return _listed(names if len(names) <= MOST else [*names[: MOST - 1], f"{len(names) - MOST + 1} more"])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

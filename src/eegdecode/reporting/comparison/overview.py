@@ -1,0 +1,155 @@
+"""The table model x data set, for the page and for LaTeX: no mean without all of its runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from eegdecode.reporting.comparison.figures import words
+from eegdecode.reporting.comparison.groups import Comparison
+from eegdecode.reporting.comparison.page import Table
+from eegdecode.reporting.words import percent
+
+LEVEL, TRANSDUCTIVE = "°", "ᵀ"
+MOST_LINKS = 4    # beside the first; all folders of a row stand in its section
+_ESCAPES = {c: rf"\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\~{}", "^": r"\^{}"}
+_SIGNS = {"±": r"$\pm$", "·": r"$\cdot$", "–": "--", LEVEL: r"$^{\circ}$", TRANSDUCTIVE: r"$^{\mathrm{T}}$"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model on one set: ``79.5 ± 13.1``, or ``17/20`` where runs are missing."""
+
+    text: str
+    folders: tuple[Path, ...]
+    best: bool
+    marks: str
+
+    def linked(self, out: Path) -> str:
+        """The cell in Markdown, each of its run folders a link relative to the report."""
+        first, *others = [link(folder, out) for folder in self.folders]
+        strong = "**" if self.best else ""
+        more = "".join(f" [+]({other})" for other in others[:MOST_LINKS]) + " …" * (len(others) > MOST_LINKS)
+        return f"{strong}[{self.text}]({first}){strong}{self.marks}{more}"
+
+    def latex(self) -> str:
+        text = escape(self.text)
+        return (rf"\textbf{{{text}}}" if self.best else text) + "".join(_SIGNS[mark] for mark in self.marks)
+
+
+def make_cells(comparisons: Sequence[Comparison]) -> dict[str, list[Cell | None]]:
+    """Label -> its cell in each comparison, None where it is not; labels with the best places first."""
+    cells: dict[str, list[Cell | None]] = {}
+    for column, comparison in enumerate(comparisons):
+        for label in comparison.entries:
+            cells.setdefault(label, [None] * len(comparisons))[column] = _cell(comparison, label)
+    places: dict[str, list[float]] = {label: [] for label in cells}
+    for comparison in comparisons:
+        for place, label in enumerate(comparison.scores.columns):
+            places[label].append((place + 0.5) / len(comparison.scores.columns))
+    return dict(sorted(cells.items(), key=lambda item: _mean(places[item[0]])))
+
+
+def _cell(comparison: Comparison, label: str) -> Cell:
+    entry = comparison.entries[label]
+    marks = TRANSDUCTIVE if entry.facts.get("transductive") else ""
+    if label not in comparison.scores:
+        return Cell(f"{comparison.n_done(entry)}/{entry.n_expected}", entry.folders, best=False, marks=marks)
+    scores = comparison.scores[label]
+    spread = f" ± {percent(float(scores.std(ddof=1)))}" if len(scores) > 1 else ""
+    marks = (LEVEL if label in comparison.level else "") + marks
+    return Cell(f"{percent(float(scores.mean()))}{spread}", entry.folders, best=label == comparison.best, marks=marks)
+
+
+def overview(comparisons: Sequence[Comparison], out: Path) -> Table:
+    """Every model (row) on every set and protocol (column)."""
+    rows = [
+        [label, *(cell.linked(out) if cell else "–" for cell in cells)]
+        for label, cells in make_cells(comparisons).items()
+    ]
+    rows += [[name, *cells] for name, cells in _beneath(comparisons).items()]
+    return Table(["model", *(c.title for c in comparisons)], rows, caption(comparisons))
+
+
+def _beneath(comparisons: Sequence[Comparison]) -> dict[str, list[str]]:
+    """What a column needs beside its scores."""
+    chance = [percent(c.chance[0]) + (f" (to {percent(c.chance[1])})" if c.chance[1] > 0 else "") for c in comparisons]
+    return {
+        "chance (guessing, 95 %)": chance,
+        "subjects": [str(len(c.subjects)) for c in comparisons],
+        "seeds": [_range([e.runs["seed"].nunique() for e in c.entries.values()]) for c in comparisons],
+        "test trials": [str(c.n_test) for c in comparisons],
+    }
+
+
+def caption(comparisons: Sequence[Comparison]) -> str:
+    """Metric and marks, in words."""
+    rivals = _range([max(1, c.scores.shape[1] - 1) for c in comparisons])
+    cells = [cell for row in make_cells(comparisons).values() for cell in row if cell]
+    told = [
+        f"Mean test {words(comparisons[0].metric)} in % ± deviation over subjects, seeds averaged first; read down a "
+        "column, never across. Bold: the best mean of its column."
+    ]
+    if any(LEVEL in cell.marks for cell in cells):
+        told.append(
+            f"{LEVEL}: not established to be worse than it (Wilcoxon over subjects, two-sided, p times the number of "
+            f"other models, {rivals}, is .05 or more), which is not the same as being equal."
+        )
+    if any("/" in cell.text for cell in cells):
+        told.append("17/20: so many of the runs are done, so there is no mean yet.")
+    if any(TRANSDUCTIVE in cell.marks for cell in cells):
+        told.append(f"{TRANSDUCTIVE}: transductive, unlabelled test trials were used.")
+    return " ".join(told)
+
+
+def latex(comparisons: Sequence[Comparison]) -> str:
+    """The same table for a paper (packages: booktabs)."""
+    cells = make_cells(comparisons)
+    lines = [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{escape(caption(comparisons))}}}",
+        rf"\begin{{tabular}}{{l{'c' * len(comparisons)}}}",
+        r"\toprule",
+        _line(["model", *(escape(c.title) for c in comparisons)]),
+        r"\midrule",
+        *(_line([escape(label), *(cell.latex() if cell else "--" for cell in row)]) for label, row in cells.items()),
+        r"\midrule",
+        *(_line([escape(name), *map(escape, row)]) for name, row in _beneath(comparisons).items()),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text that LaTeX prints as it stands."""
+    signs: Mapping[str, str] = {**_ESCAPES, **_SIGNS, "≥": r"$\geq$", "<": r"$<$", ">": r"$>$"}
+    return "".join(signs.get(character, character) for character in text)
+
+
+def link(folder: Path, out: Path) -> str:
+    """A folder as a relative link from the report; absolute where there is no relative path."""
+    try:
+        path = os.path.relpath(folder, out)
+    except ValueError:    # another drive
+        path = str(folder.resolve())
+    return quote(Path(path).as_posix())
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _range(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else float("inf")

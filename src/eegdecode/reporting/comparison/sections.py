@@ -1,0 +1,112 @@
+"""The part of a report on one comparison: what it is, numbers, tests, figures, and where all of it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from eegdecode.reporting.comparison.figures import words
+from eegdecode.reporting.comparison.findings import entry_notes, findings, p_text
+from eegdecode.reporting.comparison.frames import COSTS, result_rows
+from eegdecode.reporting.comparison.gallery import amount, pictures
+from eegdecode.reporting.comparison.groups import Comparison
+from eegdecode.reporting.comparison.overview import link
+from eegdecode.reporting.comparison.page import Block, Bullets, Code, Folded, Heading, Paragraph, Table
+from eegdecode.reporting.words import PROTOCOLS, percent
+
+
+def section(comparison: Comparison, out: Path, *, name: str) -> Iterator[Block]:
+    """Blocks on one comparison; `name` begins the names of its figures."""
+    rows = result_rows([comparison])
+    yield Heading(comparison.title + (f" (apart, {name})" if comparison.apart else ""))
+    yield Paragraph(_about(comparison))
+    if comparison.apart:    # those of the others stand on top of the page
+        yield Bullets(findings(comparison))
+    yield _numbers(comparison, rows, out)
+    notes = [f"`{label}`: {'; '.join(said)}." for label, e in comparison.entries.items() if (said := entry_notes(e))]
+    if notes:
+        yield Bullets(notes)
+    yield from pictures(comparison, rows, out, name=name)
+    if len(comparison.pairs):
+        yield _tests(comparison)
+    yield Folded("Run folders and commands", list(_sources(comparison, out)))
+
+
+def _about(comparison: Comparison) -> str:
+    first = next(iter(comparison.entries.values()))
+    chance, bound = comparison.chance
+    guess = f" Chance {percent(chance)} %" if np.isfinite(chance) else ""
+    guess += f", and guessing exceeds {percent(bound)} % in 5 % of cases." if np.isfinite(bound) else "." * bool(guess)
+    if comparison.metric == "accuracy" and chance > 1.05 / len(first.marker["classes"]):
+        guess += " Classes are unbalanced: `metric=balanced_accuracy` or `metric=auroc` says more."
+    groups = " Subjects that were tested together count as one." if any("+" in s for s in comparison.subjects) else ""
+    apart = f" **Kept apart:** {comparison.apart}." if comparison.apart else ""
+    protocol = PROTOCOLS.get(comparison.protocol, f"Protocol {comparison.protocol}.")
+    counts = f"{len(comparison.subjects)} subjects, {comparison.n_test} test trials."
+    pool = str(first.marker.get("pool_hash", first.marker["split_hash"]))
+    return (
+        f"{protocol} Metric: {words(comparison.metric)}. {counts}{guess}{groups}{apart} "
+        f"Data `{first.marker['data_hash'][:8]}`, splits `{pool[:8]}`."
+    )
+
+
+def _numbers(comparison: Comparison, rows: pd.DataFrame, out: Path) -> Table:
+    """All models of the comparison, best first, with what they cost."""
+    place = {label: i for i, label in enumerate(comparison.scores.columns)}
+    rows = rows.sort_values("model", key=lambda names: names.map(place), kind="stable")
+    costs = [name for name in COSTS if name in rows]
+    head = ["model", "mean %", "± subjects", "95 % interval", "± seeds", "seeds", "runs", "mean rank", "trained on"]
+    lines = []
+    for row in rows.to_dict("records"):
+        where = link(comparison.entries[row["model"]].folders[0], out)
+        lines.append(
+            [
+                f"[{row['model']}]({where})", percent(row["mean"]), percent(row["deviation_subjects"]),
+                "–" if np.isnan(row["low"]) else f"{percent(row['low'])} to {percent(row['high'])}",
+                percent(row["deviation_seeds"]), str(row["n_seeds"]), f"{row['n_done']}/{row['n_expected']}",
+                "–" if pd.isna(row["rank"]) else f"{row['rank']:.2f}",
+                "–" if np.isnan(row["n_train"]) else f"{row['n_train']:,.0f}", *(amount(row[name]) for name in costs),
+            ]
+        )    # fmt: skip
+    told = "Interval: of the mean over subjects (Student's t). Trained on: training trials of a run, mean."
+    costs_told = " Costs are means over runs, on the machine that ran them." if costs else ""
+    return Table([*head, *(COSTS[name] for name in costs)], lines, told + costs_told)
+
+
+def _tests(comparison: Comparison) -> Folded:
+    """Each model against the best one; all pairs stand in pairs.csv."""
+    pairs = comparison.pairs[comparison.pairs["a"] == comparison.best]
+    lines = [
+        [
+            row["b"], percent(row["difference"]), f"{percent(row['low'])} to {percent(row['high'])}",
+            f"{row['wins']}–{row['losses']}", p_text(row["p_wilcoxon"]), p_text(row["p_best"]),
+            p_text(row["p_permutation"]), p_text(row["holm_wilcoxon"]), p_text(row["holm_permutation"]),
+            f"{row['dz']:.2f} ({row['dz_low']:.2f} to {row['dz_high']:.2f})", percent(row["detectable"]),
+        ]
+        for row in pairs.to_dict("records")
+    ]    # fmt: skip
+    n = len(comparison.pairs)
+    head = [
+        f"{comparison.best} against", "difference", "95 % interval", "better–worse", "p Wilcoxon",
+        f"× {len(pairs)}: decides", "p permutation", "Holm Wilcoxon", "Holm permutation", "effect size d_z",
+        "detectable",
+    ]    # fmt: skip
+    caption = (
+        "Paired over subjects, seeds averaged first; differences in points; better–worse: subjects. p are two-sided; "
+        f"Holm: over all {n} pairs, which stand in `pairs.csv`. d_z: mean by deviation of the differences, 95 % "
+        "interval. Detectable: true difference that 80 % of such studies find."
+    )
+    ranks = comparison.ranks
+    friedman = [Paragraph(f"Friedman's test of no difference at all: p {p_text(ranks.p_friedman)}.")] if ranks else []
+    return Folded("Tests against the best model", [Table(head, lines, caption), *friedman])
+
+
+def _sources(comparison: Comparison, out: Path) -> Iterator[Block]:
+    for label, entry in comparison.entries.items():
+        folders = ", ".join(f"[{folder.name}]({link(folder, out)})" for folder in entry.folders)
+        commit = entry.facts.get("git_commit")
+        yield Paragraph(f"**{label}**: {folders}" + (f", commit `{commit}`" if commit else ""))
+        yield Code("\n".join(entry.commands) or "the command was not noted")

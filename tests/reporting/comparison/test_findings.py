@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from eegdecode.reporting.comparison.findings import entry_notes, findings, meta_findings, p_text
+from eegdecode.reporting.comparison.gather import gather
+from eegdecode.reporting.comparison.groups import compare
+
+from .conftest import MakeFolder
+
+
+def said(place: Path) -> str:
+    (comparison,) = compare(gather([place])[0])
+    return " ".join(findings(comparison))
+
+
+def test_the_result_and_how_much_could_be_seen(make_folder: MakeFolder, place: Path) -> None:
+    for name, skill in (("best", 1.5), ("close", 1.45), ("bad", -1.0)):
+        make_folder(name, skill=skill, n_subjects=9)
+    text = said(place)
+    assert "`best` has the best mean (" in text
+    assert "Not established to be worse: `close` (" in text
+    assert "Established to be worse: `bad`." in text
+    assert "With 9 subjects a true difference from the best must be about" in text
+
+
+def test_too_few_subjects_establish_nothing_and_it_is_said(make_folder: MakeFolder, place: Path) -> None:
+    for name, skill in (("best", 3.0), ("bad", -1.0)):
+        make_folder(name, skill=skill, n_subjects=4)
+    text = said(place)
+    assert "4 subjects are too few to establish anything between 2 models" in text
+    assert "p times the number of other models is .125" in text
+    assert "stablished to be worse" not in text
+
+
+def test_one_subject_one_model_and_none(make_folder: MakeFolder, place: Path) -> None:
+    make_folder("half", keep=2)
+    assert "no model has all of its runs yet" in said(place)
+    make_folder("whole")
+    assert "there is no other to compare it with" in said(place)
+    assert "`half` (2/6 runs)" in said(place)
+
+
+def test_a_model_at_chance_is_named(make_folder: MakeFolder, place: Path) -> None:
+    make_folder("guesses", skill=-2.5)
+    make_folder("knows", skill=2.0)
+    assert "No better than guessing" in said(place)
+    assert said(place).endswith("`guesses`.")
+
+
+def test_notes_of_a_row(make_folder: MakeFolder) -> None:
+    folder = make_folder("one", transductive=True, watch_test=True, select="best_val", keep=5)
+    (entry,), _ = gather([folder])
+    text = "; ".join(entry_notes(entry))
+    for part in ("TRANSDUCTIVE", "holds out 24 of its 72 training trials", "LEAKY", "chose the epoch", "1 run missing"):
+        assert part in text
+
+
+@pytest.mark.parametrize(("p", "text"), [(0.0312, ".031"), (1e-5, "< .001"), (1.0, "1"), (float("nan"), "–")])
+def test_p_as_text(p: float, text: str) -> None:
+    assert p_text(p) == text
+
+
+def test_what_holds_over_sets() -> None:
+    columns = ["protocol", "a", "b", "sets", "n_subjects", "smd", "p", "holm"]
+    rows = [["x", "a", "b", 2, 20, 1.0, 0.001, 0.002], ["x", "a", "c", 2, 20, 0.1, 0.4, 0.4]]
+    meta = pd.DataFrame(rows, columns=columns)
+    assert meta_findings(meta) == ["Over all data sets, **x** (Stouffer, Holm over 2 pairs): `a` over `b` (p .002)."]
+    assert meta_findings(meta[:0]) == []

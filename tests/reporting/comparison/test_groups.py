@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from eegdecode.reporting.comparison.gather import gather
+from eegdecode.reporting.comparison.groups import Comparison, compare
+
+from .conftest import MakeFolder
+
+
+def comparisons_of(place: Path, **options: str) -> list[Comparison]:
+    return compare(gather([place])[0], **options)
+
+
+def test_equal_tests_and_pools_are_compared_whatever_is_held_out(make_folder: MakeFolder, place: Path) -> None:
+    make_folder("one", train=[0, 1], val=[2])
+    make_folder("two", train=[0, 1, 2], val=[])
+    (comparison,) = comparisons_of(place)
+    assert set(comparison.scores.columns) == {"one", "two"}
+    assert comparison.apart == ""
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"data": "1"}, "other trials"),
+        ({"data": "1", "config": {"preprocess": {"l_freq": 8.0}}}, "`preprocess.l_freq` is 8, there 4"),
+        ({"test": [2], "val": []}, "tested on other trials"),
+        ({"train": [0], "val": []}, "trained on another pool"),
+        ({"train": [0], "val": [], "old": True}, "does not note its pool"),
+        ({"data": "1", "versions": {"mne": "1.11"}}, "mne is 1.11, there 1.10"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_compared_stands_apart_and_says_why(
+    other: dict, why: str, make_folder: MakeFolder, place: Path
+) -> None:
+    config = {"preprocess": {"l_freq": 4.0}}
+    make_folder("one", config=config, versions={"mne": "1.10"})
+    make_folder("two", config=config, versions={"mne": "1.10"})
+    make_folder("three", **{"config": config, "versions": {"mne": "1.10"}, **other})
+    main, apart = comparisons_of(place)
+    assert set(main.entries) == {"one", "two"}
+    assert set(apart.entries) == {"three"}
+    assert why in apart.apart
+
+
+def test_folders_from_before_the_pool_was_noted_are_matched_by_their_splits(
+    make_folder: MakeFolder, place: Path
+) -> None:
+    make_folder("one", old=True)
+    make_folder("two")
+    (comparison,) = comparisons_of(place)
+    assert len(comparison.entries) == 2
+
+
+def test_data_sets_and_protocols_are_columns_of_their_own(make_folder: MakeFolder, place: Path) -> None:
+    make_folder("one")
+    make_folder("two", dataset="other")
+    make_folder("three", protocol="another")
+    assert [c.title for c in comparisons_of(place)] == ["toy · cross_run", "toy · another", "other · cross_run"]
+    assert not any(c.apart for c in comparisons_of(place))
+
+
+def test_one_model_under_two_settings_gets_names_that_say_the_difference(make_folder: MakeFolder, place: Path) -> None:
+    base = {"trainer": {"lr": 1e-3, "epochs": 5}}
+    make_folder("a", model="eegnet", config=base)
+    make_folder("b", model="eegnet", config={"trainer": {"lr": 3e-4, "epochs": 5}})
+    make_folder("c", model="csp_lda", config=base)
+    (comparison,) = comparisons_of(place)
+    assert set(comparison.entries) == {"eegnet (lr=0.001)", "eegnet (lr=0.0003)", "csp_lda"}
+
+
+def test_an_incomplete_model_has_no_mean_and_is_in_no_test(make_folder: MakeFolder, place: Path) -> None:
+    for name, skill in (("best", 3.0), ("good", 1.0), ("failed", 2.0)):
+        make_folder(name, skill=skill, seeds=[0, 1], n_failed=1 if name == "failed" else 0)
+    make_folder("half", skill=2.0, seeds=[0, 1], keep=5)
+    (comparison,) = comparisons_of(place)
+    assert list(comparison.scores.columns) == ["best", "good"]
+    assert len(comparison.pairs) == 1
+    assert comparison.n_done(comparison.entries["half"]) == 5
+    assert comparison.n_done(comparison.entries["failed"]) == 11
+
+
+def test_the_best_is_first_and_those_level_with_it_are_named(make_folder: MakeFolder, place: Path) -> None:
+    for name, skill in (("best", 1.5), ("close", 1.45), ("bad", -1.0)):
+        make_folder(name, skill=skill, n_subjects=9)
+    (comparison,) = comparisons_of(place)
+    assert comparison.best == "best"
+    assert comparison.level == ["close"]
+    assert comparison.ranks is not None
+    assert comparison.ranks.ranks.index[-1] == "bad"
+
+
+def test_chance_belongs_to_the_metric(make_folder: MakeFolder, place: Path) -> None:
+    make_folder("one")
+    (of_accuracy,), (of_auroc,) = comparisons_of(place), comparisons_of(place, metric="auroc")
+    assert of_accuracy.n_test == 6 * 24
+    assert of_accuracy.chance[0] == 0.25
+    assert of_accuracy.chance[1] > 0.25
+    assert of_auroc.chance[0] == 0.5
+    assert np.isnan(of_auroc.chance[1])
+    with pytest.raises(ValueError, match=r"metric must be one of .*got 'speed'"):
+        comparisons_of(place, metric="speed")

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote
+
+import pandas as pd
+import pytest
+
+from eegdecode.reporting.comparison.frames import learning_rows, meta_rows, result_rows
+from eegdecode.reporting.comparison.gather import gather
+from eegdecode.reporting.comparison.groups import compare
+from eegdecode.reporting.comparison.overview import escape
+from eegdecode.reporting.comparison.write import write_comparison
+from eegdecode.reporting.tables import read_scores
+
+from .conftest import MakeFolder
+from .test_page import check
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def filled(make_folder: MakeFolder, place: Path) -> Path:
+    """Two sets; on the first a transductive, an incomplete and an incomparable model."""
+    for name, skill in (("eegnet", 1.0), ("ts_lr", 0.5)):
+        make_folder(f"toy/{name}", skill=skill, seeds=[0, 1], transductive=name == "ts_lr")
+        make_folder(f"other/{name}", skill=skill, dataset="other_set", n_subjects=4)
+    make_folder("toy/half", keep=4)
+    make_folder("toy/apart", data="1")
+    return place
+
+
+def test_everything_is_written_and_every_link_leads_somewhere(filled: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a report"
+    said = write_comparison([filled], out=out)
+    assert "On toy · cross_run eegnet has the best mean" in said
+    assert "Apart: toy · cross_run: other trials" in said
+    assert {path.name for path in out.iterdir()} == {
+        "report.md", "report.html", "table.tex", "table.csv", "pairs.csv", "meta.csv", "figures",
+    }  # fmt: skip
+    seen = check((out / "report.html").read_text())
+    ids = {attrs["id"] for _, attrs in seen if "id" in attrs}
+    links = [attrs["href"] for tag, attrs in seen if tag == "a"]
+    assert all(link[1:] in ids if link.startswith("#") else (out / unquote(link)).exists() for link in links)
+    for folder in ("toy/eegnet", "toy/half", "toy/apart", "other/ts_lr"):
+        assert any((out / unquote(link)).resolve() == (filled / folder).resolve() for link in links)
+    text = (out / "report.md").read_text()
+    assert "python scripts/train.py model=toy/eegnet" in text
+    assert "[4/6](" in text
+    assert "TRANSDUCTIVE" in text
+    assert all(attrs["alt"] for tag, attrs in seen if tag == "img")
+
+
+def test_numbers_are_those_of_the_run_folders(filled: Path) -> None:
+    table = result_rows(compare(gather([filled])[0])).set_index(["dataset", "model"])
+    row = table.loc[("toy", "eegnet")]
+    means = read_scores(filled / "toy/eegnet").groupby("subject")["test_accuracy"].mean()
+    assert row["mean"] == pytest.approx(means.mean())
+    assert row["deviation_subjects"] == pytest.approx(means.std(ddof=1))
+    assert (row["n_subjects"], row["n_seeds"], row["n_done"], row["n_expected"]) == (6, 2, 12, 12)
+    assert row["best"]
+    assert row["n_params"] == 8684
+    half = table.loc[("toy", "half")]
+    assert pd.isna(half["mean"])
+    assert (half["n_done"], half["n_expected"]) == (4, 6)
+    assert "multiply_adds" not in table
+
+
+def test_costs_that_a_folder_notes_are_shown(make_folder: MakeFolder) -> None:
+    folder = make_folder("one")
+    scores = pd.read_csv(folder / "scores.csv")
+    scores.assign(peak_memory_mb=512.0).to_csv(folder / "scores.csv", index=False)
+    table = result_rows(compare(gather([folder])[0]))
+    assert table["peak_memory_mb"].tolist() == [512]
+    assert "energy_wh" not in table
+
+
+def test_sets_are_combined_within_a_protocol_and_without_what_is_apart(filled: Path) -> None:
+    meta = meta_rows(compare(gather([filled])[0]))
+    assert len(meta) == 1
+    assert meta.loc[0, ["a", "b", "sets", "n_subjects"]].tolist() == ["eegnet", "ts_lr", 2, 10]
+
+
+def test_learning_curve_of_what_differs_in_training_trials_alone(make_folder: MakeFolder, place: Path) -> None:
+    make_folder("much", model="eegnet", train=[0, 1, 2], val=[])
+    make_folder("less", model="eegnet", train=[0, 1], val=[])
+    make_folder("other", model="ts_lr", train=[0, 1, 2], val=[])
+    lines = learning_rows(compare(gather([place])[0]))
+    assert sorted(lines["n_train"]) == [48, 72]
+    assert set(lines["model"]) == {"eegnet"}
+
+
+def test_an_experiment_that_has_just_begun_is_reported(make_folder: MakeFolder, tmp_path: Path) -> None:
+    said = write_comparison([make_folder("one", keep=0)], out=tmp_path / "out")
+    assert "no model has all of its runs yet" in said
+    assert "[0/6](" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_one_subject_is_reported_without_tests(make_folder: MakeFolder, place: Path, tmp_path: Path) -> None:
+    make_folder("one", n_subjects=1)
+    make_folder("two", n_subjects=1)
+    said = write_comparison([place], out=tmp_path / "out")
+    assert "With one subject nothing can be tested" in said
+    assert not (tmp_path / "out" / "pairs.csv").exists()
+
+
+def test_latex_table(filled: Path, tmp_path: Path) -> None:
+    write_comparison([filled], out=tmp_path / "out")
+    text = (tmp_path / "out" / "table.tex").read_text()
+    assert r"\toprule" in text
+    assert r"ts\_lr & " in text
+    assert r"other\_set $\cdot$ cross\_run" in text
+    assert r"$^{\mathrm{T}}$" in text
+    assert r"\textbf{" in text
+    assert text.count("{") == text.count("}")
+    assert escape("50 % & a_b #1 ~^\\") == r"50 \% \& a\_b \#1 \~{}\^{}\textbackslash{}"
+
+
+def run_door(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    code = (
+        "import runpy, sys; sys.argv = ['report.py', *sys.argv[1:]]\n"
+        f"try: runpy.run_path({str(ROOT / 'scripts' / 'report.py')!r}, run_name='__main__')\n"
+        "finally: print('heavy:', *({'torch', 'mne', 'moabb', 'hydra'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, *map(str, words)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=300)
+
+
+def test_the_door_needs_neither_torch_nor_hydra(make_folder: MakeFolder, place: Path, tmp_path: Path) -> None:
+    make_folder("one")
+    done = run_door(place, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "data" / "reports" / "runs" / "report.html").exists()
+    assert done.stdout.splitlines()[-1].split() == ["heavy:"]
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["nowhere"], "error: nowhere is no folder"),
+        (["out=x"], "give at least one folder"),
+        ([".", "ou=x"], "no option ou; there are out, metric"),
+        ([".", "metric=speed"], "error: no run folder"),
+    ],
+)
+def test_the_door_says_what_is_wrong(words: list[str], error: str, tmp_path: Path) -> None:
+    done = run_door(*words, cwd=tmp_path)
+    assert done.returncode != 0
+    assert error in done.stderr
+    assert "Traceback" not in done.stderr
