@@ -49,7 +49,7 @@ def run_experiment(
     """
     trials = load_trials(dataset, preprocess)
     splits = protocol(trials.meta, validation=trainer.validation)
-    runs = expand(splits, sweep, seed=seed)
+    runs = expand(splits, sweep, seed=seed, n_seeds=getattr(trainer, "seeds", None))
     identity = {
         "meta": trials.meta, "fingerprints": trials.fingerprints,
         "context": {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,8 +19,10 @@ from torch.nn import functional as F
 
 from eegdecode.runs import WATCHED, Prediction, Run, describe
 from eegdecode.training.align import fit_frontend
+from eegdecode.training.arithmetic import count_multiply_adds
 from eegdecode.training.augment import draw_batches, extend
 from eegdecode.training.batches import Material, Memory, Signals, cut, steps_per_epoch
+from eegdecode.training.costs import Meter
 from eegdecode.training.ensemble import Ensemble
 from eegdecode.training.frontend import FrontEnd, LinearMap
 from eegdecode.training.heap import keep_freed_memory
@@ -39,7 +40,7 @@ def train_stack(
     frontend: FrontEnd, mode: str, on_epoch: OnEpoch,
 ) -> list[Prediction]:    # fmt: skip
     """Train runs with equally many training trials side by side."""
-    began, device = time.perf_counter(), material.x.device
+    device, meter = material.x.device, Meter(str(material.x.device))
     if device.type == "cpu":
         keep_freed_memory()
     task = whole = Task.build(settings, model, material, runs, frontend=frontend, mode=mode)
@@ -65,7 +66,7 @@ def train_stack(
                 task, rngs = task.take(stay), [rngs[i] for i in stay]
                 adam.take(torch.as_tensor(stay, device=device))
     whole.ensemble.load(keeper.best(task.ensemble.state))
-    return list(_predictions(whole, keeper, seconds=(time.perf_counter() - began) / len(runs)))
+    return list(_predictions(whole, keeper, meter.read(n_runs=len(runs), multiply_adds=whole.multiply_adds)))
 
 
 def train_epoch(
@@ -132,6 +133,7 @@ class Task:
     memory: Memory
     lr: Tensor
     weight_decay: Tensor
+    multiply_adds: float
     model: dict[str, Any]
 
     @classmethod
@@ -152,12 +154,14 @@ class Task:
             sizes["positions"] = places.tolist() if maps[0].electrodes and not np.isnan(places).all() else None
         numbers = {name: [run.numbers.get(name, getattr(settings, name)) for run in runs]
                    for name in ("lr", "weight_decay")}    # fmt: skip
-        ensemble = Ensemble([_start(model, run, sizes) for run in runs], mode=mode, device=str(device))
+        networks = [_start(model, run, sizes) for run in runs]
+        ensemble = Ensemble(networks, mode=mode, device=str(device))
         ask = ensemble.remember if settings.augment is None else _forget
         return cls(
             settings=settings, runs=runs, signals=signals, maps=maps, ensemble=ensemble,
             memory=Memory(signals, [run.split.train for run in runs], ask),
             y=torch.tensor(trials.y, device=device),
+            multiply_adds=count_multiply_adds(model, networks[0], sizes),
             model={
                 "network": describe(model), "sizes": sizes, "frontend": describe(frontend),
                 "ch_names": list(trials.signal.ch_names), "tmin": trials.signal.tmin, "classes": list(trials.classes),
@@ -230,18 +234,17 @@ def _loss_and_accuracy(logits: np.ndarray, y: np.ndarray) -> tuple[float, float]
     return loss, float((logits.argmax(1) == y).mean())
 
 
-def _predictions(task: Task, keeper: Keeper, *, seconds: float) -> Iterator[Prediction]:
+def _predictions(task: Task, keeper: Keeper, measured: Mapping[str, Any]) -> Iterator[Prediction]:
     """Make the result of each run out of the kept weights."""
     logits = {part: task.predict([getattr(run.split, part) for run in task.runs]) for part in ("val", "test")}
     state = task.ensemble.state()
     n_params = sum(p[0].numel() for p in task.ensemble.params.values())
     for i, run in enumerate(task.runs):
-        weights = {name: t[i].cpu().numpy() for name, t in state.items()}
-        weights |= task.maps[i].weights()
+        weights = {name: t[i].cpu().numpy() for name, t in state.items()} | task.maps[i].weights()
         failed = keeper.failures.get(i)
         yield Prediction(
             run=run,
             logits={part: np.full_like(each[i], np.nan) if failed else each[i] for part, each in logits.items()},
             history=pd.DataFrame(keeper.rows[i]), best_epoch=keeper.epochs[i], n_params=n_params,
-            seconds=seconds, weights=weights, model=task.model, status=failed or "done",
+            **measured, weights=weights, model=task.model, status=failed or "done",
         )    # fmt: skip
