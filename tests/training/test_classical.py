@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from sklearn import cross_decomposition
 from sklearn.base import clone
-from sklearn.cross_decomposition import CCA as CanonicalCorrelation
 
 from eegdecode.protocols import CrossSession
 from eegdecode.runs import describe
@@ -53,7 +53,7 @@ def plant(name, *, n_classes=2, n_trials=24, n_chans=6, reference=False, seed=0)
     session = np.repeat(["s0", "s1"], n_trials)
     names = [f"1/{i}" for i in range(len(X))]
     meta = pd.DataFrame({"trial": names, "subject": "1", "session": session, "run": "0", "label": labels})
-    classes = ("10", "14", "18", "22")[: n_classes - 1] + ("rest",) if name == "cca" else tuple("abcd"[:n_classes])
+    classes = (*("10", "14", "18")[: n_classes - 1], "rest") if name == "cca" else tuple("abcd"[:n_classes])
     X = X.astype(np.float32)
     signal = Signal(tuple(f"C{i}" for i in range(n_chans)), 128.0, 0.0, np.full((n_chans, 3), np.nan))
     return Trials(X, meta, signal, classes, "toy", {"1": fingerprint(X, meta)})
@@ -149,7 +149,8 @@ def test_searches_keep_apart_what_the_run_keeps_apart(make_trials):
         assert len(folds) == n_folds
         for train, test in folds:
             assert not set(rows[column].iloc[train]) & set(rows[column].iloc[test])
-    one = meta[(meta["subject"] == "1") & (meta["session"] == "s0")].assign(group=np.repeat(np.arange(15), 2).astype(str))
+    one = meta[(meta["subject"] == "1") & (meta["session"] == "s0")]
+    one = one.assign(group=np.repeat(np.arange(15), 2).astype(str))
     folds = inner_folds(one, one["label"].to_numpy())
     assert len(folds) == 5
     assert all(not set(one["group"].iloc[train]) & set(one["group"].iloc[test]) for train, test in folds)
@@ -169,7 +170,7 @@ def test_cca_needs_no_training_where_every_class_has_a_frequency():
     X += 0.3 * rng.normal(size=X.shape)
     cca = CCA(sfreq=128.0, classes=("10", "14")).fit(rng.normal(size=(2, 3, 256)), np.array([0, 1]))
     np.testing.assert_array_equal(cca.predict(X), [0, 1, 0])
-    own = [CanonicalCorrelation(n_components=1).fit(X[0].T, basis.T) for basis in cca.bases_.values()]
+    own = [cross_decomposition.CCA(n_components=1).fit(X[0].T, basis.T) for basis in cca.bases_.values()]
     pairs = [each.transform(X[0].T, basis.T) for each, basis in zip(own, cca.bases_.values(), strict=True)]
     expected = [np.corrcoef(x.ravel(), y.ravel())[0, 1] for x, y in pairs]
     np.testing.assert_allclose(cca.decision_function(X)[0], expected, atol=1e-4)
@@ -178,7 +179,7 @@ def test_cca_needs_no_training_where_every_class_has_a_frequency():
 
 
 def test_bands_beyond_the_sampling_rate_are_named():
-    with pytest.raises(ValueError, match=r"the band 36-40 Hz does not lie.*\(64.0 Hz\)"):
+    with pytest.raises(ValueError, match=r"the band 28-32 Hz does not lie.*\(64.0 Hz\)"):
         build("fbcsp_svm")(sfreq=64.0, classes=("left", "right"))
 
 
@@ -186,13 +187,6 @@ def test_one_seed_is_enough_for_a_pipeline_that_draws_nothing():
     trials = plant("mdm")
     assert [p.run.seed for p in fit(trials, build("mdm"), seeds=3)] == [0]
     assert [p.run.seed for p in fit(trials, build("mdm"), seeds=3, trainer_seeds=None)] == [0, 1, 2]
-
-
-def test_training_trials_of_one_class_fail_the_run():
-    trials = plant("mdm")
-    trials.meta.loc[trials.meta["session"] == "s0", "label"] = 1
-    (prediction,) = fit(trials, build("mdm"))
-    assert prediction.status == "failed: the training trials are all of one class"
 
 
 def test_filter_bank_separates_stimulus_frequencies():

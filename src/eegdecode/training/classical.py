@@ -88,8 +88,6 @@ class ClassicalTrainer:
 
 
 def _fit(fitted: Pipeline | GridSearchCV, X: np.ndarray, y: np.ndarray, meta: pd.DataFrame) -> None:
-    if len(np.unique(y)) < 2:
-        raise ValueError("the training trials are all of one class")
     if isinstance(fitted, GridSearchCV):
         fitted.set_params(cv=inner_folds(meta, y))
     fitted.fit(X, y)

@@ -45,7 +45,7 @@ def inner_folds(meta: pd.DataFrame, labels: np.ndarray) -> Folds:
     """
     sessions = meta["subject"] + "/" + meta["session"]
     cues = meta["group"] if "group" in meta else meta["trial"]
-    groups = next((names for names in (meta["subject"], sessions) if names.nunique() > 1), cues)
+    groups = next((names for names in (meta["subject"], sessions) if len(names.unique()) > 1), cues)
     n_folds = min(FOLDS, groups.nunique(), int(np.bincount(labels)[np.unique(labels)].min()))
     if n_folds < 2:
         raise ValueError(f"{len(labels)} training trials are too few to search in; take model.search=null")
