@@ -39,7 +39,7 @@ def main(cfg: DictConfig) -> None:
     except Exception as error:
         if "HYDRA_FULL_ERROR" in os.environ:
             raise
-        failures.append(f"{cfg.out_dir}: {in_words(error)}" if "num" in context.job and cfg.out_dir else in_words(error))
+        failures.append(f"{cfg.out_dir}: {in_words(error)}" if compared else in_words(error))
     except KeyboardInterrupt:
         sys.exit(130)
 
