@@ -23,7 +23,7 @@ def in_words(error: Exception) -> str:
 def main(cfg: DictConfig) -> None:
     context = HydraConfig.get()
     choices = {group: name for group, name in context.runtime.choices.items() if "/" not in group}
-    if "num" in context.job and cfg.out_dir:  # of a multirun
+    if cfg.out_dir and not OmegaConf.is_missing(context.job, "num"):  # of a multirun
         swept = [choices[group] for group in context.sweeper.params or ()]  # by the experiment itself: a comparison
         compared.update([cfg.out_dir] if swept else [])
         cfg.out_dir = "/".join([cfg.out_dir, *(swept or [f"{context.job.num}_{choices['model']}"])])

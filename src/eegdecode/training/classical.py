@@ -153,6 +153,6 @@ def pipeline(
 
 def _seeded(pipeline: Pipeline | GridSearchCV, seed: int) -> Pipeline | GridSearchCV:
     """Return a copy with a run's seed in every step that draws random numbers."""
-    copy = clone(pipeline)
+    copy: Any = clone(pipeline)
     names = [name for name in copy.get_params() if name.split("__")[-1] == "random_state"]
     return copy.set_params(**dict.fromkeys(names, seed))

@@ -29,7 +29,8 @@ def search_grid(pipeline: Pipeline, grid: Grid | Sequence[Grid]) -> GridSearchCV
     for name in {name for part in ([grid] if isinstance(grid, Mapping) else grid) for name in part}:
         if name not in known:
             raise ValueError(f"model.search: {name} is no setting of this pipeline (write step__setting)")
-    return GridSearchCV(pipeline, grid, scoring="accuracy", error_score="raise")
+    settings: dict[str, Any] = {"scoring": "accuracy", "error_score": "raise"}
+    return GridSearchCV(pipeline, grid, **settings)
 
 
 def inner_folds(meta: pd.DataFrame, labels: np.ndarray) -> Folds:

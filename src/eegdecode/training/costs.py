@@ -85,10 +85,10 @@ def _tracker() -> Any:
     """
     if importlib.util.find_spec("codecarbon") is None:
         return None
-    logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
     with suppress(Exception):
         from codecarbon import OfflineEmissionsTracker  # pyright: ignore[reportMissingImports]
 
+        logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
         return OfflineEmissionsTracker(
             country_iso_code="FRA",    # one must be named; emissions depend on it, energy does not
             tracking_mode="process", save_to_file=False, allow_multiple_runs=True, log_level="critical",
