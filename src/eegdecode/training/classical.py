@@ -45,8 +45,6 @@ class ClassicalTrainer:
     def __post_init__(self) -> None:
         if self.device not in ("auto", "cpu"):
             raise ValueError(f"device={self.device}: classical pipelines run on the CPU; take device=auto")
-        if self.validation:
-            raise ValueError(f"trainer.validation={self.validation}: a classical pipeline takes all training trials")
         if self.seeds is not None and self.seeds < 1:
             raise ValueError(f"trainer.seeds must be at least 1 or null, got {self.seeds}")
 
