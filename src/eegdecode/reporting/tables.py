@@ -78,7 +78,8 @@ def score_row(
 
 def _speed(n_train: int, outcome: Outcome) -> float:
     """Training trials that went through the network in a second, evaluation included; a pipeline sees each once."""
-    return n_train * max(1, len(outcome.history)) / outcome.seconds if outcome.seconds else float("nan")
+    epochs = outcome.history[:, outcome.columns.index("epoch")].max() if len(outcome.history) else 1
+    return n_train * epochs / outcome.seconds if outcome.seconds else float("nan")
 
 
 def _leak(outcome: Outcome) -> dict[str, float]:
