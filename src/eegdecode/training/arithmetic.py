@@ -2,45 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
-_counted: WeakKeyDictionary[Callable, dict[tuple[int, int], float]] = WeakKeyDictionary()
+from eegdecode.runs import Prediction
 
 
-def count_multiply_adds(model: Callable, network: nn.Module, sizes: Mapping[str, Any]) -> float:
+def with_arithmetic(predictions: Iterable[Prediction], model: Callable) -> Iterator[Prediction]:
+    """Note multiply-adds beside the other costs of each run; they are counted once for each shape of trials."""
+    known: dict[tuple[int, int], float] = {}
+    for prediction in predictions:
+        sizes = prediction.model["sizes"]
+        shape = (sizes["n_chans"], sizes["n_times"])
+        if shape not in known:
+            known[shape] = count_multiply_adds(model, sizes)
+        yield replace(prediction, costs={**prediction.costs, "multiply_adds": known[shape]})
+
+
+def count_multiply_adds(model: Callable, sizes: Mapping[str, Any]) -> float:
     """Multiplications (each with an addition) of one trial's forward pass in evaluation mode.
 
     Torch counts those of matrix products, convolutions and attention, in the form that is computed here, which may
-    be cheaper than the paper's. Fourier transforms and elementwise steps are not counted.
+    be cheaper than the paper's. Fourier transforms and elementwise steps are not counted. NaN if the network cannot
+    be counted. Torch's counter takes a second to import, so workers leave it to the process that waits for them.
 
     Parameters
     ----------
-    model : callable
-        What the network was built by; each of its shapes is counted once in a process.
-    network : nn.Module
-        On the CPU. NaN if it cannot be counted.
     sizes : mapping
-        ``n_chans`` and ``n_times`` of the trials.
+        What the model is built with: ``n_chans``, ``n_times`` and the like.
     """
-    known, shape = _counted.setdefault(model, {}), (sizes["n_chans"], sizes["n_times"])
-    if shape not in known:
-        known[shape] = _count(network, torch.zeros(1, *shape))
-    return known[shape]
+    from torch.utils.flop_counter import FlopCounterMode
 
-
-def _count(network: nn.Module, x: Tensor) -> float:
-    was = network.training
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            network.eval()(x)
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), FlopCounterMode(display=False) as counter:
+            model(**sizes).eval()(torch.zeros(1, sizes["n_chans"], sizes["n_times"]))
     except Exception:    # whatever it is: a column is not worth a training
         return float("nan")
-    finally:
-        network.train(was)
     return counter.get_total_flops() / 2

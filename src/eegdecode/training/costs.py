@@ -32,15 +32,11 @@ class Meter:
         _start_energy()
         self._began = time.perf_counter()
 
-    def read(self, *, n_runs: int = 1, multiply_adds: float = NAN) -> dict[str, Any]:
+    def read(self, *, n_runs: int = 1) -> dict[str, Any]:
         """``seconds`` and ``costs`` of each of the runs that were trained together, as `Prediction` takes them."""
         seconds = (time.perf_counter() - self._began) / n_runs
         energy = _stop_energy() / n_runs
-        memory = peak_memory(self.device)
-        return {
-            "seconds": seconds,
-            "costs": {"multiply_adds": multiply_adds, "peak_memory_mb": memory, "energy_wh": energy},
-        }
+        return {"seconds": seconds, "costs": {"peak_memory_mb": peak_memory(self.device), "energy_wh": energy}}
 
 
 def peak_memory(device: str) -> float:

@@ -19,7 +19,6 @@ from torch.nn import functional as F
 
 from eegdecode.runs import WATCHED, Prediction, Run, describe
 from eegdecode.training.align import fit_frontend
-from eegdecode.training.arithmetic import count_multiply_adds
 from eegdecode.training.augment import draw_batches, extend
 from eegdecode.training.batches import Material, Memory, Signals, cut, steps_per_epoch
 from eegdecode.training.costs import Meter
@@ -66,7 +65,7 @@ def train_stack(
                 task, rngs = task.take(stay), [rngs[i] for i in stay]
                 adam.take(torch.as_tensor(stay, device=device))
     whole.ensemble.load(keeper.best(task.ensemble.state))
-    return list(_predictions(whole, keeper, meter.read(n_runs=len(runs), multiply_adds=whole.multiply_adds)))
+    return list(_predictions(whole, keeper, meter.read(n_runs=len(runs))))
 
 
 def train_epoch(
@@ -133,7 +132,6 @@ class Task:
     memory: Memory
     lr: Tensor
     weight_decay: Tensor
-    multiply_adds: float
     model: dict[str, Any]
 
     @classmethod
@@ -154,14 +152,12 @@ class Task:
             sizes["positions"] = places.tolist() if maps[0].electrodes and not np.isnan(places).all() else None
         numbers = {name: [run.numbers.get(name, getattr(settings, name)) for run in runs]
                    for name in ("lr", "weight_decay")}    # fmt: skip
-        networks = [_start(model, run, sizes) for run in runs]
-        ensemble = Ensemble(networks, mode=mode, device=str(device))
+        ensemble = Ensemble([_start(model, run, sizes) for run in runs], mode=mode, device=str(device))
         ask = ensemble.remember if settings.augment is None else _forget
         return cls(
             settings=settings, runs=runs, signals=signals, maps=maps, ensemble=ensemble,
             memory=Memory(signals, [run.split.train for run in runs], ask),
             y=torch.tensor(trials.y, device=device),
-            multiply_adds=count_multiply_adds(model, networks[0], sizes),
             model={
                 "network": describe(model), "sizes": sizes, "frontend": describe(frontend),
                 "ch_names": list(trials.signal.ch_names), "tmin": trials.signal.tmin, "classes": list(trials.classes),
