@@ -3,31 +3,30 @@
 import logging
 import os
 import sys
-from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
-from hydra.types import RunMode
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
-failures = []  # of the jobs of a multirun (-m): one that fails does not stop the others
+failures, compared = [], set()  # jobs of a multirun: one that fails does not stop the others; folders of comparisons
 
 def in_words(error: Exception) -> str:
     cause = (isinstance(error, InstantiationException) and error.__cause__) or error
     if isinstance(cause, MissingMandatoryValue):
         return f"{str(cause).splitlines()[0]}; give it: {cause.full_key}=..."
-    known = isinstance(cause, ValueError | OSError)
-    told = " ".join([str(cause if known else error), *getattr(cause, "__notes__", [])])
-    return told if known else f"{told} ({type(cause).__name__}); HYDRA_FULL_ERROR=1 shows where it happened"
+    how = "" if isinstance(cause, ValueError | OSError) else f"({type(cause).__name__}); HYDRA_FULL_ERROR=1 shows where"
+    return " ".join([str(error if how else cause), *getattr(cause, "__notes__", []), *([how] if how else [])])
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="train")
 def main(cfg: DictConfig) -> None:
     context = HydraConfig.get()
     choices = {group: name for group, name in context.runtime.choices.items() if "/" not in group}
-    if context.mode == RunMode.MULTIRUN and cfg.out_dir:
-        cfg.out_dir = str(Path(cfg.out_dir, f"{context.job.num}_{choices['model']}"))
+    if cfg.out_dir and not OmegaConf.is_missing(context.job, "num"):  # of a multirun
+        swept = [choices[group] for group in context.sweeper.params or ()]  # by the experiment itself: a comparison
+        compared.update([cfg.out_dir] if swept else [])
+        cfg.out_dir = "/".join([cfg.out_dir, *(swept or [f"{context.job.num}_{choices['model']}"])])
     try:
         from eegdecode.experiment import run_experiment  # here, so that --help and a typo answer at once
 
@@ -36,15 +35,16 @@ def main(cfg: DictConfig) -> None:
         parts = hydra.utils.instantiate(cfg, _convert_="all")
         results = run_experiment(**parts, choices=choices, config=OmegaConf.to_yaml(cfg, resolve=True))
         if not results.complete:
-            failures.append(f"{results.folder}: not all runs are done")
+            failures.append(f"{results.folder}: not all runs are done; the same command tries the others again")
     except Exception as error:
         if "HYDRA_FULL_ERROR" in os.environ:
             raise
-        failures.append(in_words(error))
+        failures.append(f"{cfg.out_dir}: {in_words(error)}" if compared else in_words(error))
     except KeyboardInterrupt:
         sys.exit(130)
 
 
 if __name__ == "__main__":
     main()
+    print("".join(f"Report: python scripts/report.py {folder}\n" for folder in compared), end="")
     sys.exit("\n".join(f"error: {failure}" for failure in failures) or 0)

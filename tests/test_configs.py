@@ -80,6 +80,28 @@ def test_fair_experiments_choose_nothing_whatever_model_and_augmentation(name, t
     )
 
 
+COMPARISONS = [p.stem for p in EXPERIMENTS if p.stem.startswith("compare_")]
+EXPECTED = {    # networks that are being written: named in the lists, perhaps without a file yet
+    "shallow_convnet", "deep_convnet", "eeg_tcnet", "eeg_conformer", "atcnet", "ctnet", "basenet", "tcformer", "bilstm",
+    "gru",
+}    # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_comparisons_name_what_there_is_and_choose_nothing(name):
+    params = compose("train", overrides=[f"experiment={name}"], return_hydra_config=True).hydra.sweeper.params
+    models, protocols = ([word.strip() for word in params[group].split(",")] for group in ("model", "protocol"))
+    assert len(set(models)) == len(models)
+    assert len(protocols) == 3
+    assert set(protocols) <= {path.stem for path in FILES if path.parent.name == "protocol"}
+    there = {path.stem for path in FILES if path.parent.name == "model"}
+    assert set(models) - EXPECTED <= there
+    for model in set(models) & there:
+        trainer = instantiate(compose("train", overrides=[f"experiment={name}", f"model={model}"]).trainer)
+        assert trainer.validation == 0
+        assert getattr(trainer, "select", "last") == "last"
+
+
 def test_readings_of_s3t_differ_in_the_protocol_and_only_the_leaky_one_watches():
     heads = {reading: compose("train", overrides=[f"experiment=s3t_bci4_2a{reading}"])
              for reading in ("", "_pooled", "_leaky")}    # fmt: skip

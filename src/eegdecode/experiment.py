@@ -51,7 +51,7 @@ def run_experiment(
         choices = {**choices, "model": f"{choices['model']}_{model.keywords['name']}"}
     trials = load_trials(dataset, preprocess)
     splits = protocol(trials.meta, validation=trainer.validation)
-    runs = expand(splits, sweep, seed=seed)
+    runs = expand(splits, sweep, seed=seed, n_seeds=getattr(trainer, "seeds", None))
     identity = {
         "meta": trials.meta, "fingerprints": trials.fingerprints,
         "context": {

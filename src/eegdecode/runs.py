@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 PARTS = ("train", "val", "test")
+COSTS = ("multiply_adds", "peak_memory_mb", "energy_wh")    # of one trial's forward pass; MB (1e6 bytes); Wh of a run
 WATCHED = "leaky_test_accuracy"    # column of a history: test accuracy after each epoch, which nothing may choose by
 
 
@@ -98,6 +99,10 @@ class Prediction:
         What a checkpoint holds: parameters, buffers and the fitted front end. Empty for a classical pipeline.
     model : mapping
         What is needed to build the network again: its description and input sizes (JSON types).
+    costs : mapping of str to float
+        What the training took beside time: `COSTS`, NaN or absent where unknown.
+    chosen : str
+        What a search inside the training trials took, ``classify__C=10``; empty where nothing was searched.
     status : str
         ``"done"``, or what went wrong, e.g. ``"failed: loss is NaN in epoch 3"``. Failed runs have NaN logits.
     """
@@ -110,6 +115,8 @@ class Prediction:
     seconds: float
     weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
+    costs: Mapping[str, float] = field(default_factory=dict)
+    chosen: str = ""
     status: str = "done"
 
 

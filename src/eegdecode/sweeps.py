@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eegdecode.runs import Run, Split
 
+log = logging.getLogger(__name__)
 NUMBERS = ("lr", "weight_decay", "drop")
 
 
@@ -48,12 +50,14 @@ class Sweep:
         return [] if values is None else [values] if isinstance(values, int | float) else list(values)
 
 
-def expand(splits: Sequence[Split], sweep: Sweep, *, seed: int) -> list[Run]:
-    """Make the runs of an experiment, seed by seed."""
+def expand(splits: Sequence[Split], sweep: Sweep, *, seed: int, n_seeds: int | None = None) -> list[Run]:
+    """Make the runs of an experiment, seed by seed; of the first ``n_seeds`` seeds alone if that is given."""
     seeds = range(seed, seed + sweep.seeds) if isinstance(sweep.seeds, int) else sweep.seeds
+    if len(seeds[:n_seeds]) < len(seeds):
+        log.info("%d of %d seeds: this trainer draws no random numbers (trainer.seeds)", n_seeds, len(seeds))
     return [
         Run(split=split, seed=int(s), numbers=numbers)
-        for s, numbers, split in itertools.product(seeds, sweep.numbers(), splits)
+        for s, numbers, split in itertools.product(seeds[:n_seeds], sweep.numbers(), splits)
     ]
 
 

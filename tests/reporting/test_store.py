@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from eegdecode.reporting import outcomes
 from eegdecode.reporting.metrics import score
 from eegdecode.reporting.outcomes import load_checkpoint
 from eegdecode.reporting.predictions import load_predictions
+from eegdecode.reporting.results import load_results
 from eegdecode.reporting.tables import HISTORY_COLUMNS, read_history, read_scores
 
 from .conftest import fill, make_meta, make_prediction, make_runs, names
@@ -24,7 +26,8 @@ def test_columns_are_those_promised(make_store: Any) -> None:
     metrics = ["accuracy", "balanced_accuracy", "kappa", "f1_macro", "auroc", "nll", "ece"]
     assert list(pd.read_csv(store.folder / "scores.csv").columns) == [
         "dataset", "protocol", "transductive", "subject", "session", "fold", "seed", "model", "n_params",
-        "n_train", "n_val", "n_test", "chance", "best_epoch", "seconds", "status",
+        "n_train", "n_val", "n_test", "chance", "best_epoch", "seconds", "trials_per_s", "multiply_adds",
+        "peak_memory_mb", "energy_wh", "chosen", "status",
         *(f"test_{m}" for m in metrics), *(f"val_{m}" for m in metrics), "key",
     ]  # fmt: skip
     assert len(results.scores) == 4
@@ -49,6 +52,41 @@ def test_every_score_can_be_computed_again_from_the_predictions(make_store: Any,
             np.testing.assert_array_equal(truth[run.trials[part]], run.labels[part])
             for metric, value in score(run.logits[part], run.labels[part]).items():
                 assert scores.loc[run.key, f"{part}_{metric}"] == pytest.approx(value, rel=1e-12)
+
+
+def test_costs_stand_beside_the_scores_and_what_was_not_measured_is_empty(make_store: Any, meta: pd.DataFrame) -> None:
+    store = make_store()
+    first, second, *_ = store.unfinished()
+    costs = {"multiply_adds": 1.5e6, "peak_memory_mb": 345.25, "energy_wh": float("nan")}
+    store.add(replace(make_prediction(first, meta), costs=costs, chosen="classify__C=10.0, delays__lag=2"))
+    store.add(make_prediction(second, meta))
+    for results in (read_scores(store.folder), store.score().scores):
+        one, other = (results.iloc[i] for i in range(2))
+        assert (one["multiply_adds"], one["peak_memory_mb"]) == (1.5e6, 345.25)
+        assert one["chosen"] == "classify__C=10.0, delays__lag=2"
+        assert one["trials_per_s"] == pytest.approx(len(first.split.train) * 12 / 1.5)
+        assert np.isnan([one["energy_wh"], other["multiply_adds"], other["energy_wh"]]).all()
+        assert other["chosen"] == ""
+
+
+def test_a_run_of_before_there_were_costs_still_counts(make_store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = tuple(name for name in outcomes._HEADER if name not in ("costs", "chosen"))
+    with monkeypatch.context() as patch:
+        patch.setattr(outcomes, "_HEADER", old)
+        fill(make_store())
+    store = make_store()
+    assert store.unfinished() == []
+    assert store.score().scores["multiply_adds"].isna().all()
+
+
+def test_a_folder_of_before_there_were_costs_can_be_read(make_store: Any) -> None:
+    store = make_store()
+    fill(store)
+    store.score()
+    path = store.folder / "scores.csv"
+    dropped = ["trials_per_s", "multiply_adds", "peak_memory_mb", "energy_wh", "chosen"]
+    pd.read_csv(path).drop(columns=dropped).to_csv(path, index=False)
+    assert load_results(store.folder).complete
 
 
 def test_history_survives_the_round_trip(make_store: Any, meta: pd.DataFrame) -> None:

@@ -2,17 +2,22 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from sklearn import cross_decomposition
+from sklearn.base import clone
 
 from eegdecode.protocols import CrossSession
 from eegdecode.runs import describe
 from eegdecode.sweeps import Sweep, expand
 from eegdecode.training.augment import Recombination
-from eegdecode.training.classical import ClassicalTrainer, FilterBank
+from eegdecode.training.classical import ClassicalTrainer
+from eegdecode.training.classical_search import inner_folds
+from eegdecode.training.classical_steps import CCA, FilterBank
 from eegdecode.training.frontend import CSP
-from eegdecode.trials import Trials
+from eegdecode.trials import Signal, Trials, fingerprint
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "model"
 PIPELINES = [p.stem for p in sorted(CONFIGS.glob("*.yaml")) if "classical.pipeline" in p.read_text()]
@@ -24,31 +29,88 @@ def build(name):
     return instantiate(cfg, _convert_="all")
 
 
-def fit(trials, model):
-    runs = expand(CrossSession()(trials.meta, validation=0.0), Sweep(), seed=0)
-    return list(ClassicalTrainer().fit(model, trials, [runs], frontend=None, on_epoch=lambda run, row: None))
+def fit(trials, model, *, seeds=1, trainer_seeds=1, **settings):
+    trainer = ClassicalTrainer(seeds=trainer_seeds, **settings)
+    runs = expand(CrossSession()(trials.meta, validation=0.0), Sweep(seeds=seeds), seed=0, n_seeds=trainer.seeds)
+    return list(trainer.fit(model, trials, [runs], frontend=None, on_epoch=lambda run, row: None))
+
+
+def plant(name, *, n_classes=2, n_trials=24, n_chans=6, reference=False, seed=0):
+    """Trials of two sessions in which each class has what the pipeline looks for, among noise of 1 µV."""
+    rng, time = np.random.default_rng(seed), np.arange(128) / 128
+    labels = np.tile(np.arange(n_classes), 2 * n_trials // n_classes)
+    X = rng.normal(size=(len(labels), n_chans, 128))
+    for x, label in zip(X, labels, strict=True):
+        if name == "cca":    # flickers of 10, 14, 18 Hz, and in the last class none
+            flicker = np.sin(2 * np.pi * (10 + 4 * label) * time + rng.uniform(0, 6.28))
+            x += (label < n_classes - 1) * np.outer(np.linspace(0, 1, n_chans), flicker)
+        elif name.startswith("xdawn"):    # a response at a time of its own
+            x[:3] += 1.5 * np.exp(-0.5 * ((time - 0.2 - 0.15 * label) / 0.04) ** 2)
+        else:    # a rhythm of 10 Hz in a channel of its own
+            x[label] += 2 * np.sin(2 * np.pi * 10 * time + rng.uniform(0, 6.28))
+    if reference:
+        X -= X.mean(1, keepdims=True)
+    session = np.repeat(["s0", "s1"], n_trials)
+    names = [f"1/{i}" for i in range(len(X))]
+    meta = pd.DataFrame({"trial": names, "subject": "1", "session": session, "run": "0", "label": labels})
+    classes = (*("10", "14", "18")[: n_classes - 1], "rest") if name == "cca" else tuple("abcd"[:n_classes])
+    X = X.astype(np.float32)
+    signal = Signal(tuple(f"C{i}" for i in range(n_chans)), 128.0, 0.0, np.full((n_chans, 3), np.nan))
+    return Trials(X, meta, signal, classes, "toy", {"1": fingerprint(X, meta)})
+
+
+def score(trials, prediction):
+    return (prediction.logits["test"].argmax(1) == trials.y[prediction.run.split.test]).mean()
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("name", PIPELINES)
+def test_every_pipeline_learns_in_any_unit(name, n_classes):
+    trials = plant(name, n_classes=n_classes, n_trials=48)
+    (first,), (again,), (volts,) = (fit(trials, build(name), **more) for more in ({}, {}, {"scale": 1e-6}))
+    assert first.status == "done"
+    assert score(trials, first) > (0.85 if n_classes == 2 else 0.7)
+    np.testing.assert_allclose(np.exp(first.logits["test"]).sum(1), 1, rtol=1e-9)
+    np.testing.assert_array_equal(first.logits["test"], again.logits["test"])
+    np.testing.assert_array_equal(first.logits["test"].argmax(1), volts.logits["test"].argmax(1))
+    assert first.logits["val"].shape == (0, n_classes)
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-def test_every_pipeline_learns(make_trials, name):
-    trials = make_trials(n_trials=60)
-    for prediction in fit(trials, build(name)):
-        y = trials.y[prediction.run.split.test]
-        assert (prediction.logits["test"].argmax(1) == y).mean() > 0.8
-        np.testing.assert_allclose(np.exp(prediction.logits["test"]).sum(1), 1, rtol=1e-4)
-        assert prediction.logits["val"].shape == (0, 3)
+def test_every_pipeline_takes_average_referenced_signals(name):
+    trials = plant(name, n_trials=48, reference=True)
+    (prediction,) = fit(trials, build(name))
+    assert prediction.status == "done"
+    assert score(trials, prediction) > 0.8
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-def test_test_trials_change_no_prediction_of_others(make_trials, name):
-    trials = make_trials(n_trials=30)
+def test_the_greatest_logit_is_what_scikit_learn_predicts(name):
+    trials = plant(name, n_classes=4, n_trials=48)
+    (prediction,) = fit(trials, build(name))
+    split, model = prediction.run.split, build(name)
+    X, y = trials.X.astype(float), trials.y
+    fitted = clone(model(sfreq=128.0, classes=trials.classes))
+    if prediction.chosen:
+        chosen = dict(part.split("=") for part in prediction.chosen.split(", "))
+        values = {key: float(v) if key.endswith("C") else int(v) for key, v in chosen.items()}
+        fitted = clone(fitted.estimator).set_params(**values)
+    fitted.fit(X[split.train], y[split.train])
+    np.testing.assert_array_equal(prediction.logits["test"].argmax(1), fitted.predict(X[split.test]))
+    if hasattr(fitted, "predict_proba"):
+        np.testing.assert_allclose(np.exp(prediction.logits["test"]), fitted.predict_proba(X[split.test]), atol=1e-9)
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_test_trials_change_no_prediction_of_others(name):
+    trials = plant(name, n_classes=4)
     model = build(name)
-    before = fit(trials, model)[0]
+    (before,) = fit(trials, model)
     test = before.run.split.test
     X, meta = trials.X.copy(), trials.meta.copy()
     X[test[1:]] *= 100
-    meta.loc[test, "label"] = (meta.loc[test, "label"] + 1) % 3
-    after = fit(Trials(X, meta, trials.signal, trials.classes, "toy", trials.fingerprints), model)[0]
+    meta.loc[test, "label"] = (meta.loc[test, "label"] + 1) % 4
+    (after,) = fit(Trials(X, meta, trials.signal, trials.classes, "toy", trials.fingerprints), model)
     np.testing.assert_allclose(before.logits["test"][0], after.logits["test"][0], rtol=1e-5)
 
 
@@ -57,6 +119,74 @@ def test_describe_sees_the_settings_of_a_step():
     other.keywords["classify"].set_params(C=3.0)
     assert describe(one) == describe(build("ts_lr"))
     assert describe(one) != describe(other)
+
+
+def test_describe_sees_what_stands_in_a_step_of_steps():
+    one, other, third = build("fbcsp_svm"), build("fbcsp_svm"), build("fbcsp_svm")
+    other.keywords["bank"].steps["csp"].set_params(nfilter=2)
+    third.keywords["select"].score_func.keywords["random_state"] = 1
+    assert describe(one) == describe(build("fbcsp_svm"))
+    assert describe(one) != describe(other)
+    assert describe(one) != describe(third)
+
+
+def test_what_a_search_chose_is_noted_and_a_search_can_be_left_out():
+    trials = plant("ts_svm")
+    (prediction,) = fit(trials, build("ts_svm"))
+    assert prediction.chosen in {f"classify__C={value}" for value in (0.1, 1.0, 10.0)}
+    model = build("ts_svm")
+    model.keywords["search"] = None
+    assert fit(trials, model)[0].chosen == ""
+    model.keywords["search"] = {"clasify__C": [1.0]}
+    with pytest.raises(ValueError, match=r"model.search: clasify__C is no setting"):
+        fit(trials, model)
+
+
+def test_searches_keep_apart_what_the_run_keeps_apart(make_trials):
+    meta = make_trials(n_subjects=3, n_sessions=2, n_trials=30).meta
+    for rows, column, n_folds in ((meta, "subject", 3), (meta[meta["subject"] == "1"], "session", 2)):
+        folds = inner_folds(rows, rows["label"].to_numpy())
+        assert len(folds) == n_folds
+        for train, test in folds:
+            assert not set(rows[column].iloc[train]) & set(rows[column].iloc[test])
+    one = meta[(meta["subject"] == "1") & (meta["session"] == "s0")]
+    one = one.assign(group=np.repeat(np.arange(15), 2).astype(str))
+    folds = inner_folds(one, one["label"].to_numpy())
+    assert len(folds) == 5
+    assert all(not set(one["group"].iloc[train]) & set(one["group"].iloc[test]) for train, test in folds)
+    with pytest.raises(ValueError, match=r"3 training trials are too few to search in; take model.search=null"):
+        inner_folds(one[:3], np.array([0, 1, 2]))
+
+
+@pytest.mark.parametrize("classes", [("left", "right"), ("13", "rest", "other"), ("rest",)])
+def test_cca_refuses_classes_without_frequencies(classes):
+    with pytest.raises(ValueError, match="named by their stimulus frequency"):
+        build("cca")(sfreq=128.0, classes=classes)
+
+
+def test_cca_needs_no_training_where_every_class_has_a_frequency():
+    rng, time = np.random.default_rng(0), np.arange(256) / 128
+    X = np.stack([np.outer([1, 0.5, 0], np.sin(2 * np.pi * f * time + 1)) for f in (10, 14, 10)])
+    X += 0.3 * rng.normal(size=X.shape)
+    cca = CCA(sfreq=128.0, classes=("10", "14")).fit(rng.normal(size=(2, 3, 256)), np.array([0, 1]))
+    np.testing.assert_array_equal(cca.predict(X), [0, 1, 0])
+    own = [cross_decomposition.CCA(n_components=1).fit(X[0].T, basis.T) for basis in cca.bases_.values()]
+    pairs = [each.transform(X[0].T, basis.T) for each, basis in zip(own, cca.bases_.values(), strict=True)]
+    expected = [np.corrcoef(x.ravel(), y.ravel())[0, 1] for x, y in pairs]
+    np.testing.assert_allclose(cca.decision_function(X)[0], expected, atol=1e-4)
+    with pytest.raises(ValueError, match="a flicker of 80 Hz cannot be seen at 128 Hz"):
+        CCA(sfreq=128.0, classes=("80", "rest")).fit(X, np.array([0, 1, 0]))
+
+
+def test_bands_beyond_the_sampling_rate_are_named():
+    with pytest.raises(ValueError, match=r"the band 28-32 Hz does not lie.*\(64.0 Hz\)"):
+        build("fbcsp_svm")(sfreq=64.0, classes=("left", "right"))
+
+
+def test_one_seed_is_enough_for_a_pipeline_that_draws_nothing():
+    trials = plant("mdm")
+    assert [p.run.seed for p in fit(trials, build("mdm"), seeds=3)] == [0]
+    assert [p.run.seed for p in fit(trials, build("mdm"), seeds=3, trainer_seeds=None)] == [0, 1, 2]
 
 
 def test_filter_bank_separates_stimulus_frequencies():

@@ -6,7 +6,7 @@ import json
 import re
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +45,15 @@ class Outcome:
     seconds: float
     status: str
     checkpoint: str
+    costs: Mapping[str, float] = field(default_factory=dict)    # files of before there were any lack these two
+    chosen: str = ""
 
     @property
     def done(self) -> bool:
         return self.status == "done"
 
 
-_HEADER = ("key", "columns", "best_epoch", "n_params", "seconds", "status", "checkpoint")
+_HEADER = ("key", "columns", "best_epoch", "n_params", "seconds", "status", "checkpoint", "costs", "chosen")
 
 
 def write_outcome(path: Path, outcome: Outcome) -> None:

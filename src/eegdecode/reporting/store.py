@@ -242,5 +242,7 @@ def _outcome_of(prediction: Prediction, key: str, n_classes: int) -> Outcome:
         n_params=int(prediction.n_params),
         seconds=float(prediction.seconds),
         status=status,
+        costs={name: float(value) for name, value in prediction.costs.items()},
+        chosen=prediction.chosen,
         checkpoint=outcomes.file_name(run.name(), key) if prediction.weights and status == "done" else "",
     )

@@ -14,11 +14,11 @@ import pandas as pd
 from eegdecode.reporting.metrics import METRICS, score
 from eegdecode.reporting.outcomes import PARTS, Outcome
 from eegdecode.reporting.stats import chance_level
-from eegdecode.runs import WATCHED, Run
+from eegdecode.runs import COSTS, WATCHED, Run
 
-TEXT_COLUMNS = ("dataset", "protocol", "subject", "session", "model", "status", "key")
+TEXT_COLUMNS = ("dataset", "protocol", "subject", "session", "model", "chosen", "status", "key")
 _ABOUT = ("dataset", "protocol", "transductive", "subject", "session", "fold", "seed", "model", "n_params")
-_RESULT = ("n_train", "n_val", "n_test", "chance", "best_epoch", "seconds", "status")
+_RESULT = ("n_train", "n_val", "n_test", "chance", "best_epoch", "seconds", "trials_per_s", *COSTS, "chosen", "status")
 _METRICS = tuple(f"{part}_{metric}" for part in ("test", "val") for metric in METRICS)
 HISTORY_COLUMNS = (
     "epoch", "lr", "running_loss", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "grad_norm",
@@ -65,12 +65,21 @@ def score_row(
         "chance": chance_level(labels["test"], n_classes),
         "best_epoch": outcome.best_epoch,
         "seconds": round(outcome.seconds, 3),
+        "trials_per_s": _speed(len(split.train), outcome),
+        **{name: outcome.costs.get(name, float("nan")) for name in COSTS},
+        "chosen": outcome.chosen,
         "status": outcome.status,
         **(scores if outcome.done else dict.fromkeys(scores, float("nan"))),
         **(_leak(outcome) if outcome.done else {}),
         **run.numbers,
         "key": outcome.key,
     }
+
+
+def _speed(n_train: int, outcome: Outcome) -> float:
+    """Training trials that went through the network in a second, evaluation included; a pipeline sees each once."""
+    epochs = outcome.history[:, outcome.columns.index("epoch")].max() if len(outcome.history) else 1
+    return n_train * epochs / outcome.seconds if outcome.seconds else float("nan")
 
 
 def _leak(outcome: Outcome) -> dict[str, float]:

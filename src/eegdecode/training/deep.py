@@ -10,6 +10,7 @@ from functools import partial
 import torch
 
 from eegdecode.runs import Prediction, Run
+from eegdecode.training.arithmetic import with_arithmetic
 from eegdecode.training.augment import Recombination
 from eegdecode.training.batches import Material
 from eegdecode.training.frontend import FrontEnd
@@ -51,6 +52,12 @@ class DeepTrainer(DeepSettings):
         have a process each, which take stacks as they become free. Then runs come in any order, and an
         interruption costs what each process has in work.
         """
+        yield from with_arithmetic(self._fit(model, trials, stacks, frontend, on_epoch, augment), model)
+
+    def _fit(
+        self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], frontend: FrontEnd, on_epoch: OnEpoch,
+        augment: Recombination | None,
+    ) -> Iterator[Prediction]:    # fmt: skip
         settings, devices = replace(self, augment=augment), find_devices(self.device)
         if not getattr(model.func, "stackable", True):
             if self.ensemble == "vectorise":

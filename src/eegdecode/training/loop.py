@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from eegdecode.runs import WATCHED, Prediction, Run, describe
 from eegdecode.training.align import fit_frontend
 from eegdecode.training.augment import draw_batches, extend
 from eegdecode.training.batches import Material, Memory, Signals, cut, steps_per_epoch
+from eegdecode.training.costs import Meter
 from eegdecode.training.ensemble import Ensemble
 from eegdecode.training.frontend import FrontEnd, LinearMap
 from eegdecode.training.heap import keep_freed_memory
@@ -40,7 +40,7 @@ def train_stack(
     frontend: FrontEnd, mode: str, on_epoch: OnEpoch,
 ) -> list[Prediction]:    # fmt: skip
     """Train runs with equally many training trials side by side."""
-    began, device = time.perf_counter(), material.x.device
+    device, meter = material.x.device, Meter(str(material.x.device))
     if device.type == "cpu":
         keep_freed_memory()
     task = whole = Task.build(settings, model, material, runs, frontend=frontend, mode=mode)
@@ -55,10 +55,10 @@ def train_stack(
         torch.manual_seed(int(_seeds(runs[0]).generate_state(1)[0]))    # dropout
         for epoch in range(1, epochs + 1):
             shares = curve[(epoch - 1) * steps : epoch * steps]
-            running, norm = train_epoch(task, adam, rngs, shares)
+            trained = train_epoch(task, adam, rngs, shares)
             if epoch % every and epoch < epochs:
                 continue
-            history = _measure(task, running, norm)
+            history = _measure(task, *trained)
             history |= {"epoch": np.full(len(task.runs), epoch), "lr": task.lr.cpu().numpy() * shares[-1]}
             before = keeper.active
             for run, row in keeper.note(epoch, history, state=task.ensemble.state):
@@ -70,7 +70,7 @@ def train_stack(
                 task, rngs = task.take(stay), [rngs[i] for i in stay]
                 adam.take(torch.as_tensor(stay, device=device))
     whole.ensemble.load(keeper.best(task.ensemble.state))
-    return list(_predictions(whole, keeper, seconds=(time.perf_counter() - began) / len(runs)))
+    return list(_predictions(whole, keeper, meter.read(n_runs=len(runs))))
 
 
 def train_epoch(
@@ -83,8 +83,7 @@ def train_epoch(
     losses, norms = [], []
     for (rows, donors), share in zip(batches, shares, strict=True):
         loss, norm = step(task, adam, rows, share=float(share), donors=donors)
-        losses.append(loss * rows.shape[1] / len(train[0]))
-        norms.append(norm)
+        losses, norms = [*losses, loss * rows.shape[1] / len(train[0])], [*norms, norm]
     return torch.stack(losses).sum(0), torch.stack(norms).mean(0)
 
 
@@ -235,18 +234,17 @@ def _loss_and_accuracy(logits: np.ndarray, y: np.ndarray) -> tuple[float, float]
     return loss, float((logits.argmax(1) == y).mean())
 
 
-def _predictions(task: Task, keeper: Keeper, *, seconds: float) -> Iterator[Prediction]:
+def _predictions(task: Task, keeper: Keeper, measured: Mapping[str, Any]) -> Iterator[Prediction]:
     """Make the result of each run out of the kept weights."""
     logits = {part: task.predict([getattr(run.split, part) for run in task.runs]) for part in ("val", "test")}
     state = task.ensemble.state()
     n_params = sum(p[0].numel() for p in task.ensemble.params.values())
     for i, run in enumerate(task.runs):
-        weights = {name: t[i].cpu().numpy() for name, t in state.items()}
-        weights |= task.maps[i].weights()
+        weights = {name: t[i].cpu().numpy() for name, t in state.items()} | task.maps[i].weights()
         failed = keeper.failures.get(i)
         yield Prediction(
             run=run,
             logits={part: np.full_like(each[i], np.nan) if failed else each[i] for part, each in logits.items()},
             history=pd.DataFrame(keeper.rows[i]), best_epoch=keeper.epochs[i], n_params=n_params,
-            seconds=seconds, weights=weights, model=task.model, status=failed or "done",
+            **measured, weights=weights, model=task.model, status=failed or "done",
         )    # fmt: skip
