@@ -21,26 +21,26 @@ SEEDS = 5
 SETS = {
     "simulated cross_session": ["dataset=simulated", "protocol=cross_session"],
     "ssvep_exo 1-6 cross_subject": ["dataset=ssvep_exo", "dataset.subjects=[1,2,3,4,5,6]", "protocol=cross_subject"],
-    "mi_openbci 02-05 cross_session": [
-        "dataset=mi_openbci", "dataset.subjects=['02','03','04','05']", "protocol=cross_session", "protocol.test=each",
+    "mi_openbci 02-05 cross_subject": [
+        "dataset=mi_openbci", "dataset.subjects=['02','03','04','05']", "protocol=cross_subject",
     ],
 }    # fmt: skip
+STACKED = ["trainer.ensemble=vectorise", "trainer.stack=16"]    # this network: 1.5 times as fast on a CPU
 VARIANTS = {
     "default": [],
     "spatial_off": ["model.spatial=off"], "spatial_noop": ["model.spatial=noop"],
-    "spatial_4_heads": ["model.spatial_heads=4"], "divided": ["model.spatial=interleaved"],
-    "temporal_off": ["model.block.kernel=local", "+model.block.window=0"],
-    "position_off": ["model.position=none"], "position_rotary": ["model.position=rotary"],
-    "csp": ["frontend=csp"], "electrodes": ["frontend=zscore"],
-    "own_0": ["frontend.own=0"], "own_0.8": ["frontend.own=0.8"], "own_1": ["frontend.own=1"],
-    "stem_conv": ["model.stem=conv"], "stem_linear": ["model.stem=linear"],
-    "patch_0.5": ["model.patch=0.5", "model.stride=0.25"], "patch_2": ["model.patch=2"],
-    "stride_0.25": ["model.stride=0.25"], "norm_rms": ["model.block.norm=rms"],
-    "norm_batch": ["model.block.norm=batch"], "norm_post": ["model.block.order=post"],
-    "feed_gated": ["model.block.feed=gated"], "skip_0.2": ["model.block.skip=0.2"],
-    "pool_attention": ["model.pool=attention"], "depth_1": ["model.depth=1"], "depth_3": ["model.depth=3"],
+    "temporal_off": ["model.block.kernel=local", "+model.block.window=0"], "position_off": ["model.position=none"],
+    "csp": ["frontend=csp"], "electrodes": ["frontend=zscore"], "own_0": ["frontend.own=0"],
+    "norm_rms": ["model.block.norm=rms"], "norm_batch": ["model.block.norm=batch"],
+    "depth_1": ["model.depth=1"], "depth_3": ["model.depth=3"],
     "width_20": ["model.width=20"], "width_64": ["model.width=64"],
-    "drop_0.25": ["model.drop=0.25"], "augment_snr": ["augment=snr"],
+    "patch_0.5": ["model.patch=0.5", "model.stride=0.25"], "patch_2": ["model.patch=2"], "augment_snr": ["augment=snr"],
+    "kernel_linear": ["model.block.kernel=linear"], "stem_conv": ["model.stem=conv"], "drop_0.25": ["model.drop=0.25"],
+    "own_1": ["frontend.own=1"], "divided": ["model.spatial=interleaved"], "spatial_4_heads": ["model.spatial_heads=4"],
+    "position_rotary": ["model.position=rotary"], "norm_post": ["model.block.order=post"],
+    "feed_gated": ["model.block.feed=gated"], "skip_0.2": ["model.block.skip=0.2"],
+    "pool_attention": ["model.pool=attention"], "stride_0.25": ["model.stride=0.25"], "own_0.8": ["frontend.own=0.8"],
+    "stem_linear": ["model.stem=linear"],
 }    # fmt: skip
 
 
@@ -85,7 +85,7 @@ def _train(out: Path, place: str, name: str, seeds: int) -> pd.DataFrame:
     folder = [f"dataset.folder={_mi_openbci().resolve()}"] if place.startswith("mi_openbci") else []
     command = [
         sys.executable, str(DOOR.parent / "train.py"), "model=sttransformer", *SETS[place], *folder, *VARIANTS[name],
-        f"sweep.seeds={seeds}", "trainer.validation=0", f"out_dir={out}",
+        f"sweep.seeds={seeds}", "trainer.validation=0", f"out_dir={out}", *STACKED,
     ]    # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

@@ -80,7 +80,7 @@ def _by_subject(folder: Path) -> tuple[pd.Series, int]:
 
 def _compared(ours: pd.Series, theirs: pd.Series) -> dict:
     difference = (ours - theirs).to_numpy()
-    p = wilcoxon(difference).pvalue if len(difference) > 5 and np.any(difference) else np.nan    # fewer show nothing
+    p = float(wilcoxon(difference)[1]) if len(difference) > 5 and np.any(difference) else np.nan    # fewer show nothing
     return {
         OURS: round(ours.mean(), 1), "the_rival": round(theirs.mean(), 1),
         "difference": f"{difference.mean():+.1f} ± {difference.std(ddof=1):.1f}",

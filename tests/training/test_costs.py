@@ -22,7 +22,10 @@ from eegdecode.training.deep import DeepTrainer
 from eegdecode.training.frontend import ZScore
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "model"
-NETWORKS = [p.stem for p in sorted(CONFIGS.glob("*.yaml")) if "eegdecode.models" in p.read_text()]
+NETWORKS = [
+    p.stem for p in sorted(CONFIGS.glob("*.yaml"))
+    if "eegdecode.models" in p.read_text() and "models.foreign" not in p.read_text()
+]    # fmt: skip
 
 SIZES = {"n_chans": 3, "n_times": 20, "n_classes": 2, "sfreq": 100.0}
 
