@@ -53,7 +53,7 @@ def measure_ablation(folder: Path, *words: str) -> None:
         raise SystemExit(f"no variant {', '.join(unknown)}; there are {', '.join(VARIANTS)}")
     scores = {
         (place, name): _train(folder / place.replace(" ", "_") / f"{name}_{seeds}", place, name, seeds)
-        for place in _on_disk() for name in dict.fromkeys(["default", *names])
+        for name in dict.fromkeys(["default", *names]) for place in _on_disk()
     }    # fmt: skip
     rows = [_row(place, name, mine, scores[place, "default"]) for (place, name), mine in scores.items()]
     table = pd.DataFrame(rows)
