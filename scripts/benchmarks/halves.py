@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.stats import wilcoxon
 
 from benchmarks.table import markdown
+from eegdecode.reporting.results import load_results
 
 OUT = Path("notebooks/benchmarks")
 OURS, RIVALS = "sttransformer", ("ts_lr", "cca", "eegnet")    # as far as they were trained
@@ -49,12 +50,11 @@ def measure_halves(folder: Path) -> None:
 
 def _rows(place: str, folder: Path) -> list[dict]:
     """Rows of a set and protocol: each rival in each half."""
-    ours, n_ours = _by_subject(folder / OURS)
-    rows = []
-    for rival in RIVALS:
-        if not (folder / rival / "scores.csv").exists():
+    rows, found = [], _by_subject(folder / OURS)
+    for rival in RIVALS if found else ():
+        if not (folder / rival / "scores.csv").exists() or not (against := _by_subject(folder / rival)):
             continue
-        theirs, n_theirs = _by_subject(folder / rival)
+        (ours, n_ours), (theirs, n_theirs) = found, against
         for half in HALVES:
             names = [name for name in ours.index if half == "all" or (name in CHOSE[place]) == (half == "chose")]
             row = {"set": place, "protocol": folder.name, "subjects": f"{half} ({len(names)})", "rival": rival}
@@ -64,18 +64,13 @@ def _rows(place: str, folder: Path) -> list[dict]:
     return rows
 
 
-def _by_subject(folder: Path) -> tuple[pd.Series, int]:
-    """Accuracy of each subject in %, mean over seeds, and the number of seeds.
-
-    Raises
-    ------
-    SystemExit
-        If a run failed: a mean over the others would flatter.
-    """
-    scores = pd.read_csv(folder / "scores.csv", dtype={"subject": str})
-    if not (scores["status"] == "done").all():
-        raise SystemExit(f"{folder}: runs have failed; type its command again")
-    return 100 * scores.groupby("subject")["test_accuracy"].mean(), scores["seed"].nunique()
+def _by_subject(folder: Path) -> tuple[pd.Series, int] | None:
+    """Accuracy of each subject in %, mean over seeds, and the number of seeds; None while runs are missing."""
+    results = load_results(folder)
+    if not results.complete:
+        print(f"{folder}: {results.summary['n_done']} of {results.summary['n_expected']} runs, left out", flush=True)
+        return None
+    return 100 * results.scores.groupby("subject")["test_accuracy"].mean(), results.scores["seed"].nunique()
 
 
 def _compared(ours: pd.Series, theirs: pd.Series) -> dict:
