@@ -31,13 +31,17 @@ def update(
 ) -> tuple[Tensor, Tensor]:    # fmt: skip
     """One step of every run on its own batch; return their losses and gradient norms, both (R,)."""
     settings = task.settings
-    batches = [_assemble(task, *part, dice) for part in _cut_up(rows, donors, settings.accumulate)]
-    loss, grad = _differentiate(task, batches)
-    if settings.sam:
-        grad = worst_nearby(task.ensemble, grad, lambda: _differentiate(task, batches)[1], rho=settings.sam)
+    if settings.accumulate == 1 and not settings.sam:    # flat, so that it compiles into few graphs
+        loss = _loss(task, _assemble(task, rows, donors, dice))
+        grad = flatten(task.ensemble.gradients(loss))
+    else:
+        batches = [_assemble(task, *part, dice) for part in _cut_up(rows, donors, settings.accumulate)]
+        loss, grad = _add_up(task, batches)
+        if settings.sam:
+            grad = worst_nearby(task.ensemble, grad, lambda: _add_up(task, batches)[1], rho=settings.sam)
     grad, norm = clip(grad, settings.clip)
     adam.step(task.ensemble.params, grad, lr=task.lr * share, weight_decay=task.weight_decay)
-    return loss, norm
+    return loss.detach(), norm
 
 
 @functools.cache
@@ -50,16 +54,6 @@ def compiled(backend: str) -> Callable[..., tuple[Tensor, Tensor]]:
     eight sizes torch warns and takes the plain step for others. Dropout is as likely but draws other numbers.
     """
     return torch.compile(update, backend=backend)
-
-
-def _cut_up(rows: Tensor, donors: Tensor | None, n_parts: int) -> Sequence[tuple[Tensor, Tensor | None]]:
-    """Parts of a batch, of which each goes through the networks alone, with what artificial trials are made of."""
-    n_parts = min(n_parts, rows.shape[1])
-    if n_parts == 1:
-        return [(rows, donors)]
-    parts = rows.tensor_split(n_parts, dim=1)
-    lent = [None] * n_parts if donors is None else donors.tensor_split(n_parts, dim=1)
-    return list(zip(parts, lent, strict=True))
 
 
 def _assemble(task: Task, rows: Tensor, donors: Tensor | None, dice: Dice | None) -> Batch:
@@ -77,16 +71,27 @@ def _assemble(task: Task, rows: Tensor, donors: Tensor | None, dice: Dice | None
     return Batch(x, known, y, mixed)
 
 
-def _differentiate(task: Task, batches: Sequence[Batch]) -> tuple[Tensor, Numbers]:
+def _loss(task: Task, batch: Batch) -> Tensor:
+    settings, (x, known, y, mixed) = task.settings, batch
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+        logits = task.ensemble(x, train=True, memory=known)
+    return cross_entropy(logits, y, smoothing=settings.label_smoothing, weights=task.class_weights, mixed=mixed)
+
+
+def _cut_up(rows: Tensor, donors: Tensor | None, n_parts: int) -> Sequence[tuple[Tensor, Tensor | None]]:
+    """Parts of a batch, of which each goes through the networks alone, with what artificial trials are made of."""
+    n_parts = min(n_parts, rows.shape[1])
+    parts = rows.tensor_split(n_parts, dim=1)
+    lent = [None] * n_parts if donors is None else donors.tensor_split(n_parts, dim=1)
+    return list(zip(parts, lent, strict=True))
+
+
+def _add_up(task: Task, batches: Sequence[Batch]) -> tuple[Tensor, Numbers]:
     """Mean loss over all trials of the parts, (R,), and its gradient: each part is forgotten before the next."""
-    settings, n_trials = task.settings, sum(batch.y.shape[1] for batch in batches)
-    total = None
-    for x, known, y, mixed in batches:
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-            logits = task.ensemble(x, train=True, memory=known)
-        loss = cross_entropy(logits, y, smoothing=settings.label_smoothing, weights=task.class_weights, mixed=mixed)
-        grad, share = flatten(task.ensemble.gradients(loss)), y.shape[1] / n_trials
-        part = (loss.detach(), grad) if share == 1 else (loss.detach() * share, grad * share)
-        total = part if total is None else (total[0] + part[0], total[1] + part[1])
-    assert total is not None, "a batch has parts"
-    return total
+    n_trials = sum(batch.y.shape[1] for batch in batches)
+    losses, grads = [], []
+    for batch in batches:
+        loss, share = _loss(task, batch), batch.y.shape[1] / n_trials
+        grads.append(flatten(task.ensemble.gradients(loss)) * share)
+        losses.append(loss.detach() * share)
+    return torch.stack(losses).sum(0), torch.stack(grads).sum(0)
