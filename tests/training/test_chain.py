@@ -185,7 +185,7 @@ def test_symmetry_needs_electrodes_behind_the_front_end(make_trials):
     trials = placed(make_trials())
     for frontend in (ZScore(), Align()):
         assert fit(trials, some_runs(trials), Chain(symmetry=0.5), frontend=frontend)[0].status == "done"
-    with pytest.raises(ValueError, match="take frontend=zscore or frontend=align"):
+    with pytest.raises(ValueError, match="take frontend=zscore, align or whiten"):
         fit(trials, some_runs(trials), Chain(symmetry=0.5), frontend=CSP(n_filters=2))
 
 

@@ -89,6 +89,22 @@ def test_a_lever_gives_the_same_in_a_loop_in_a_stack_and_alone(placed, name):
             np.testing.assert_allclose(alone.history, mine.history, rtol=2e-3, atol=2e-4)
 
 
+def test_dropped_patches_train_and_draw_nothing_when_off(make_trials):
+    """No lever of the list above: dropout draws other numbers in a stack than alone, as everywhere."""
+    trials = make_trials(n_trials=48, strength=3.0)
+    (run,) = some_runs(trials, 1)
+    model = partial(STTransformer, width=8, heads=2, depth=1, patch=0.25, stride=0.125, drop=0.0)
+    settings = {"epochs": 30, "lr": 0.02}
+    plain, off, first, second = (
+        fit(trials, [run], model=partial(model, **drop), **settings)[0]
+        for drop in ({}, {"drop_tokens": 0.0}, {"drop_tokens": 0.3}, {"drop_tokens": 0.3})
+    )
+    np.testing.assert_array_equal(plain.logits["test"], off.logits["test"])
+    np.testing.assert_array_equal(first.logits["test"], second.logits["test"])
+    assert np.abs(plain.logits["test"] - first.logits["test"]).max() > 1e-3
+    assert (first.logits["test"].argmax(1) == trials.y[run.split.test]).mean() > 0.6
+
+
 @pytest.mark.parametrize("name", LEVERS)
 def test_a_lever_does_something(placed, name):
     trials = placed()

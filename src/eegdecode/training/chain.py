@@ -22,10 +22,11 @@ Signals = Float[Tensor, "run batch feature time"]
 class Chain:
     """Changes of training trials, each with its strength; 0 leaves a kind out.
 
-    They work behind the front end, where the pieces of `Recombination` are taken too. So what a front end makes sure
-    of (deviation 1, alignment) is what artificial trials start from, a strength means the same in all data sets, and
-    signals are seen through it once a run. With every draw a trial is changed anew, by numbers of the run's own
-    generator. Sources and definitions: `eegdecode.training.transforms`.
+    They work behind the front end, where the pieces of `Recombination` are taken too. So a strength means the same in
+    all data sets, signals are seen through the front end once a run, and what it makes sure of (deviation 1, alignment)
+    is what changes start from: whitening and exchanging sides of the head may change places, for
+    ``P C^(-1/2) = (P C P)^(-1/2) P`` with the exchange P. With every draw a trial is changed anew, by numbers of the
+    run's own generator. Sources and definitions: `eegdecode.training.transforms`.
 
     Parameters
     ----------
@@ -118,7 +119,7 @@ class Chain:
         if not electrodes:
             raise ValueError(
                 "augment.symmetry exchanges electrodes, and this front end makes other features of them: "
-                "take frontend=zscore or frontend=align, or leave augment.symmetry=0"
+                "take frontend=zscore, align or whiten, or leave augment.symmetry=0"
             )
         mirrors = mirror_channels(trials.signal.ch_names), mirror_classes(trials.classes)
         return Changer(self, trials.signal.sfreq, *map(torch.tensor, mirrors))

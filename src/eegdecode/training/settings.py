@@ -52,7 +52,7 @@ class DeepSettings:
     class_weights : {"balanced"} or None
         Weigh rare classes up, see `balanced_weights`.
     average : {"none", "ema", "swa"}
-        Take a mean of the weights, see `Average`: it is what is measured, kept and tested.
+        Take a mean of the weights, see `Average`: as soon as there is one, it is measured, kept and tested.
     ema_decay, swa_share : float
         Decay of the exponential mean, and share of the epochs whose plain mean is taken.
     validation : float
