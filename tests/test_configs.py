@@ -138,6 +138,17 @@ def test_names_people_type():
     assert parts["augment"].segments == 4
 
 
+def test_one_change_of_trials_by_its_name_and_others_beside_it():
+    typed = ["augment=noise", "augment.time_shift=0.3", "trainer.mixup=0.2", "trainer.average=ema", "trainer.sam=0.05"]
+    parts = instantiate(compose("train", overrides=typed), _convert_="all")
+    assert (parts["augment"].noise, parts["augment"].time_shift, parts["augment"].crop) == (0.1, 0.3, 0.0)
+    trainer = parts["trainer"]
+    assert (trainer.mixup, trainer.average, trainer.sam, trainer.class_weights) == (0.2, "ema", 0.05, None)
+    for name, strength in compose("train", overrides=["augment=chain"]).augment.items():
+        if strength == 0 and name != "segments":    # each kind has a file
+            assert compose("train", overrides=[f"augment={name}"]).augment[name] > 0
+
+
 def test_a_model_brings_its_trainer_and_a_typed_one_wins():
     assert "Classical" in compose("train", overrides=["model=csp_lda"]).trainer._target_
     assert compose("train", overrides=["model=csp_lda", "model.classify.solver=lsqr"]).model.classify.solver == "lsqr"

@@ -195,6 +195,8 @@ def test_a_network_of_braindecode_is_trained_under_its_own_name(tmp_path):
         (["dataset=mi_openbci", "dataset.folder=nowhere"], "nowhere"),
         (["model.heads=7"], "width 40 must be a multiple of heads 7"),
         (["model=csp_lda", "augment=snr"], "fitted on real trials alone; take augment=none"),
+        (["augment=chain"], "augment=chain names no change: give one, augment.noise=0.1"),
+        (["trainer.average=mean"], "trainer.average must be one of none, ema, swa; got 'mean'"),
         (["augment=snr", "augment.segments=0"], "augment.segments must be a whole number of at least 1, got 0"),
         (["model.drop=2"], "drop must be in [0, 1), got 2"),
         (["out_dir=/proc/nowhere"], "/proc/nowhere"),

@@ -52,8 +52,11 @@ def measure_ablation(folder: Path, *words: str) -> None:
     if unknown:
         raise SystemExit(f"no variant {', '.join(unknown)}; there are {', '.join(VARIANTS)}")
     scores = {
-        (place, name): _train(folder / place.replace(" ", "_") / f"{name}_{seeds}", place, name, seeds)
-        for name in dict.fromkeys(["default", *names]) for place in _on_disk()
+        (place, name): train(
+            folder / place.replace(" ", "_") / f"{name}_{seeds}", place, "model=sttransformer", *VARIANTS[name],
+            f"sweep.seeds={seeds}", *STACKED,
+        )
+        for name in dict.fromkeys(["default", *names]) for place in on_disk()
     }    # fmt: skip
     rows = [_row(place, name, mine, scores[place, "default"]) for (place, name), mine in scores.items()]
     table = pd.DataFrame(rows)
@@ -70,7 +73,7 @@ def measure_ablation(folder: Path, *words: str) -> None:
     (OUT / "ablation.md").write_text("\n\n".join(lines) + "\n")
 
 
-def _on_disk() -> list[str]:
+def on_disk() -> list[str]:
     """Sets that can be read here."""
     here = {"simulated": True, "ssvep_exo": "MNE_DATA" in os.environ, "mi_openbci": _mi_openbci().is_dir()}
     return [place for place in SETS if here[place.split()[0]]]
@@ -80,12 +83,12 @@ def _mi_openbci() -> Path:
     return Path(os.environ.get("EEGDECODE_TEST_DATA", "data/raw")) / "mi_openbci"
 
 
-def _train(out: Path, place: str, name: str, seeds: int) -> pd.DataFrame:
-    """Scores of all runs of a variant, by `train.py` as users type it."""
+def train(out: Path, place: str, *words: str) -> pd.DataFrame:
+    """Scores of all runs of a variant on one of `SETS`, by `train.py` as users type it."""
     folder = [f"dataset.folder={_mi_openbci().resolve()}"] if place.startswith("mi_openbci") else []
     command = [
-        sys.executable, str(DOOR.parent / "train.py"), "model=sttransformer", *SETS[place], *folder, *VARIANTS[name],
-        f"sweep.seeds={seeds}", "trainer.validation=0", f"out_dir={out}", *STACKED,
+        sys.executable, str(DOOR.parent / "train.py"), *SETS[place], *folder, *words, "trainer.validation=0",
+        f"out_dir={out}",
     ]    # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from eegdecode.models.attention import KERNELS, Attention
-from eegdecode.models.block import FEEDS, Block, Encoder, StochasticDepth
+from eegdecode.models.block import FEEDS, Block, Encoder, StochasticDepth, TokenDropout
 from eegdecode.models.masks import valid_tokens
 from eegdecode.models.norms import NORMS, GroupNorm
 from eegdecode.models.patches import Patches, patch_counts
@@ -223,6 +223,18 @@ def test_stochastic_depth_skips_trials_and_keeps_the_mean():
     assert layer.eval()(x) is x
     rates = [block.skip.rate.item() for block in Encoder(4, depth=2, skip=0.4, heads=1, expand=1, drop=0.0)]
     assert rates == pytest.approx([0.2, 0.4])
+
+
+def test_token_dropout_zeroes_whole_tokens():
+    layer, x = TokenDropout(0.25), torch.ones(2000, 10, 3)
+    out = layer(x)
+    gone = (out == 0).all(-1)
+    assert abs(gone.float().mean() - 0.25) < 0.02
+    assert (out[~gone] == 1 / 0.75).all()
+    assert 0.05 < (gone.float().mean(1) == 0).float().mean() < 0.07    # trials that lose none: .75 ** 10
+    assert layer.eval()(x) is x
+    with pytest.raises(ValueError, match=r"model.drop_tokens must be in \[0, 1\), got 1"):
+        TokenDropout(1.0)
 
 
 def test_gated_has_about_as_many_weights():

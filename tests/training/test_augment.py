@@ -11,7 +11,7 @@ from eegdecode.models.sttransformer import STTransformer
 from eegdecode.protocols import CrossSession, WithinSession
 from eegdecode.sweeps import Sweep, expand
 from eegdecode.training import batches as batches_module
-from eegdecode.training import loop
+from eegdecode.training import step
 from eegdecode.training.align import Align
 from eegdecode.training.augment import Recombination, extend
 from eegdecode.training.batches import Memory, Signals, draw_epoch
@@ -140,7 +140,7 @@ def test_networks_are_told_nothing_of_artificial_trials_and_real_ones_go_on_as_b
 
 def test_without_augmentation_nothing_is_drawn(make_trials, monkeypatch):
     extended = []
-    monkeypatch.setattr(loop, "extend", lambda x, rows, *_: extended.append(rows) or (x, rows))
+    monkeypatch.setattr(step, "extend", lambda x, rows, *_: extended.append(rows) or (x, rows))
     trials = make_trials()
     fit(trials, some_runs(trials, 1), augment=None)
     assert extended == []

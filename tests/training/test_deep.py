@@ -13,9 +13,9 @@ from eegdecode.runs import WATCHED, describe, run_key
 from eegdecode.sweeps import Sweep, expand
 from eegdecode.training.align import Align
 from eegdecode.training.deep import DeepTrainer
+from eegdecode.training.devices import find_device
 from eegdecode.training.frontend import CSP, Identity, ZScore
 from eegdecode.training.keeper import Keeper
-from eegdecode.training.settings import find_device
 from eegdecode.trials import Trials
 
 NETWORKS = [partial(EEGNet, drop=0.0), partial(STTransformer, width=8, heads=2, depth=1, drop=0.0)]

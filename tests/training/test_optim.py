@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from eegdecode.training.optim import Adam, clip, flatten, schedule
+from eegdecode.training.optim import Adam, Plateau, clip, flatten, schedule
 
 
 @pytest.mark.parametrize("decoupled", [True, False])
@@ -49,3 +49,37 @@ def test_schedules_rise_and_fall():
     assert np.all(np.diff(cosine[10:]) < 0)
     constant = schedule("constant", steps=10, warmup=0.0)
     np.testing.assert_array_equal(constant, 1)
+
+
+@pytest.mark.parametrize("steps", [7, 100, 501])
+def test_one_cycle_is_torchs(steps):
+    optimiser = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], lr=1.0)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=1.0, total_steps=steps, cycle_momentum=False)
+    rates = []
+    for _ in range(steps):
+        rates.append(theirs.get_last_lr()[0])
+        optimiser.step()
+        theirs.step() if len(rates) < steps else None
+    np.testing.assert_allclose(schedule("one_cycle", steps=steps, warmup=0.05), rates, atol=1e-9)
+    assert np.isfinite(schedule("one_cycle", steps=1, warmup=0.0)).all()
+    np.testing.assert_array_equal(schedule("plateau", steps=9, warmup=0.2), schedule("constant", steps=9, warmup=0.2))
+
+
+def test_a_plateau_is_torchs():
+    losses = np.random.default_rng(0).uniform(size=40)
+    parameter = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(parameter, patience=3, factor=0.5, eps=0.0)
+    plateau, rate = Plateau(2, patience=3, factor=0.5), np.ones(2)
+    for loss in losses:
+        theirs.step(loss)
+        history = {"val_loss": np.array([loss, np.nan]), "train_loss": np.array([0.0, loss])}
+        rate *= plateau.note(history)
+        np.testing.assert_allclose(rate, theirs.get_last_lr()[0])
+    assert rate[0] < 0.1
+
+
+def test_biases_and_norms_decay_on_request():
+    params = {"w": torch.ones(1, 3, 3), "b": torch.ones(1, 3)}
+    grads = {"w": torch.zeros(1, 3, 3), "b": torch.zeros(1, 3)}
+    Adam(decay_norms=True).step(params, flatten(grads), lr=torch.tensor([0.1]), weight_decay=torch.tensor([0.5]))
+    torch.testing.assert_close(params["b"], torch.full((1, 3), 0.95))

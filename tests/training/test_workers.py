@@ -115,7 +115,7 @@ def test_a_network_of_a_notebook_is_trained_here(make_trials, monkeypatch, caplo
     trials = make_trials()
     monkeypatch.setattr(EEGNet, "__module__", "__main__")
     monkeypatch.setattr(sys.modules["__main__"], "EEGNet", EEGNet, raising=False)
-    monkeypatch.setattr("eegdecode.training.loop.describe", repr)
+    monkeypatch.setattr("eegdecode.training.task.describe", repr)
     assert len(list(fit(trials, some_runs(trials, 2), epochs=1, workers="auto"))) == 2
     if count_cores() > 1:
         assert "the workers do not start (AttributeError" in caplog.text

@@ -57,6 +57,26 @@ class StochasticDepth(Dropout):
         return x * (random_mask((len(x), 1, 1), keep).to(x.dtype) / keep)
 
 
+class TokenDropout(Dropout):
+    """Zero a share ``rate`` of the tokens in training, whole patches of time (Liu et al., 2023, PatchDropout).
+
+    The others are scaled up. They leave such patches out; here one that is zeroed still has a place, so that the
+    number of tokens stays.
+    """
+
+    def __init__(self, rate: float) -> None:
+        if not 0 <= rate < 1:
+            raise ValueError(f"model.drop_tokens must be in [0, 1), got {rate}; 0 zeroes none")
+        super().__init__(rate)
+
+    def forward(self, x: Float[Tensor, "batch token width"]) -> Float[Tensor, "batch token width"]:
+        """Zero whole tokens."""
+        if not self.training:
+            return x
+        keep = 1 - self.get_buffer("rate")
+        return x * (random_mask((*x.shape[:2], 1), keep).to(x.dtype) / keep)
+
+
 class Block(nn.Module):
     """Mix the tokens, then each token's features, each added to what was there.
 

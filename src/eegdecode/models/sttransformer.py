@@ -10,7 +10,7 @@ from einops import rearrange, repeat
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from eegdecode.models.block import Encoder
+from eegdecode.models.block import Encoder, TokenDropout
 from eegdecode.models.divided import ORDERS, DividedEncoder
 from eegdecode.models.layers import at_least, choose
 from eegdecode.models.masks import valid_tokens
@@ -40,6 +40,8 @@ class STTransformer(nn.Module):
         Patch, and distance between patches, in s. A shorter trial is one patch.
     drop : float
         Dropout rate everywhere.
+    drop_tokens : float
+        Rate at which whole patches are zeroed before they are told their places.
     spatial : str
         Where channels attend to each other. ``"signals"``: in the signals, by likeness, as in S3T;
         ``"before"``, ``"after"``, ``"interleaved"``: every channel has tokens of its own, and blocks over
@@ -63,8 +65,8 @@ class STTransformer(nn.Module):
         self, n_chans: int, n_times: int, n_classes: int, sfreq: float, *,
         positions: Sequence[Sequence[float]] | None = None,
         width: int = 40, heads: int = 4, depth: int = 2, expand: int = 2, patch: float = 1.0, stride: float = 0.5,
-        drop: float = 0.5, spatial: str = "signals", spatial_heads: int = 1, stem: str = "fourier",
-        position: str = "learned", pool: str = "mean",
+        drop: float = 0.5, drop_tokens: float = 0.0, spatial: str = "signals", spatial_heads: int = 1,
+        stem: str = "fourier", position: str = "learned", pool: str = "mean",
         stem_options: Mapping[str, Any] | None = None, block: Mapping[str, Any] | None = None,
     ) -> None:    # fmt: skip
         super().__init__()
@@ -78,6 +80,7 @@ class STTransformer(nn.Module):
             1 if divided else n_chans, n_times, width, sfreq, patch=patch, stride=stride, drop=drop,
             **(stem_options or {}),
         )    # fmt: skip
+        self.drop_tokens = TokenDropout(drop_tokens) if drop_tokens else nn.Identity()    # draws nothing
         self.pool = choose("model.pool", pool, POOLINGS)(width)
         self.position = choose("model.position", position, POSITIONS)(width, self.stem.n_tokens)
         inner = {
@@ -122,7 +125,7 @@ class STTransformer(nn.Module):
         if self.mixing is not None:
             scores = self.mixing.weights(like)
             mixing, weights = self.mixing(scores), {"spatial": scores}
-        z = self.stem(known, mixing)                                         # (B, N, D), or (B C, N, D)
+        z = self.drop_tokens(self.stem(known, mixing))                       # (B, N, D), or (B C, N, D)
         z, mixed = self._encode(z, valid, return_attention)                  # (B, D)
         logits = self.head(z)
         return (logits, {**weights, **mixed}) if return_attention else logits

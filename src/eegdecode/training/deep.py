@@ -13,11 +13,13 @@ from eegdecode.runs import Prediction, Run
 from eegdecode.training.arithmetic import with_arithmetic
 from eegdecode.training.augment import Recombination
 from eegdecode.training.batches import Material
+from eegdecode.training.chain import Chain
+from eegdecode.training.devices import find_devices
 from eegdecode.training.frontend import FrontEnd
 from eegdecode.training.job import NoWorkersError
 from eegdecode.training.loop import OnEpoch
 from eegdecode.training.room import train_here
-from eegdecode.training.settings import DeepSettings, find_devices
+from eegdecode.training.settings import DeepSettings
 from eegdecode.training.workers import count_cores, train_in_workers
 from eegdecode.trials import Trials
 
@@ -44,7 +46,7 @@ class DeepTrainer(DeepSettings):
 
     def fit(
         self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], *, frontend: FrontEnd,
-        on_epoch: OnEpoch, augment: Recombination | None = None,
+        on_epoch: OnEpoch, augment: Recombination | Chain | None = None,
     ) -> Iterator[Prediction]:    # fmt: skip
         """Train the runs of all stacks and yield the prediction of each as it is finished.
 
@@ -56,9 +58,11 @@ class DeepTrainer(DeepSettings):
 
     def _fit(
         self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], frontend: FrontEnd, on_epoch: OnEpoch,
-        augment: Recombination | None,
+        augment: Recombination | Chain | None,
     ) -> Iterator[Prediction]:    # fmt: skip
         settings, devices = replace(self, augment=augment), find_devices(self.device)
+        if isinstance(augment, Chain):
+            augment.check(trials)
         if not getattr(model.func, "stackable", True):
             if self.ensemble == "vectorise":
                 raise ValueError("trainer.ensemble=vectorise is not for this network; take trainer.ensemble=loop")

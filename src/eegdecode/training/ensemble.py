@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -86,6 +86,12 @@ class Ensemble:
         part.buffers = {name: b[places] for name, b in self.buffers.items()}
         part.n_runs = len(places)
         return part
+
+    def having(self, state: Mapping[str, Tensor]) -> Ensemble:
+        """Return an ensemble of the same networks with these parameters and buffers."""
+        other = copy.copy(self)
+        other.params, other.buffers = ({name: state[name] for name in mine} for mine in (self.params, self.buffers))
+        return other
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Put a copy made by `state` back."""

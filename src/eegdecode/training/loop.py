@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from eegdecode.runs import WATCHED, Prediction, Run, describe
-from eegdecode.training.align import fit_frontend
-from eegdecode.training.augment import draw_batches, extend
-from eegdecode.training.batches import Material, Memory, Signals, cut, steps_per_epoch
+from eegdecode.runs import WATCHED, Prediction, Run
+from eegdecode.training.augment import draw_batches
+from eegdecode.training.average import Average
+from eegdecode.training.batches import Material, steps_per_epoch
 from eegdecode.training.costs import Meter
-from eegdecode.training.ensemble import Ensemble
-from eegdecode.training.frontend import FrontEnd, LinearMap
+from eegdecode.training.dice import Dice
+from eegdecode.training.frontend import FrontEnd
 from eegdecode.training.heap import keep_freed_memory
 from eegdecode.training.keeper import Keeper
-from eegdecode.training.optim import Adam, clip, flatten, schedule
+from eegdecode.training.optim import Adam, Plateau, schedule
 from eegdecode.training.settings import DeepSettings
+from eegdecode.training.step import compiled, update
+from eegdecode.training.task import Task, seeds_of
 
 OnEpoch = Callable[[Run, Mapping[str, float]], None]
 BACKEND = "inductor"    # torch's own: C++ for a CPU, Triton for a GPU
@@ -45,169 +42,58 @@ def train_stack(
         keep_freed_memory()
     task = whole = Task.build(settings, model, material, runs, frontend=frontend, mode=mode)
     n_train = len(runs[0].split.train)
-    steps, epochs = steps_per_epoch(n_train, settings.batch_size), settings.count_epochs(n_train)
-    every = 1 if settings.chooses or settings.watch_test else max(1, epochs // MEASURED)
+    steps, epochs = steps_per_epoch(n_train, settings.step_size), settings.count_epochs(n_train)
+    looks = settings.chooses or settings.watch_test or settings.schedule == "plateau"
+    every = 1 if looks else max(1, epochs // MEASURED)
     curve = schedule(settings.schedule, steps=epochs * steps, warmup=settings.warmup)
-    adam = Adam(betas=settings.betas, decoupled=settings.optimiser == "adamw")
-    rngs = [np.random.default_rng(_seeds(run)) for run in runs]
+    adam = Adam(betas=settings.betas, decoupled=settings.optimiser == "adamw", decay_norms=settings.decay_norms)
+    average = Average(settings.average, decay=settings.ema_decay, share=settings.swa_share)
+    plateau = Plateau(len(runs), patience=settings.plateau_patience, factor=settings.plateau_factor)
+    rngs = [np.random.default_rng(seeds_of(run)) for run in runs]
     keeper = Keeper(len(runs), select=settings.select, patience=settings.patience)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(int(_seeds(runs[0]).generate_state(1)[0]))    # dropout
+        torch.manual_seed(int(seeds_of(runs[0]).generate_state(1)[0]))    # dropout
         for epoch in range(1, epochs + 1):
             shares = curve[(epoch - 1) * steps : epoch * steps]
-            trained = train_epoch(task, adam, rngs, shares)
+            trained = train_epoch(task, adam, rngs, shares, average=average)
+            average.epoch(epoch, epochs, task.ensemble.state)
             if epoch % every and epoch < epochs:
                 continue
-            history = _measure(task, *trained)
+            shown = task.with_weights(average.mean)
+            history = _measure(shown, *trained)
             history |= {"epoch": np.full(len(task.runs), epoch), "lr": task.lr.cpu().numpy() * shares[-1]}
             before = keeper.active
-            for run, row in keeper.note(epoch, history, state=task.ensemble.state):
+            for run, row in keeper.note(epoch, history, state=shown.ensemble.state):
                 on_epoch(runs[run], row)
+            if settings.schedule == "plateau":
+                task = task.slowed(plateau.note(history))
             if keeper.finished:
                 break
             stay = np.flatnonzero(np.isin(before, keeper.active))
             if len(stay) < len(before):    # runs that have stopped leave: the epochs after cost less
                 task, rngs = task.take(stay), [rngs[i] for i in stay]
                 adam.take(torch.as_tensor(stay, device=device))
-    whole.ensemble.load(keeper.best(task.ensemble.state))
+                average.take(torch.as_tensor(stay, device=device))
+                plateau.take(stay)
+    whole.ensemble.load(keeper.best(task.with_weights(average.mean).ensemble.state))
     return list(_predictions(whole, keeper, meter.read(n_runs=len(runs))))
 
 
 def train_epoch(
-    task: Task, adam: Adam, rngs: Sequence[np.random.Generator], shares: np.ndarray
+    task: Task, adam: Adam, rngs: Sequence[np.random.Generator], shares: np.ndarray, *, average: Average | None = None
 ) -> tuple[Tensor, Tensor]:    # fmt: skip
     """One pass over each run's training trials; return mean losses and gradient norms, both (R,)."""
-    train = [run.split.train for run in task.runs]
-    step = compiled(BACKEND) if task.settings.compile else update
-    batches = draw_batches(train, task.y, task.settings.augment, rngs, batch_size=task.settings.batch_size)
+    settings, train = task.settings, [run.split.train for run in task.runs]
+    step = compiled(BACKEND) if settings.compile else update
+    batches = draw_batches(train, task.y, settings.recombination, rngs, batch_size=settings.step_size)
+    dice = Dice(rngs, str(task.y.device)) if settings.throws else None
     losses, norms = [], []
     for (rows, donors), share in zip(batches, shares, strict=True):
-        loss, norm = step(task, adam, rows, share=float(share), donors=donors)
+        loss, norm = step(task, adam, rows, share=float(share), donors=donors, dice=dice)
         losses, norms = [*losses, loss * rows.shape[1] / len(train[0])], [*norms, norm]
+        if average is not None:
+            average.step(task.ensemble.state)
     return torch.stack(losses).sum(0), torch.stack(norms).mean(0)
-
-
-def update(
-    task: Task, adam: Adam, rows: Tensor, *, share: float, donors: Tensor | None = None
-) -> tuple[Tensor, Tensor]:    # fmt: skip
-    """One step of every run on its own batch; return their losses and gradient norms, both (R,)."""
-    settings = task.settings
-    with torch.autocast(rows.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-        x, known = task.memory[rows]
-        if donors is not None:    # then nothing is known: see `Task.build`
-            x, rows = extend(x, rows, donors, task.memory)
-        logits = task.ensemble(x, train=True, memory=known)
-    loss = cross_entropy(logits, task.y[rows], smoothing=settings.label_smoothing)
-    grad, norm = clip(flatten(task.ensemble.gradients(loss)), settings.clip)
-    adam.step(task.ensemble.params, grad, lr=task.lr * share, weight_decay=task.weight_decay)
-    return loss.detach(), norm
-
-
-@functools.cache
-def compiled(backend: str) -> Callable[..., tuple[Tensor, Tensor]]:
-    """`update` as ``torch.compile`` makes it: gathering, networks and loss one graph, clipping and Adam another.
-
-    Between them stands ``torch.autograd.grad``, at which the compiler splits by itself. It traces ``vmap``, and
-    through it our own autograd Functions (``generate_vmap_rule``); nothing has to be written twice. ``vmap`` fixes
-    the sizes, so that a stack is compiled once for each of its two batch sizes, and again when runs leave it; after
-    eight sizes torch warns and takes the plain step for others. Dropout is as likely but draws other numbers.
-    """
-    return torch.compile(update, backend=backend)
-
-
-def cross_entropy(
-    logits: Float[Tensor, "run batch class"], y: Tensor, *, smoothing: float = 0.0
-) -> Float[Tensor, " run"]:    # fmt: skip
-    """Mean loss of each run, in nats; ln K for a network that knows nothing."""
-    each = F.cross_entropy(logits.float().flatten(0, 1), y.flatten(), reduction="none", label_smoothing=smoothing)
-    return each.reshape(y.shape).mean(1)
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """A stack on its device: networks, signals, labels, and each run's rate and decay."""
-
-    settings: DeepSettings
-    runs: Sequence[Run]
-    ensemble: Ensemble
-    signals: Signals
-    maps: Sequence[LinearMap]
-    y: Tensor
-    memory: Memory
-    lr: Tensor
-    weight_decay: Tensor
-    model: dict[str, Any]
-
-    @classmethod
-    def build(
-        cls, settings: DeepSettings, model: partial, material: Material, runs: Sequence[Run], *,
-        frontend: FrontEnd, mode: str,
-    ) -> Task:    # fmt: skip
-        """Fit each run's front end on its training trials and start its network from its seed."""
-        trials, device = material.trials, material.x.device
-        maps = [fit_frontend(frontend, material.moments, trials.y, trials.meta, run.split) for run in runs]
-        signals = Signals(material.x, maps, material.scales)
-        sizes = {
-            "n_chans": maps[0].filters.shape[-2], "n_times": material.x.shape[2],
-            "n_classes": len(trials.classes), "sfreq": trials.signal.sfreq,
-        }    # fmt: skip
-        if "positions" in inspect.signature(model.func).parameters:
-            places = trials.signal.positions
-            sizes["positions"] = places.tolist() if maps[0].electrodes and not np.isnan(places).all() else None
-        numbers = {name: [run.numbers.get(name, getattr(settings, name)) for run in runs]
-                   for name in ("lr", "weight_decay")}    # fmt: skip
-        ensemble = Ensemble([_start(model, run, sizes) for run in runs], mode=mode, device=str(device))
-        ask = ensemble.remember if settings.augment is None else _forget
-        return cls(
-            settings=settings, runs=runs, signals=signals, maps=maps, ensemble=ensemble,
-            memory=Memory(signals, [run.split.train for run in runs], ask),
-            y=torch.tensor(trials.y, device=device),
-            model={
-                "network": describe(model), "sizes": sizes, "frontend": describe(frontend),
-                "ch_names": list(trials.signal.ch_names), "tmin": trials.signal.tmin, "classes": list(trials.classes),
-            },
-            **{name: torch.tensor(values, dtype=torch.float32, device=device) for name, values in numbers.items()},
-        )    # fmt: skip
-
-    def take(self, places: Int[np.ndarray, " place"]) -> Task:
-        """Return the stack with some of its runs alone."""
-        maps, index = [self.maps[i] for i in places], torch.as_tensor(places, device=self.y.device)
-        signals = Signals(self.signals.x, maps, self.signals.scales)
-        return replace(
-            self, runs=[self.runs[i] for i in places], maps=maps, signals=signals,
-            memory=self.memory.take(index, signals),
-            ensemble=self.ensemble.take(index), lr=self.lr[index], weight_decay=self.weight_decay[index],
-        )    # fmt: skip
-
-    @torch.no_grad()
-    def predict(self, rows: Sequence[np.ndarray], *, trained: bool = False) -> list[np.ndarray]:
-        """Logits of each run for its own rows, in evaluation mode: (n, K) a run; of training trials from memory."""
-        parts = []
-        for batch in cut(rows, batch_size=256):
-            chosen = torch.as_tensor(batch, device=self.y.device)
-            x, known = self.memory[chosen] if trained else (self.signals[chosen], None)
-            parts.append(self.ensemble(x, train=False, memory=known).float().cpu())
-        n_classes = self.model["sizes"]["n_classes"]
-        logits = torch.cat(parts, dim=1).numpy() if parts else np.zeros((len(rows), 0, n_classes), np.float32)
-        return [each[: len(r)] for each, r in zip(logits, rows, strict=True)]
-
-
-def _forget(x: Tensor) -> None:
-    """What is known of trials in an epoch of which no two batches are alike: nothing."""
-
-
-def _seeds(run: Run) -> np.random.SeedSequence:
-    """Randomness of a run: its seed and its split, never its neighbours."""
-    split = f"{run.split.subject} {run.split.session} {run.split.fold}"
-    return np.random.SeedSequence([run.seed, zlib.crc32(split.encode())])
-
-
-def _start(model: partial, run: Run, sizes: Mapping[str, Any]) -> torch.nn.Module:
-    """Build the network of a run from the run's own seed."""
-    drop = {"drop": run.numbers["drop"]} if "drop" in run.numbers else {}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(_seeds(run).generate_state(2)[1]))
-        return model(**sizes, **drop)
 
 
 def _measure(task: Task, running: Tensor, norm: Tensor) -> dict[str, np.ndarray]:

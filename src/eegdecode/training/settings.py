@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import torch
-
 from eegdecode.training.augment import Recombination
 from eegdecode.training.batches import steps_per_epoch
+from eegdecode.training.chain import Chain
+from eegdecode.training.devices import find_devices
 from eegdecode.training.ensemble import MODES
 
 MOST = 128    # runs side by side: beyond, a stack ends later and a run costs no less; see `eegdecode.sweeps.stacks`
+SCHEDULES = ("cosine", "constant", "one_cycle", "plateau")
+
 
 @dataclass(frozen=True)
 class DeepSettings:
@@ -24,18 +26,35 @@ class DeepSettings:
     updates : int
         Steps of a run, where ``epochs`` is None. Runs with 26 and with 1000 training trials then learn equally long.
     batch_size : int
-        Trials a step, at most (see `draw_epoch`).
+        Trials that go through the networks at once, at most (see `draw_epoch`).
+    accumulate : int
+        So many batches make a step: their gradients are added up, as if ``batch_size`` were so many times as large,
+        in the memory of one (but for batch norm, which sees each batch alone).
     lr, weight_decay : float
-        Base rate, and decay of weights (not of norms and biases). A run's own numbers replace them.
+        Base rate, and decay of weights. A run's own numbers replace them.
+    decay_norms : bool
+        Whether norms and biases decay as well.
     optimiser : {"adamw", "adam"}
         With the decay decoupled from the rate's curve or as an L2 term.
     betas : tuple of float
-    schedule : {"cosine", "constant"}
+    schedule : {"cosine", "constant", "one_cycle", "plateau"}
+        See `schedule`. ``plateau`` multiplies the rate by ``plateau_factor`` after ``plateau_patience`` epochs
+        without a lower validation loss (training loss, where ``validation=0``).
     warmup : float
-        Share of all steps over which the rate rises linearly.
+        Share of all steps over which the rate rises linearly; ``one_cycle`` has its own.
     clip : float or None
         Largest norm of a run's gradient.
+    sam : float
+        Radius rho of sharpness-aware minimisation (Foret et al., 2021: 0.05), which takes each step twice; 0: off.
     label_smoothing : float
+    mixup : float
+        Alpha of mixup (Zhang et al., 2018: 0.2), see `mix_trials`; 0: off.
+    class_weights : {"balanced"} or None
+        Weigh rare classes up, see `balanced_weights`.
+    average : {"none", "ema", "swa"}
+        Take a mean of the weights, see `Average`: as soon as there is one, it is measured, kept and tested.
+    ema_decay, swa_share : float
+        Decay of the exponential mean, and share of the epochs whose plain mean is taken.
     validation : float
         Share of the training trials that is held out for validation. Test trials never choose anything.
     select : {"last", "best_val"}
@@ -60,21 +79,31 @@ class DeepSettings:
         Processes that train on a CPU, a run at a time each; auto or None: as many as there are cores. Never more
         than runs, and none beside this one where stacks are vectorised. Several devices have one each, whatever
         stands here. Not part of a run's identity.
-    augment : Recombination or None
+    augment : Recombination, Chain or None
         Put here by `DeepTrainer.fit`, so that it goes where the settings go; the experiment describes it by itself.
     """
 
     epochs: int | None = None
     updates: int = 500
     batch_size: int = 32
+    accumulate: int = 1
     lr: float = 1e-3
     weight_decay: float = 0.01
+    decay_norms: bool = False
     optimiser: str = "adamw"
     betas: Sequence[float] = (0.9, 0.999)
     schedule: str = "cosine"
     warmup: float = 0.05
+    plateau_patience: int = 10
+    plateau_factor: float = 0.5
     clip: float | None = 1.0
+    sam: float = 0.0
     label_smoothing: float = 0.0
+    mixup: float = 0.0
+    class_weights: str | None = None
+    average: str = "none"
+    ema_decay: float = 0.999
+    swa_share: float = 0.25
     validation: float = 0.2
     select: str = "last"
     patience: int | None = None
@@ -85,28 +114,33 @@ class DeepSettings:
     stack: int | str = field(default="auto", repr=False)
     compile: bool = field(default=False, repr=False)
     workers: int | str | None = field(default=None, repr=False)
-    augment: Recombination | None = field(default=None, repr=False)
+    augment: Recombination | Chain | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
         choices = {
-            "optimiser": ("adamw", "adam"), "schedule": ("cosine", "constant"), "select": ("last", "best_val"),
-            "precision": ("float32", "bf16"), "ensemble": ("auto", *MODES),
+            "optimiser": ("adamw", "adam"), "schedule": SCHEDULES, "select": ("last", "best_val"),
+            "precision": ("float32", "bf16"), "ensemble": ("auto", *MODES), "average": ("none", "ema", "swa"),
+            "class_weights": (None, "balanced"),
         }    # fmt: skip
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"trainer.{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}")
-        for name in ("epochs", "updates", "batch_size"):
+                words = ", ".join("null" if word is None else word for word in allowed)
+                raise ValueError(f"trainer.{name} must be one of {words}; got {getattr(self, name)!r}")
+        for name in ("epochs", "updates", "batch_size", "accumulate", "plateau_patience"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"trainer.{name} must be at least 1, got {getattr(self, name)}")
         if self.workers not in (None, "auto") and (not isinstance(self.workers, int) or self.workers < 1):
             raise ValueError(f"trainer.workers must be auto or at least 1, got {self.workers!r}")
-        for name, low, high in (("lr", 0, 10), ("weight_decay", 0, 100)):
+        for name, low, high in (("lr", 0, 10), ("weight_decay", 0, 100), ("sam", 0, 10), ("mixup", 0, 10)):
             if not low <= getattr(self, name) <= high or (name == "lr" and self.lr == 0):
                 raise ValueError(f"trainer.{name} must be between {low} and {high}, got {getattr(self, name)}")
         for name in ("warmup", "label_smoothing", "validation"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"trainer.{name} must be in [0, 1), got {getattr(self, name)}")
+        for name in ("plateau_factor", "ema_decay", "swa_share"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"trainer.{name} must lie between 0 and 1, got {getattr(self, name)}")
         if self.validation == 0 and self.chooses:
             raise ValueError(
                 "trainer.select=best_val and trainer.patience need validation trials: set trainer.validation=0.2, "
@@ -118,7 +152,22 @@ class DeepSettings:
 
     def count_epochs(self, n_train: int) -> int:
         """Epochs of a run with so many training trials."""
-        return self.epochs or -(-self.updates // steps_per_epoch(n_train, self.batch_size))
+        return self.epochs or -(-self.updates // steps_per_epoch(n_train, self.step_size))
+
+    @property
+    def step_size(self) -> int:
+        """Trials of a step, at most."""
+        return self.batch_size * self.accumulate
+
+    @property
+    def throws(self) -> bool:
+        """Whether trials are changed on their way into the networks, so that no two batches are alike."""
+        return isinstance(self.augment, Chain) or self.mixup > 0
+
+    @property
+    def recombination(self) -> Recombination | None:
+        """How artificial trials are put together, if they are."""
+        return self.augment.recombination if isinstance(self.augment, Chain) else self.augment
 
     def _check_device(self) -> None:
         devices = find_devices(self.device)
@@ -131,6 +180,11 @@ class DeepSettings:
                 "trainer.compile=true is for stacks, and here runs are trained one after the other: take "
                 "trainer.ensemble=vectorise, which is the default on a GPU, or trainer.compile=false"
             )
+        if self.compile and (self.throws or self.sam or self.accumulate > 1):
+            raise ValueError(
+                "trainer.compile=true is for plain steps: take trainer.compile=false with augment=chain, "
+                "trainer.mixup, trainer.sam and trainer.accumulate"
+            )
 
     @property
     def chooses(self) -> bool:
@@ -142,39 +196,3 @@ class DeepSettings:
         """How a stack is computed: ``vectorise`` or ``loop``."""
         on_gpu = find_devices(self.device)[0].startswith("cuda")
         return ("vectorise" if on_gpu else "loop") if self.ensemble == "auto" else self.ensemble
-
-
-def find_devices(device: str | Sequence[str]) -> list[str]:
-    """Turn ``auto`` into all GPUs that are visible, or else the CPU, and check what is named.
-
-    Raises
-    ------
-    ValueError
-        If none is named, or one is absent or unknown.
-    """
-    if device == "auto" and torch.cuda.device_count() > 1:
-        return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    names = [device] if isinstance(device, str) else list(device)
-    if not names:
-        raise ValueError("device=[] names none; take auto, cpu, cuda or [cuda:0,cuda:1]")
-    return [find_device(name) for name in names]
-
-
-def find_device(name: str) -> str:
-    """Turn ``auto`` into the best device and check the others.
-
-    Raises
-    ------
-    ValueError
-        If the device is absent or unknown.
-    """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, index = name.partition(":")
-    n_devices = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-    if kind not in n_devices or not (index or "0").isdigit():
-        raise ValueError(f"device={name} is unknown; take auto, cpu, cuda, cuda:1 or mps")
-    if int(index or 0) >= n_devices[kind]:
-        raise ValueError(f"device={name} is not there: torch {torch.__version__} sees {n_devices[kind]} {kind} "
-                         "device(s); take device=auto or device=cpu, or install a torch built for your GPU")
-    return name

@@ -1,0 +1,100 @@
+"""What each lever against over-fitting brings: one at a time, on the subjects that chose the defaults.
+
+``benchmark.py levers --folder DIR`` trains both networks with and without each lever on the sets that are on disk, five
+seeds each. Levers can be named (``mixup sam``), and so can ``seeds=2``, ``models=eegnet``, ``sets=mi_openbci``; any
+other ``key=value`` goes to each training. What DIR holds already is not trained again. The runs with and without a
+lever have the same seeds and splits, so that differences are paired.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.ablation import STACKED, on_disk, train
+from benchmarks.table import markdown
+
+OUT = Path("notebooks/benchmarks")
+SEEDS = 5
+MODELS = ("sttransformer", "eegnet")
+SETS = ("ssvep_exo", "mi_openbci")    # without classes left and right: `symmetry` has no place here
+LEVERS = {
+    "off": [],
+    "decay_0": ["trainer.weight_decay=0"], "decay_0.1": ["trainer.weight_decay=0.1"],
+    "decay_norms": ["trainer.weight_decay=0.1", "trainer.decay_norms=true"],
+    "drop_0.25": ["model.drop=0.25"], "drop_0.5": ["model.drop=0.5"], "drop_0.7": ["model.drop=0.7"],
+    "drop_tokens": ["model.drop_tokens=0.2"], "label_smoothing": ["trainer.label_smoothing=0.1"],
+    "mixup": ["trainer.mixup=0.2"], "class_weights": ["trainer.class_weights=balanced"],
+    "constant": ["trainer.schedule=constant"], "one_cycle": ["trainer.schedule=one_cycle"],
+    "plateau": ["trainer.schedule=plateau"], "no_warmup": ["trainer.warmup=0"], "no_clip": ["trainer.clip=null"],
+    "ema": ["trainer.average=ema"], "swa": ["trainer.average=swa", "trainer.schedule=constant"],
+    "sam": ["trainer.sam=0.05"], "accumulate": ["trainer.accumulate=4"],
+    **{name: [f"augment={name}"] for name in (
+        "snr", "time_shift", "crop", "noise", "amplitude", "channel_dropout", "frequency_shift", "fourier", "time_mask",
+    )},
+}    # fmt: skip
+
+
+def measure_levers(folder: Path, *words: str) -> None:
+    """Train what is missing and write ``levers.csv`` and ``levers.md``."""
+    options = {"seeds": str(SEEDS), "models": ",".join(MODELS), "sets": ",".join(SETS)}
+    options |= {key: value for key, _, value in (word.partition("=") for word in words) if key in options}
+    names = [word for word in words if "=" not in word] or list(LEVERS)
+    more = [word for word in words if "=" in word and word.partition("=")[0] not in options]
+    models, sets = options["models"].split(","), options["sets"].split(",")
+    for what, asked, known in (("lever", names, LEVERS), ("model", models, MODELS), ("set", sets, SETS)):
+        if unknown := [name for name in asked if name not in known]:
+            raise SystemExit(f"no {what} {', '.join(unknown)}; there are {', '.join(known)}")
+    rows, found = [], {}
+    for name in dict.fromkeys(["off", *names]):
+        for place in (place for place in on_disk() if place.split()[0] in sets):
+            for model in models:
+                if name == "drop_tokens" and model != "sttransformer":
+                    continue
+                out = folder / place.replace(" ", "_") / model / f"{name}_{options['seeds']}"
+                found[place, model, name] = _measured(out, place, model, name, options["seeds"], *more)
+                rows.append(_row(place, model, name, found[place, model, name], found[place, model, "off"]))
+                _write(pd.DataFrame(rows).sort_values(["set", "model"], kind="stable"), options["seeds"], more)
+
+
+def _measured(out: Path, place: str, model: str, name: str, seeds: str, *more: str) -> pd.DataFrame:
+    """Accuracies in % of each run: test and training, of the last epoch, and the training's seconds."""
+    stacked = STACKED if model == "sttransformer" else []
+    words = [f"model={model}", *LEVERS[name], f"sweep.seeds={seeds}", *stacked, *more]
+    scores = train(out, place, *words).set_index("key")
+    last = pd.read_csv(out / "history.csv").groupby("key").last()    # of the weights that are tested
+    return pd.DataFrame({
+        "subject": scores["subject"], "test": 100 * scores["test_accuracy"],
+        "train": 100 * last["train_accuracy"].reindex(scores.index), "seconds": scores["seconds"],
+    })    # fmt: skip
+
+
+def _row(place: str, model: str, name: str, runs: pd.DataFrame, off: pd.DataFrame) -> dict:
+    mine, theirs = (each.groupby("subject")[["test", "train", "seconds"]].mean() for each in (runs, off))
+    difference = mine["test"] - theirs["test"]
+    row = {
+        "set": place, "model": model, "lever": name, "accuracy": round(mine["test"].mean(), 1),
+        "difference": "" if name == "off" else f"{difference.mean():+.1f} ± {difference.std():.1f}",
+        "ahead": "" if name == "off" else f"{int((difference > 0).sum())} of {len(difference)}",
+        "train": round(mine["train"].mean(), 1), "gap": round((mine["train"] - mine["test"]).mean(), 1),
+        "gap_off": round((theirs["train"] - theirs["test"]).mean(), 1),
+        "seconds_a_run": round(runs["seconds"].median(), 1),
+    }    # fmt: skip
+    print(row, flush=True)
+    return row
+
+
+def _write(table: pd.DataFrame, seeds: str, more: list[str]) -> None:
+    OUT.mkdir(parents=True, exist_ok=True)
+    table.to_csv(OUT / "levers.csv", index=False)
+    lines = [
+        "# What each lever against over-fitting brings",
+        f"Mean test accuracy in %, {seeds} seed(s), the last epoch, `trainer.validation=0`"
+        f"{''.join(f', `{word}`' for word in more)}, on the subjects that chose the defaults: a choice among these "
+        "numbers is not a result. *off*: the network's defaults; each lever alone is put on them. *difference*: to "
+        "*off* with the same seeds and splits, mean and deviation over subjects; *ahead*: in how many subjects. "
+        "*train*: accuracy on real training trials in evaluation mode; *gap*: that minus the test accuracy, and without "
+        "the lever. Made by `python scripts/benchmark.py levers --folder DIR`; what each name stands for: "
+        "`scripts/benchmarks/levers.py`.",
+        markdown(table),
+    ]
+    (OUT / "levers.md").write_text("\n\n".join(lines) + "\n")

@@ -1,0 +1,127 @@
+"""A stack on its device: networks, signals, labels, and the numbers of each run."""
+
+from __future__ import annotations
+
+import inspect
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from eegdecode.runs import Run, describe
+from eegdecode.training.align import fit_frontend
+from eegdecode.training.batches import Material, Memory, Signals, cut
+from eegdecode.training.chain import Chain, Changer
+from eegdecode.training.ensemble import Ensemble
+from eegdecode.training.frontend import FrontEnd, LinearMap
+from eegdecode.training.loss import balanced_weights
+from eegdecode.training.settings import DeepSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A stack on its device: networks, signals, labels, and each run's rate and decay."""
+
+    settings: DeepSettings
+    runs: Sequence[Run]
+    ensemble: Ensemble
+    signals: Signals
+    maps: Sequence[LinearMap]
+    y: Tensor
+    memory: Memory
+    lr: Tensor
+    weight_decay: Tensor
+    model: dict[str, Any]
+    class_weights: Tensor | None = None
+    changer: Changer | None = None
+
+    @classmethod
+    def build(
+        cls, settings: DeepSettings, model: partial, material: Material, runs: Sequence[Run], *,
+        frontend: FrontEnd, mode: str,
+    ) -> Task:    # fmt: skip
+        """Fit each run's front end on its training trials and start its network from its seed."""
+        trials, device = material.trials, material.x.device
+        maps = [fit_frontend(frontend, material.moments, trials.y, trials.meta, run.split) for run in runs]
+        signals = Signals(material.x, maps, material.scales)
+        sizes = {
+            "n_chans": maps[0].filters.shape[-2], "n_times": material.x.shape[2],
+            "n_classes": len(trials.classes), "sfreq": trials.signal.sfreq,
+        }    # fmt: skip
+        if "positions" in inspect.signature(model.func).parameters:
+            places = trials.signal.positions
+            sizes["positions"] = places.tolist() if maps[0].electrodes and not np.isnan(places).all() else None
+        numbers = {name: [run.numbers.get(name, getattr(settings, name)) for run in runs]
+                   for name in ("lr", "weight_decay")}    # fmt: skip
+        ensemble = Ensemble([_start(model, run, sizes) for run in runs], mode=mode, device=str(device))
+        known = settings.augment is None and not settings.throws
+        labels = [trials.y[run.split.train] for run in runs]
+        weights = balanced_weights(labels, len(trials.classes)) if settings.class_weights else None
+        return cls(
+            settings=settings, runs=runs, signals=signals, maps=maps, ensemble=ensemble,
+            memory=Memory(signals, [run.split.train for run in runs], ensemble.remember if known else _forget),
+            y=torch.tensor(trials.y, device=device),
+            class_weights=None if weights is None else torch.tensor(weights, dtype=torch.float32, device=device),
+            changer=settings.augment.prepare(trials, electrodes=maps[0].electrodes)
+            if isinstance(settings.augment, Chain) else None,
+            model={
+                "network": describe(model), "sizes": sizes, "frontend": describe(frontend),
+                "ch_names": list(trials.signal.ch_names), "tmin": trials.signal.tmin, "classes": list(trials.classes),
+            },
+            **{name: torch.tensor(values, dtype=torch.float32, device=device) for name, values in numbers.items()},
+        )    # fmt: skip
+
+    def take(self, places: Int[np.ndarray, " place"]) -> Task:
+        """Return the stack with some of its runs alone."""
+        maps, index = [self.maps[i] for i in places], torch.as_tensor(places, device=self.y.device)
+        signals = Signals(self.signals.x, maps, self.signals.scales)
+        return replace(
+            self, runs=[self.runs[i] for i in places], maps=maps, signals=signals,
+            memory=self.memory.take(index, signals),
+            ensemble=self.ensemble.take(index), lr=self.lr[index], weight_decay=self.weight_decay[index],
+            class_weights=None if self.class_weights is None else self.class_weights[index],
+        )    # fmt: skip
+
+    def slowed(self, factors: Float[np.ndarray, " run"]) -> Task:
+        """Return the stack with the rate of each run multiplied."""
+        return replace(self, lr=self.lr * torch.tensor(factors, dtype=torch.float32, device=self.lr.device))
+
+    def with_weights(self, state: Mapping[str, Tensor] | None) -> Task:
+        """Return the stack with other weights in its networks; itself if there are none."""
+        return self if state is None else replace(self, ensemble=self.ensemble.having(state))
+
+    @torch.no_grad()
+    def predict(self, rows: Sequence[np.ndarray], *, trained: bool = False) -> list[np.ndarray]:
+        """Logits of each run for its own rows, in evaluation mode: (n, K) a run; of training trials from memory."""
+        parts = []
+        for batch in cut(rows, batch_size=256):
+            chosen = torch.as_tensor(batch, device=self.y.device)
+            x, known = self.memory[chosen] if trained else (self.signals[chosen], None)
+            parts.append(self.ensemble(x, train=False, memory=known).float().cpu())
+        n_classes = self.model["sizes"]["n_classes"]
+        logits = torch.cat(parts, dim=1).numpy() if parts else np.zeros((len(rows), 0, n_classes), np.float32)
+        return [each[: len(r)] for each, r in zip(logits, rows, strict=True)]
+
+
+def _forget(x: Tensor) -> None:
+    """What is known of trials in an epoch of which no two batches are alike: nothing."""
+
+
+def seeds_of(run: Run) -> np.random.SeedSequence:
+    """Randomness of a run: its seed and its split, never its neighbours."""
+    split = f"{run.split.subject} {run.split.session} {run.split.fold}"
+    return np.random.SeedSequence([run.seed, zlib.crc32(split.encode())])
+
+
+def _start(model: partial, run: Run, sizes: Mapping[str, Any]) -> torch.nn.Module:
+    """Build the network of a run from the run's own seed."""
+    drop = {"drop": run.numbers["drop"]} if "drop" in run.numbers else {}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(seeds_of(run).generate_state(2)[1]))
+        return model(**sizes, **drop)
