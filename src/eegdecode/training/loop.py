@@ -23,6 +23,7 @@ from eegdecode.training.augment import draw_batches, extend
 from eegdecode.training.batches import Material, Memory, Signals, cut, steps_per_epoch
 from eegdecode.training.costs import Meter
 from eegdecode.training.ensemble import Ensemble
+from eegdecode.training.flow import gradient_flow
 from eegdecode.training.frontend import FrontEnd, LinearMap
 from eegdecode.training.heap import keep_freed_memory
 from eegdecode.training.keeper import Keeper
@@ -58,7 +59,7 @@ def train_stack(
             trained = train_epoch(task, adam, rngs, shares)
             if epoch % every and epoch < epochs:
                 continue
-            history = _measure(task, *trained)
+            history = _measure(task, *trained) | gradient_flow(adam, task.ensemble.params, task.weight_decay)
             history |= {"epoch": np.full(len(task.runs), epoch), "lr": task.lr.cpu().numpy() * shares[-1]}
             before = keeper.active
             for run, row in keeper.note(epoch, history, state=task.ensemble.state):
@@ -221,9 +222,8 @@ def _measure(task: Task, running: Tensor, norm: Tensor) -> dict[str, np.ndarray]
         row[f"{part}_loss"], row[f"{part}_accuracy"] = np.array(scores).T
     if task.settings.watch_test:    # noted, and used by nothing here
         rows = [run.split.test for run in task.runs]
-        row[WATCHED] = np.array(
-            [_loss_and_accuracy(logits, y[r])[1] for logits, r in zip(task.predict(rows), rows, strict=True)]
-        )
+        pairs = zip(task.predict(rows), rows, strict=True)
+        row[WATCHED] = np.array([_loss_and_accuracy(logits, y[r])[1] for logits, r in pairs])
     return row
 
 
