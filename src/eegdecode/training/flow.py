@@ -16,9 +16,6 @@ NOTHING = 1e-6    # of the largest root mean square gradient of a weight: round-
 def gradient_flow(adam: Adam, params: Stacked, weight_decay: Float[Tensor, " run"]) -> dict[str, np.ndarray]:
     """Columns of a history, name -> (R,), read off Adam's second moments: no further pass through the network.
 
-    Only weights are judged, of two axes and more: a bias before a batch norm and that of a key in attention have
-    no gradient in healthy networks either.
-
     Returns
     -------
     dict
@@ -26,16 +23,32 @@ def gradient_flow(adam: Adam, params: Stacked, weight_decay: Float[Tensor, " run
         gradient. ``flow``: root mean square gradient of the first weight divided by that of the last; AutoTrainer
         (Zhang et al., ICSE 2021) calls less than 1e-3 vanishing. NaN where Adam's moments hold a decay as well.
     """
-    n_runs = len(weight_decay)
+    weights = weight_gradients(adam, params)
+    columns = np.full((2, len(weight_decay)), np.nan)
+    if weights:
+        size = torch.stack(list(weights.values()), dim=1)                                  # (R, weights)
+        numel = torch.tensor([params[name][0].numel() for name in weights], device=size.device)
+        dead = (without_gradient(size) * numel).sum(1) / numel.sum()
+        flow = torch.stack([dead, size[:, 0] / size[:, -1]])
+        if not adam.decoupled:
+            flow[:, weight_decay > 0] = torch.nan
+        columns = flow.cpu().numpy()
+    return {"steps": np.full(len(weight_decay), float(adam.steps)), "dead_share": columns[0], "flow": columns[1]}
+
+
+def weight_gradients(adam: Adam, params: Stacked) -> dict[str, Float[Tensor, " run"]]:
+    """Root mean square gradient of each weight over the last updates: name -> (R,).
+
+    Weights have two axes and more. A bias before a batch norm, and that of a key in attention, have no gradient in
+    healthy networks either.
+    """
     if adam.second is None:
-        return {"steps": np.zeros(n_runs), "dead_share": np.full(n_runs, np.nan), "flow": np.full(n_runs, np.nan)}
+        return {}
     parts = adam.second.split([p[0].numel() for p in params.values()], dim=1)
-    weights = [part for part, p in zip(parts, params.values(), strict=True) if p.ndim > 2]
-    sizes = torch.tensor([part.shape[1] for part in weights], device=weight_decay.device)
-    size = torch.stack([part.mean(1) for part in weights], dim=1).sqrt()                   # (R, weights)
-    dead = (~(size > NOTHING * size.amax(1, keepdim=True)) * sizes).sum(1) / sizes.sum()
-    flow = torch.stack([dead, size[:, 0] / size[:, -1]])
-    if not adam.decoupled:
-        flow[:, weight_decay > 0] = torch.nan
-    dead, ratio = flow.cpu().numpy()
-    return {"steps": np.full(n_runs, float(adam.steps)), "dead_share": dead, "flow": ratio}
+    pairs = zip(params.items(), parts, strict=True)
+    return {name: part.mean(1).sqrt() for (name, p), part in pairs if p.ndim > 2}
+
+
+def without_gradient(size: Float[Tensor, "run weight"]) -> Tensor:
+    """Which weights get no gradient, next to the one with the largest."""
+    return ~(size > NOTHING * size.amax(1, keepdim=True))
