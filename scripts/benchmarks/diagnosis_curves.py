@@ -49,7 +49,7 @@ def _training(name: str, shape: dict[str, Any], rng: np.random.Generator) -> dic
         "val_loss": base * (val + rng.normal(0, noise, epochs)).clip(0.0005) if n_val else np.nan,
         "val_accuracy": accuracy(val_right, n_val), "grad_norm": shape.get("norm", 1.0) * rng.lognormal(0, 0.2, epochs),
         "steps": batches * np.arange(1, epochs + 1.0), "dead_share": shape.get("dead", 0.0),
-        "flow": shape.get("flow", 1.0) * rng.lognormal(0, 0.1, epochs),
+        "input_scale": shape.get("scale", 1.0), "flow": shape.get("flow", 1.0) * rng.lognormal(0, 0.1, epochs),
     })    # fmt: skip
     test, present = float(accuracy(test_right, n_test)[0]), np.full(k, n_test // k)
     predicted = np.round(present * rng.dirichlet(np.full(k, 60)) * k).astype(int)
@@ -60,7 +60,10 @@ def _training(name: str, shape: dict[str, Any], rng: np.random.Generator) -> dic
         "val_accuracy": float(history["val_accuracy"].iloc[-1]), "test_accuracy": test,
         "status": shape.get("status", "done"),
     }    # fmt: skip
-    answers = {"predicted": predicted.tolist(), "present": present.tolist(), "spread": shape.get("spread", 0.2)}
+    answers = {
+        "predicted": predicted.tolist(), "present": present.tolist(), "val_predicted": predicted.tolist(),
+        "spread": shape.get("spread", 0.2),
+    }    # fmt: skip
     return {
         "label": name.partition(":")[0], "name": f"synthetic{name.partition(':')[2]}", "n_classes": k, "score": score,
         "settings": shape.get("settings", {}), "answers": answers, "history": history,
@@ -160,7 +163,7 @@ SHAPES: dict[str, Shape] = {
     "memorising": _memorising, "too few trials": lambda rng: _memorising(rng, n_train=16),
     "over-fitting": _over_fitting,
     "over-confident": _over_confident, "stuck": _flat,
-    "constant output": _with(_flat, spread=lambda rng: rng.uniform(0, 0.004)),
+    "constant output": _with(_flat, spread=lambda rng: 10 ** rng.uniform(-9, -3.2)),
     "diverged": _with(
         _flat, train=lambda rng: _grows(rng, to=rng.uniform(2.5, 9)), val=lambda rng: _grows(rng, to=5.0),
     ),
@@ -182,6 +185,8 @@ SHAPES: dict[str, Shape] = {
     },
     "dead parameters": _with(_learning, dead=lambda rng: rng.uniform(0.02, 0.6)),
     "vanishing gradients": _with(_learning, flow=lambda rng: 10 ** rng.uniform(-6, -3.3)),
+    "rate too high": _with(_flat, lr=lambda rng: rng.uniform(0.05, 0.5)),
+    "input scale": _with(_flat, scale=lambda rng: 10 ** rng.uniform(-6, -3)),
     "rate too low": _with(_flat, lr=lambda rng: 10 ** rng.uniform(-7, -5.3), epochs=60),
     "too few steps": _with(
         _flat, epochs=lambda rng: int(rng.integers(1, 4)), train=lambda rng: _level(0.9), n_train=200,

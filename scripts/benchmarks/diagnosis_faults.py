@@ -24,10 +24,13 @@ from eegdecode.trials import Trials
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SIMULATED = [
-    "dataset=simulated", "dataset.subjects=[1,2,3,4]", "dataset.difficulty=0.5", "dataset.sfreq=100",
+    "dataset=simulated", "dataset.subjects=[1,2,3,4]", "dataset.difficulty=0.35", "dataset.sfreq=100",
     "preprocess.sfreq=100", "trainer.updates=200",
 ]    # fmt: skip
-EXO = ["dataset=ssvep_exo", "dataset.subjects=[1,2]", "protocol=within_session", "preprocess.sfreq=128"]
+EXO = [
+    "dataset=ssvep_exo", "dataset.subjects=[1,2]", "protocol=within_session", "preprocess.sfreq=128",
+    "trainer.updates=200",
+]    # fmt: skip
 HALVES = {"1": ("tune", 0), "2": ("tune", 0), "3": ("confirm", 1), "4": ("confirm", 1)}    # subject -> half, seed
 KEPT = (
     "subject", "seed", "n_train", "n_val", "n_test", "chance", "val_accuracy", "test_accuracy", "status",
@@ -104,7 +107,7 @@ FAULTS: dict[str, tuple[tuple[str, ...], list[str], Spoil | None]] = {    # name
 HEALTHY = {
     "eegnet": ["model=eegnet"], "sttransformer": ["model=sttransformer"], "csp": ["model=eegnet", "frontend=csp"],
     "shallow": ["model=shallow_convnet"],
-    "eegnet on difficulty 1": ["model=eegnet", "dataset.difficulty=1", "dataset.n_trials=72"],
+    "sttransformer on difficulty 1": ["model=sttransformer", "dataset.difficulty=1", "dataset.n_trials=72"],
     "smoothed": ["model=sttransformer", "trainer.label_smoothing=0.1", "trainer.schedule=constant"],
     "no validation": ["model=eegnet", "trainer.validation=0"],
 }    # fmt: skip

@@ -59,7 +59,7 @@ def train_stack(
             trained = train_epoch(task, adam, rngs, shares)
             if epoch % every and epoch < epochs:
                 continue
-            history = _measure(task, *trained) | gradient_flow(adam, task.ensemble.params, task.weight_decay)
+            history = _measure(task, *trained) | gradient_flow(adam, task)
             history |= {"epoch": np.full(len(task.runs), epoch), "lr": task.lr.cpu().numpy() * shares[-1]}
             before = keeper.active
             for run, row in keeper.note(epoch, history, state=task.ensemble.state):

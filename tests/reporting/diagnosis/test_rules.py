@@ -27,6 +27,7 @@ def make_history(n: int = 40, **columns: Any) -> pd.DataFrame:
         "train_loss": k * np.exp(-2.5 * t), "train_accuracy": 1 - 0.75 * np.exp(-4 * t),
         "val_loss": k * (0.6 + 0.4 * np.exp(-4 * t)), "val_accuracy": 0.7 - 0.45 * np.exp(-6 * t),
         "grad_norm": np.ones(n), "steps": 14.0 * np.arange(1, n + 1), "dead_share": np.zeros(n), "flow": np.ones(n),
+        "input_scale": np.ones(n),
     }    # fmt: skip
     return pd.DataFrame({**healthy, **columns})
 
@@ -93,7 +94,7 @@ def test_answers_are_read_off_the_logits() -> None:
     assert answers is not None
     assert answers.predicted == (50, 25, 25, 0)
     assert verdicts(make_history(), answers=answers)[0] == "class never predicted"
-    constant = read_answers({"val": np.zeros((5, 4)), "test": np.tile([0.1, 0, 0, 0], (100, 1))}, labels)
+    constant = read_answers({"val": np.zeros((5, 4)), "test": np.tile([0.001, 0, 0, 0], (100, 1))}, labels)
     assert constant is not None
     assert constant.spread == pytest.approx(0, abs=0.01)
     assert verdicts(make_history(), answers=constant)[0] == "constant output"

@@ -15,6 +15,10 @@ from eegdecode.reporting.diagnosis.verdicts import Diagnosis, ordered
 EXPLAINS = {
     "diverged": ("oscillating", "stuck", "under-fitting", "memorising", "over-fitting", "constant output",
                  "vanishing gradients", "class never predicted", "dead parameters", "over-confident"),
+    "rate too high": ("oscillating", "stuck", "under-fitting", "constant output", "vanishing gradients",
+                      "class never predicted", "dead parameters"),
+    "input scale": ("constant output", "dead parameters", "vanishing gradients", "stuck", "under-fitting",
+                    "class never predicted", "memorising", "over-fitting"),
     "over-regularised": ("constant output", "dead parameters", "vanishing gradients", "stuck", "under-fitting",
                          "class never predicted", "rate too low"),
     "rate too low": ("constant output", "stuck", "under-fitting", "class never predicted"),

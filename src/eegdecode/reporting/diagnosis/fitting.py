@@ -11,11 +11,14 @@ from eegdecode.reporting.diagnosis.verdicts import Diagnosis
 
 FLAT = 0.97         # of ln K: a loss above it has not left the uniform answer
 POOR = 0.5          # of the way from chance to 100 %: training accuracy below it is a poor fit
+HELD = 0.3          # of ln K: a training loss above it may be held up by something
+FAST = 0.02         # rate; twenty times Adam's usual one
+SCALE = (1e-2, 1e3)    # root mean square of a sane input: 1 behind a z-score, about 10 in µV
 SHORT = 0.03        # path of a weight below which nothing but a head can be learned; the default's is .25
 FEW_STEPS = 100
 SHRUNK = 0.5        # of a weight, left by decay alone
 MOST_DROP = 0.8
-CONSTANT = 0.01     # spread of probabilities
+CONSTANT = 1e-3     # spread of probabilities
 DEAD = 0.01         # of the weights
 VANISHING = 1e-3    # AutoTrainer (Zhang et al., ICSE 2021)
 PEAK = 2.0          # of ln K: running loss after the first tenth of the epochs
@@ -49,16 +52,33 @@ def diverged(course: Course, answers: Answers | None) -> Diagnosis | None:
 
 
 def over_regularised(course: Course, answers: Answers | None) -> Diagnosis | None:
-    """A poor fit, and a decay or a dropout that explains it."""
-    if not poor(course) or not (course.shrink < SHRUNK or course.drop >= MOST_DROP):
-        return None
+    """A training loss that stays high, and a decay or a dropout that explains it."""
     decayed = course.shrink < SHRUNK
+    if not course.train > HELD or not (decayed or course.drop >= MOST_DROP):
+        return None
     cause = (
         f"the decay alone leaves {course.shrink:.1%} of a weight" if decayed
         else f"dropout takes {course.drop:.0%} of the features"
     )    # fmt: skip
     remedy = "trainer.weight_decay=0.01" if decayed else "model.drop=0.25"
     return Diagnosis("over-regularised", f"{cause}, and {_fit_text(course)}", 0.9, remedy)
+
+
+def too_fast(course: Course, answers: Answers | None) -> Diagnosis | None:
+    """Nothing is learned, at a rate at which weights jump."""
+    if learned(course) or not course.lr > FAST:
+        return None
+    evidence = f"{course.steps} updates at a rate of up to {course.lr:.1g} may move a weight by {course.path:.2g}"
+    confidence = sure(course.lr, FAST, 5 * FAST)
+    return Diagnosis("rate too high", f"{evidence}; {_fit_text(course)}", confidence, "trainer.lr=1e-3")
+
+
+def wrong_scale(course: Course, answers: Answers | None) -> Diagnosis | None:
+    """Signals that no usual start of a network is made for, and a training loss that stays high."""
+    if not course.train > HELD or not (course.input_scale < SCALE[0] or course.input_scale > SCALE[1]):
+        return None
+    evidence = f"the input has a root mean square of {course.input_scale:.1g}; {_fit_text(course)}"
+    return Diagnosis("input scale", evidence, 0.95, "frontend=zscore, and look at the unit of the signals (µV)")
 
 
 def too_short(course: Course, answers: Answers | None) -> Diagnosis | None:
@@ -128,11 +148,11 @@ def under_fitting(course: Course, answers: Answers | None) -> Diagnosis | None:
 
 
 def never_predicted(course: Course, answers: Answers | None) -> Diagnosis | None:
-    """A class that occurs among the test trials and is never the answer."""
+    """A class that occurs among the test trials and is never the answer, nor among validation trials."""
     if answers is None:
         return None
-    missing = [k for k, (said, there) in enumerate(zip(answers.predicted, answers.present, strict=True))
-               if said == 0 and there >= 5]    # fmt: skip
+    counts = zip(answers.predicted, answers.val_predicted, answers.present, strict=True)
+    missing = [k for k, (said, said_before, there) in enumerate(counts) if said + said_before == 0 and there >= 5]
     if not missing:
         return None
     counts = ", ".join(f"{k} ({answers.present[k]} test trials)" for k in missing)
@@ -143,8 +163,8 @@ def never_predicted(course: Course, answers: Answers | None) -> Diagnosis | None
 
 
 RULES = (
-    diverged, over_regularised, too_short, constant_output, dead_parameters, vanishing, stuck, oscillating,
-    under_fitting, never_predicted,
+    diverged, too_fast, wrong_scale, over_regularised, too_short, constant_output, dead_parameters, vanishing, stuck,
+    oscillating, under_fitting, never_predicted,
 )    # fmt: skip
 
 

@@ -24,6 +24,8 @@ class Answers:
     ----------
     predicted, present : tuple of int
         Test trials that were called, and that are, of each class.
+    val_predicted : tuple of int
+        Validation trials that were called of each class.
     spread : float
         Root mean square deviation of the probabilities over all these trials: 0 for a constant output, about
         0.4 for sure answers of four classes.
@@ -31,6 +33,7 @@ class Answers:
 
     predicted: tuple[int, ...]
     present: tuple[int, ...]
+    val_predicted: tuple[int, ...]
     spread: float
 
 
@@ -45,10 +48,11 @@ def read_answers(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> Answer
     test = np.asarray(logits["test"], np.float64)
     if not len(test) or np.isnan(test).any():
         return None
-    p = probabilities(np.concatenate([np.asarray(logits["val"], np.float64), test]))
-    counts = [np.bincount(which, minlength=test.shape[1]) for which in (test.argmax(1), labels)]
-    predicted, present = (tuple(map(int, each)) for each in counts)
-    return Answers(predicted, present, float(np.sqrt(p.var(axis=0).mean())))
+    val = np.asarray(logits["val"], np.float64)
+    p = probabilities(np.concatenate([val, test]))
+    counts = [np.bincount(which, minlength=test.shape[1]) for which in (test.argmax(1), labels, val.argmax(1))]
+    predicted, present, val_predicted = (tuple(map(int, each)) for each in counts)
+    return Answers(predicted, present, val_predicted, float(np.sqrt(p.var(axis=0).mean())))
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class Course:
         Largest running or training loss after the first tenth of the epochs.
     swing : float
         Mean absolute change of the training loss from one measured epoch to the next, in the middle half.
-    dead_share, flow, grad_norm : float
+    dead_share, flow, grad_norm, input_scale : float
         Medians over the epochs; see `eegdecode.training.flow`.
     train_bound, val_bound, test_bound : float
         Accuracies that guessing exceeds in 5 % of cases.
@@ -111,6 +115,7 @@ class Course:
     dead_share: float
     flow: float
     grad_norm: float
+    input_scale: float
     kept_val_accuracy: float
     test_accuracy: float
     train_bound: float
@@ -153,7 +158,7 @@ def measure(
         peak=_of(np.nanmax, np.concatenate([each[len(each) // 10 :] for each in (losses["running"], losses["train"])])),
         swing=_swing(losses["train"]),
         dead_share=_of(np.nanmedian, curves["dead_share"]), flow=_of(np.nanmedian, curves["flow"]),
-        grad_norm=_of(np.nanmedian, curves["grad_norm"]),
+        grad_norm=_of(np.nanmedian, curves["grad_norm"]), input_scale=_of(np.nanmedian, curves["input_scale"]),
         kept_val_accuracy=float(score.get("val_accuracy", np.nan)),
         test_accuracy=float(score.get("test_accuracy", np.nan)),
         train_bound=chance_bound(chance, min(n_train, MEASURED)),
@@ -163,7 +168,7 @@ def measure(
 
 _CURVES = (
     "running_loss", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "grad_norm", "lr", "steps",
-    "dead_share", "flow",
+    "dead_share", "flow", "input_scale",
 )    # fmt: skip
 
 

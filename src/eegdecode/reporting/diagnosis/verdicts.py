@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 MEANING = {    # in order: what explains most stands first
     "diverged": "The loss rises above that of a uniform answer: settings, network or a bug.",
+    "rate too high": "The rate throws the weights about; nothing is learned.",
+    "input scale": "The signals that the network sees are far too small or too large: volts, not µV?",
     "over-regularised": "The regularisation is stronger than the data.",
     "dead parameters": "Weights get no gradient: a part of the network does nothing, or is cut off.",
     "rate too low": "The rate is too low for the weights to move.",
