@@ -48,9 +48,9 @@ def _lines(table: pd.DataFrame) -> list[str]:
         "healthy called sick, at least 90 % of the faults named. A trained run counts only if its label is true by its "
         f"test accuracy: a fault that costs less than {100 * HARM:.0f} points against the same network, subject and "
         "seed without it did no harm, and a healthy one must be better than guessing. After a first look at the half "
-        "*tune* two verdicts were added, *rate too high* and *input scale*, the simulated sets were made easier (EEGNet "
-        "learned nothing on them in 200 steps), and that rule of counting was laid down. All runs, counted or not, are in the "
-        "second table. Made by `python scripts/benchmark.py diagnosis`.",
+        "*tune* two verdicts were added, *rate too high* and *input scale*, the simulated sets were made easier "
+        "(EEGNet learned nothing on them in 200 steps), and that rule of counting was laid down. All runs, counted or "
+        "not, are in the second table. Made by `python scripts/benchmark.py diagnosis`.",
         "Runs that count:\n\n" + markdown(_rates(table[table["counts"]])),
         "All runs:\n\n" + markdown(_rates(table)),
         "## Trained runs, first verdicts (both halves)\n\n" + markdown(_matrix(real, accepted=True)),
