@@ -88,7 +88,9 @@ class Prediction:
         One row an epoch, or of many epochs every few and the last one: ``epoch`` (from 1), ``lr``,
         ``running_loss`` (of that epoch, as trained, dropout on), ``train_loss``, ``train_accuracy`` (in
         evaluation mode), ``val_loss``, ``val_accuracy`` (NaN without validation trials),
-        ``grad_norm``. Empty for a classical pipeline. With ``trainer.watch_test`` also `WATCHED`.
+        ``grad_norm``, ``steps`` (updates so far), ``dead_share``, ``flow`` (which weights get a gradient) and
+        ``input_scale``, see `eegdecode.training.flow`. Empty for a classical pipeline. With
+        ``trainer.watch_test`` also `WATCHED`.
     best_epoch : int
         The epoch whose weights made the logits; 0 for a classical pipeline.
     n_params : int

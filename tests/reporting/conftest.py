@@ -55,6 +55,7 @@ def make_history(rng: np.random.Generator, *, n_epochs: int, skill: float) -> pd
     noisy = val + rng.normal(0, 0.03, n_epochs)
     ones = np.ones(n_epochs)
     columns = [e, 1e-3 * ones, train + 0.2, train, 1 - 0.75 * np.exp(-e / tau), noisy, val_right, ones]
+    columns += [2.0 * e, 0 * ones, ones, ones]    # updates, dead share, flow, scale of the input
     return pd.DataFrame(dict(zip(HISTORY_COLUMNS, columns, strict=True)))
 
 

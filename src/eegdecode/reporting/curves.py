@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -13,13 +16,20 @@ from eegdecode.reporting.style import CHANCE, RUNNING, TRAIN, VAL, draw_chance, 
 
 MOST_LINES = 12    # more runs than this are shown as a band, fewer as thin lines
 MOST_PANELS = 20
+LETTERS = 118    # of a line over the figure
 _COLOURS = {"train": TRAIN, "val": VAL, "running": RUNNING}
 _NAMES = {"train": "training (dropout off)", "val": "validation", "running": "training (as trained)"}
 
 
-def draw_curves(history: pd.DataFrame, scores: pd.DataFrame, *, n_classes: int, title: str) -> Figure:
-    """Two panels, loss and accuracy: mean over runs, with thin lines or the band of 80 % of the runs."""
-    figure = new_figure(8.0, 3.4)
+def draw_curves(
+    history: pd.DataFrame, scores: pd.DataFrame, *, n_classes: int, title: str, diagnosis: str = ""
+) -> Figure:    # fmt: skip
+    """Two panels, loss and accuracy: mean over runs, with thin lines or the band of 80 % of the runs.
+
+    ``diagnosis`` is written above them.
+    """
+    said = textwrap.wrap(diagnosis, LETTERS)
+    figure = new_figure(8.0, 3.4 + 0.16 * len(said))
     loss_ax, accuracy_ax = figure.subplots(1, 2)
     for kind in ("running", "train", "val"):
         _draw(loss_ax, history, f"{kind}_loss", _COLOURS[kind], _NAMES[kind], dashed=kind == "running")
@@ -35,14 +45,17 @@ def draw_curves(history: pd.DataFrame, scores: pd.DataFrame, *, n_classes: int, 
     bands = f"mean and range of 80 % of {n_runs} runs" if n_runs > MOST_LINES else _runs_text(n_runs)
     loss_ax.set_title("Loss")
     accuracy_ax.set_title("Accuracy")
-    figure.suptitle(f"{title}   ({bands}; ▾ epoch used)", x=0.01, ha="left", fontsize=9)
+    heading = [f"{title}   ({bands}; ▾ epoch used)", *said]
+    figure.suptitle("\n".join(heading), x=0.01, ha="left", fontsize=9)
     handles, names = loss_ax.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(handles))
     return figure
 
 
-def draw_curves_by_subject(history: pd.DataFrame, scores: pd.DataFrame, *, n_classes: int) -> Figure:
-    """Loss of each subject in a small panel of its own, all with the same axes."""
+def draw_curves_by_subject(
+    history: pd.DataFrame, scores: pd.DataFrame, *, n_classes: int, verdicts: Mapping[str, str] | None = None
+) -> Figure:    # fmt: skip
+    """Loss of each subject in a small panel of its own, all with the same axes, and its verdict."""
     subjects = list(history["subject"].unique())[:MOST_PANELS]
     n_columns = min(5, len(subjects))
     n_rows = -(-len(subjects) // n_columns)
@@ -56,6 +69,8 @@ def draw_curves_by_subject(history: pd.DataFrame, scores: pd.DataFrame, *, n_cla
         ax.axhline(np.log(n_classes), color=CHANCE, lw=1, ls=(0, (4, 2)))
         accuracy = scores.loc[scores["subject"] == subject, "test_accuracy"].mean()
         ax.set_title(f"{_short(subject)}: {100 * accuracy:.1f} %", fontsize=8.5)
+        verdict = (verdicts or {}).get(subject, "")
+        ax.text(0.98, 0.97, verdict, transform=ax.transAxes, ha="right", va="top", fontsize=7, color="#666666")
     for ax in panels.flat[len(subjects) :]:
         ax.set_axis_off()
     panels[0, 0].set_xlim(1, _last_epoch(history))

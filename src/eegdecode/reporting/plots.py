@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from eegdecode.reporting.curves import draw_curves, draw_curves_by_subject
+from eegdecode.reporting.diagnosis.folder import diagnosis_sentence, read_diagnoses, verdicts_by_subject
 from eegdecode.reporting.disk import make_folder
 from eegdecode.reporting.metrics import confusion
 from eegdecode.reporting.predictions import Kept, load_predictions
@@ -30,12 +31,16 @@ def draw_figures(folder: Path) -> dict[str, Path]:
     history = history[history["key"].isin(shown["key"])]
     title = describe_setting(results)
     n_classes = len(results.summary["classes"])
+    found = read_diagnoses(folder)
     figures: dict[str, Figure] = {}
     with styled():
         if len(history):
-            figures["curves"] = draw_curves(history, shown, n_classes=n_classes, title=title)
+            said = diagnosis_sentence(found)
+            figures["curves"] = draw_curves(history, shown, n_classes=n_classes, title=title, diagnosis=said)
         if len(history["subject"].unique()) > 1:
-            figures["curves_by_subject"] = draw_curves_by_subject(history, shown, n_classes=n_classes)
+            figures["curves_by_subject"] = draw_curves_by_subject(
+                history, shown, n_classes=n_classes, verdicts=verdicts_by_subject(found)
+            )
         if results.summary["subjects"] and len(done):
             figures["subjects"] = draw_subjects(results, done)
         kept = _kept(folder, done)

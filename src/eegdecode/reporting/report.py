@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from eegdecode.reporting.diagnosis.folder import diagnosis_section, write_diagnoses
 from eegdecode.reporting.disk import write_text
 from eegdecode.reporting.metrics import METRICS
 from eegdecode.reporting.results import Results, load_results
@@ -35,13 +36,14 @@ def write_report(folder: Path) -> Path:
     from eegdecode.reporting.plots import draw_figures  # matplotlib takes half a second to import
 
     results = load_results(folder)
+    diagnosis = diagnosis_section(write_diagnoses(results))    # before the figures, which show it
     figures = draw_figures(folder)
-    text = "\n\n".join(part for part in _parts(results, figures) if part) + "\n"
+    text = "\n\n".join(part for part in _parts(results, figures, diagnosis) if part) + "\n"
     write_text(folder / "report.md", text)
     return folder / "report.md"
 
 
-def _parts(results: Results, figures: dict[str, Path]) -> Iterator[str]:
+def _parts(results: Results, figures: dict[str, Path], diagnosis: str) -> Iterator[str]:
     summary = results.summary
     yield f"# {describe_setting(results)}"
     yield f"**Test accuracy: {mean_sentence(summary)}.** {chance_sentence(summary)}"
@@ -52,6 +54,7 @@ def _parts(results: Results, figures: dict[str, Path]) -> Iterator[str]:
     yield "\n".join(f"- {text}" for text in honesty_sentences(results))
     for name in ("subjects", "curves", "confusion"):
         yield _figure(name, figures)
+    yield "## Diagnosis\n\n" + diagnosis if diagnosis else ""
     yield "## By subject\n\n" + _subjects(summary) if summary["subjects"] else ""
     yield "## All metrics\n\n" + _metrics(summary) if summary["metrics"] else ""
     yield "## Settings\n\n" + _settings(summary) if summary["settings"] else ""

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from eegdecode.reporting.diagnosis.folder import diagnosis_sentence, read_diagnoses
 from eegdecode.reporting.results import METRIC, Results
 from eegdecode.reporting.words import (
     chance_sentence,
@@ -36,6 +37,8 @@ def last_screen(results: Results) -> Group:
     lines.append(Text(mean_sentence(summary), style="bold"))
     plain = (chance_sentence(summary), protocol_sentence(results), epoch_sentence(results))
     lines += [Text(text) for text in plain if text]
+    if said := diagnosis_sentence(read_diagnoses(results.folder)):
+        lines.append(Text(said, style="" if said.startswith("Diagnosis: learning") else "yellow"))
     warnings = (transductive_sentence(results), leak_sentence(summary))
     lines += [Text(warning, style="yellow") for warning in warnings if warning]
     if summary["n_failed"]:

@@ -21,7 +21,8 @@ _ABOUT = ("dataset", "protocol", "transductive", "subject", "session", "fold", "
 _RESULT = ("n_train", "n_val", "n_test", "chance", "best_epoch", "seconds", "trials_per_s", *COSTS, "chosen", "status")
 _METRICS = tuple(f"{part}_{metric}" for part in ("test", "val") for metric in METRICS)
 HISTORY_COLUMNS = (
-    "epoch", "lr", "running_loss", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "grad_norm",
+    "epoch", "lr", "running_loss", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "grad_norm", "steps",
+    "dead_share", "flow", "input_scale",
 )    # fmt: skip
 LEAK_COLUMNS = ("leaky_best_test_accuracy", "leaky_best_test_epoch")    # chosen on test trials: a diagnostic, no result
 RUN_COLUMNS = ("subject", "session", "fold", "seed")

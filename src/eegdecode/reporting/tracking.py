@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from eegdecode.reporting.diagnosis.folder import diagnosis_sentence, read_diagnoses
 from eegdecode.reporting.disk import plain
 from eegdecode.reporting.results import Results
 
@@ -118,7 +119,7 @@ class WandbTracker:
         figures = sorted((results.folder / "figures").glob("*.png"))
         images = {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures}
         self._job.log({"scores": wandb.Table(dataframe=results.scores), **images})
-        facts = plain(results.summary)
+        facts = plain({**results.summary, "diagnosis": diagnosis_sentence(read_diagnoses(results.folder))})
         self._job.summary.update({k: v for k, v in facts.items() if not isinstance(v, list | dict)})
 
     def _try(self, action: Callable[[], Any]) -> None:

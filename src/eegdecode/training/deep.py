@@ -18,6 +18,7 @@ from eegdecode.training.devices import find_devices
 from eegdecode.training.frontend import FrontEnd
 from eegdecode.training.job import NoWorkersError
 from eegdecode.training.loop import OnEpoch
+from eegdecode.training.preflight import warn
 from eegdecode.training.room import train_here
 from eegdecode.training.settings import DeepSettings
 from eegdecode.training.workers import count_cores, train_in_workers
@@ -71,6 +72,8 @@ class DeepTrainer(DeepSettings):
         groups = stacks if mode == "vectorise" else [[run] for stack in stacks for run in stack]
         if not groups:
             return
+        if settings.preflight or settings.find_rate:
+            warn(settings, model, trials, groups[0][0], frontend=frontend)
         if devices == ["cpu"] and mode == "loop":
             devices *= self.workers if isinstance(self.workers, int) else count_cores()
         devices = devices[: sum(map(len, groups))]

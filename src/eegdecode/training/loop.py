@@ -18,6 +18,7 @@ from eegdecode.training.average import Average
 from eegdecode.training.batches import Material, steps_per_epoch
 from eegdecode.training.costs import Meter
 from eegdecode.training.dice import Dice
+from eegdecode.training.flow import gradient_flow
 from eegdecode.training.frontend import FrontEnd
 from eegdecode.training.heap import keep_freed_memory
 from eegdecode.training.keeper import Keeper
@@ -60,7 +61,7 @@ def train_stack(
             if epoch % every and epoch < epochs:
                 continue
             shown = task.with_weights(average.mean)
-            history = _measure(shown, *trained)
+            history = _measure(shown, *trained) | gradient_flow(adam, task)
             history |= {"epoch": np.full(len(task.runs), epoch), "lr": task.lr.cpu().numpy() * shares[-1]}
             before = keeper.active
             for run, row in keeper.note(epoch, history, state=shown.ensemble.state):
@@ -107,9 +108,8 @@ def _measure(task: Task, running: Tensor, norm: Tensor) -> dict[str, np.ndarray]
         row[f"{part}_loss"], row[f"{part}_accuracy"] = np.array(scores).T
     if task.settings.watch_test:    # noted, and used by nothing here
         rows = [run.split.test for run in task.runs]
-        row[WATCHED] = np.array(
-            [_loss_and_accuracy(logits, y[r])[1] for logits, r in zip(task.predict(rows), rows, strict=True)]
-        )
+        pairs = zip(task.predict(rows), rows, strict=True)
+        row[WATCHED] = np.array([_loss_and_accuracy(logits, y[r])[1] for logits, r in pairs])
     return row
 
 

@@ -79,6 +79,11 @@ class DeepSettings:
         Processes that train on a CPU, a run at a time each; auto or None: as many as there are cores. Never more
         than runs, and none beside this one where stacks are vectorised. Several devices have one each, whatever
         stands here. Not part of a run's identity.
+    preflight : bool
+        Whether the network is tried on one batch before long work (see `eegdecode.training.preflight`). It changes no
+        result and is not part of a run's identity.
+    find_rate : bool
+        Whether the loss at each of many rates is shown before the training. No part of a run's identity either.
     augment : Recombination, Chain or None
         Put here by `DeepTrainer.fit`, so that it goes where the settings go; the experiment describes it by itself.
     """
@@ -114,6 +119,8 @@ class DeepSettings:
     stack: int | str = field(default="auto", repr=False)
     compile: bool = field(default=False, repr=False)
     workers: int | str | None = field(default=None, repr=False)
+    preflight: bool = field(default=True, repr=False)
+    find_rate: bool = field(default=False, repr=False)
     augment: Recombination | Chain | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

@@ -1,0 +1,177 @@
+"""Rules on how the training trials are learned: rate, steps, regularisation, gradients, output.
+
+A rule takes a `Course` and gives a `Diagnosis` or None. Thresholds were set on one half of the suite of
+``scripts/benchmarks/diagnosis.py`` and confirmed on the other.
+"""
+
+from __future__ import annotations
+
+from eegdecode.reporting.diagnosis.measures import Answers, Course
+from eegdecode.reporting.diagnosis.verdicts import Diagnosis
+
+FLAT = 0.97         # of ln K: a loss above it has not left the uniform answer
+POOR = 0.5          # of the way from chance to 100 %: training accuracy below it is a poor fit
+HELD = 0.3          # of ln K: a training loss above it may be held up by something
+FAST = 0.02         # rate; twenty times Adam's usual one
+SCALE = (1e-2, 1e3)    # root mean square of a sane input: 1 behind a z-score, about 10 in µV
+SHORT = 0.03        # path of a weight below which nothing but a head can be learned; the default's is .25
+SLOW = 1e-4         # rate; a tenth of Adam's usual one
+SHRUNK = 0.5        # of a weight, left by decay alone
+MOST_DROP = 0.8
+CONSTANT = 1e-3     # spread of probabilities
+DEAD = 0.01         # of the weights
+VANISHING = 1e-3    # AutoTrainer (Zhang et al., ICSE 2021)
+PEAK = 2.0          # of ln K: running loss after the first tenth of the epochs
+SWING = 0.15        # of ln K, from one measured epoch to the next
+
+
+def learned(course: Course) -> bool:
+    """Whether the training trials are answered better than by chance."""
+    return course.train_accuracy > course.train_bound and course.train < FLAT
+
+
+def fit(course: Course) -> float:
+    """How far the training accuracy is from chance (0) to 100 % (1)."""
+    return (course.train_accuracy - course.chance) / (1 - course.chance)
+
+
+def poor(course: Course) -> bool:
+    """Whether the training trials are learned badly, or not at all."""
+    return not learned(course) or fit(course) < POOR
+
+
+def diverged(course: Course, answers: Answers | None) -> Diagnosis | None:
+    """NaN, or a loss that is or was far above that of a uniform answer."""
+    remedy = f"trainer.lr={course.lr / 10:.1g}, trainer.clip=1, preprocess and front end: amplitudes"
+    if course.status.startswith("failed"):
+        return Diagnosis("diverged", course.status.removeprefix("failed: "), 0.99, remedy)
+    if not (course.peak > PEAK or course.train > 1.3):
+        return None
+    evidence = f"training loss up to {course.peak:.1f} and at the end {course.train:.2f} times ln {course.n_classes}"
+    return Diagnosis("diverged", evidence, sure(max(course.peak, course.train * PEAK / 1.3), PEAK, 2 * PEAK), remedy)
+
+
+def over_regularised(course: Course, answers: Answers | None) -> Diagnosis | None:
+    """A training loss that stays high, and a decay or a dropout that explains it."""
+    decayed = course.shrink < SHRUNK
+    if not course.train > HELD or not (decayed or course.drop >= MOST_DROP):
+        return None
+    cause = (
+        f"the decay alone leaves {course.shrink:.1%} of a weight" if decayed
+        else f"dropout takes {course.drop:.0%} of the features"
+    )    # fmt: skip
+    remedy = "trainer.weight_decay=0.01" if decayed else "model.drop=0.25"
+    return Diagnosis("over-regularised", f"{cause}, and {_fit_text(course)}", 0.9, remedy)
+
+
+def too_fast(course: Course, answers: Answers | None) -> Diagnosis | None:
+    """Nothing is learned, at a rate at which weights jump."""
+    if learned(course) or not course.lr > FAST:
+        return None
+    evidence = f"{course.steps} updates at a rate of up to {course.lr:.1g} may move a weight by {course.path:.2g}"
+    confidence = sure(course.lr, FAST, 5 * FAST)
+    return Diagnosis("rate too high", f"{evidence}; {_fit_text(course)}", confidence, "trainer.lr=1e-3")
+
+
+def wrong_scale(course: Course, answers: Answers | None) -> Diagnosis | None:
+    """Signals that no usual start of a network is made for, and a training loss that stays high."""
+    if not course.train > HELD or not (course.input_scale < SCALE[0] or course.input_scale > SCALE[1]):
+        return None
+    evidence = f"the input has a root mean square of {course.input_scale:.1g}; {_fit_text(course)}"
+    return Diagnosis("input scale", evidence, 0.95, "frontend=zscore, and look at the unit of the signals (µV)")
+
+
+def too_short(course: Course, answers: Answers | None) -> Diagnosis | None:
+    """A poor fit of weights that cannot have moved far."""
+    if not poor(course) or not course.path < SHORT:
+        return None
+    moved = f"{course.steps} updates at a rate of at most {course.lr:.1g} move a weight by {course.path:.1g}"
+    evidence = f"{moved}; {_fit_text(course)}"
+    confidence = sure(-course.path, -SHORT, 0)
+    if course.lr > SLOW:
+        return Diagnosis("too few steps", evidence, confidence, "trainer.epochs=null trainer.updates=500")
+    return Diagnosis("rate too low", evidence, confidence, "trainer.lr=1e-3")
+
+
+def constant_output(course: Course, answers: Answers | None) -> Diagnosis | None:
+    """Every trial gets the same answer."""
+    if answers is None or not answers.spread < CONSTANT:
+        return None
+    evidence = f"the probabilities of all trials lie within {answers.spread:.1g} of each other (root mean square)"
+    remedy = "frontend=zscore, and look at the unit of the signals (µV) and at the last layer"
+    return Diagnosis("constant output", evidence, sure(-answers.spread, -CONSTANT, 0), remedy)
+
+
+def dead_parameters(course: Course, answers: Answers | None) -> Diagnosis | None:
+    """Weights without a gradient."""
+    if not course.dead_share >= DEAD:
+        return None
+    evidence = f"{course.dead_share:.1%} of the weights get no gradient"
+    remedy = "trainer.preflight=true, which names them: a detach, a sum that cancels, an unused layer"
+    return Diagnosis("dead parameters", evidence, 0.95, remedy)
+
+
+def vanishing(course: Course, answers: Answers | None) -> Diagnosis | None:
+    """Gradients that are lost on the way to the first layer."""
+    if not course.flow < VANISHING:
+        return None
+    evidence = f"the gradient of the first weight is {course.flow:.1g} times that of the last"
+    remedy = "frontend=zscore, a norm between the layers, fewer layers"
+    return Diagnosis("vanishing gradients", evidence, sure(-course.flow, -VANISHING, -VANISHING / 10), remedy)
+
+
+def stuck(course: Course, answers: Answers | None) -> Diagnosis | None:
+    """Loss at ln K, accuracy within the binomial bound of chance."""
+    if learned(course):
+        return None
+    evidence = f"{_fit_text(course)}; guessing reaches {course.train_bound:.0%}"
+    remedy = f"trainer.lr={course.lr / 10:.1g} or {course.lr * 3:.1g}, trainer.batch_size=16; check labels and windows"
+    return Diagnosis("stuck", evidence, 0.9 if course.train > FLAT else 0.6, remedy)
+
+
+def oscillating(course: Course, answers: Answers | None) -> Diagnosis | None:
+    """A loss that swings, with dropout off."""
+    if not course.swing > SWING:
+        return None
+    evidence = f"the training loss changes by {course.swing:.2f} ln K from one measured epoch to the next"
+    remedy = f"trainer.lr={course.lr / 10:.1g}, trainer.batch_size=64"
+    return Diagnosis("oscillating", evidence, sure(course.swing, SWING, 3 * SWING), remedy)
+
+
+def under_fitting(course: Course, answers: Answers | None) -> Diagnosis | None:
+    """Better than chance on training trials, and not by much."""
+    if not learned(course) or not poor(course):
+        return None
+    rising = course.train_late > 0.05
+    remedy = "trainer.updates=2000" if rising else "model.drop=0.1 trainer.weight_decay=0, or a larger network"
+    return Diagnosis("under-fitting", _fit_text(course), sure(-fit(course), -POOR, 0), remedy)
+
+
+def never_predicted(course: Course, answers: Answers | None) -> Diagnosis | None:
+    """A class that occurs among the test trials and is never the answer, nor among validation trials."""
+    if answers is None:
+        return None
+    counts = zip(answers.predicted, answers.val_predicted, answers.present, strict=True)
+    missing = [k for k, (said, said_before, there) in enumerate(counts) if said + said_before == 0 and there >= 5]
+    if not missing:
+        return None
+    counts = ", ".join(f"{k} ({answers.present[k]} test trials)" for k in missing)
+    by_luck = (1 - 1 / course.n_classes) ** sum(answers.present)
+    remedy = "look whether the training trials hold the class (scripts/prepare.py), and at events and labels"
+    evidence, confidence = f"never the answer: class {counts}", 0.95 if by_luck < 1e-3 else 0.6
+    return Diagnosis("class never predicted", evidence, confidence, remedy)
+
+
+RULES = (
+    diverged, too_fast, wrong_scale, over_regularised, too_short, constant_output, dead_parameters, vanishing, stuck,
+    oscillating, under_fitting, never_predicted,
+)    # fmt: skip
+
+
+def sure(value: float, threshold: float, certain: float) -> float:
+    """Confidence: .5 at the threshold, .99 from ``certain`` on."""
+    return float(min(0.99, max(0.5, 0.5 + 0.49 * (value - threshold) / (certain - threshold))))
+
+
+def _fit_text(course: Course) -> str:
+    return f"training loss {course.train:.2f} ln {course.n_classes}, training accuracy {course.train_accuracy:.0%}"

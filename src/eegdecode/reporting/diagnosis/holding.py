@@ -1,0 +1,150 @@
+"""Rules on what holds for other trials: over-fitting, shift, leaks, over-confidence. They need validation trials.
+
+Test accuracy enters where the test itself is judged (shift, leak), and in no remedy that would tune on it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eegdecode.reporting.diagnosis.fitting import poor, sure
+from eegdecode.reporting.diagnosis.measures import Answers, Course
+from eegdecode.reporting.diagnosis.verdicts import Diagnosis
+
+FEW = 10               # training trials a class below which nothing else need be wrong
+KEEPS = 0.4            # of the training's way from chance to 100 %, kept on validation trials: less is over-fitting
+FALLS = 2.5            # standard errors by which validation accuracy falls from its best,
+FALLS_BY = 0.08        # and so much at least
+Z_SHIFT = 2.6          # standard errors between validation and test: p = .005, one-sided
+DROP = 0.12            # of accuracy, at least: sessions always differ a little
+RISE = 0.1             # of ln K: late rise of the validation loss
+PERFECT = 0.98
+
+
+def data_problem(course: Course, answers: Answers | None) -> Diagnosis | None:
+    """Validation is learned better than what was trained on."""
+    error = _error(course.val_accuracy, course.n_val) + _error(course.train_accuracy, course.n_train)
+    better = course.val_accuracy - course.train_accuracy
+    if not (better > 2 * error and course.val < course.train - RISE):
+        return None
+    evidence = (
+        f"training loss {course.train:.2f}, validation loss {course.val:.2f} ln {course.n_classes}; accuracies "
+        f"{course.train_accuracy:.0%} and {course.val_accuracy:.0%}"
+    )
+    remedy = "augment=none, and look at the labels and windows of the training trials"
+    return Diagnosis("data problem", evidence, sure(better, 2 * error, 4 * error), remedy)
+
+
+def shift(course: Course, answers: Answers | None) -> Diagnosis | None:
+    """Validation fine, test far below."""
+    right, test = course.kept_val_accuracy, course.test_accuracy
+    if not (right > course.val_bound and right - test > DROP):
+        return None
+    pooled = (right * course.n_val + test * course.n_test) / (course.n_val + course.n_test)
+    z = (right - test) / max(1e-9, np.sqrt(pooled * (1 - pooled) * (1 / course.n_val + 1 / course.n_test)))
+    if not z > Z_SHIFT:
+        return None
+    evidence = (
+        f"validation {right:.0%} ({course.n_val} trials), test {test:.0%} ({course.n_test}): {z:.1f} standard errors"
+    )
+    remedy = "frontend=align (transductive); compare spectra and amplitudes of the sessions: scripts/prepare.py"
+    return Diagnosis("shift", evidence, sure(z, Z_SHIFT, 2 * Z_SHIFT), remedy)
+
+
+def memorised(course: Course, answers: Answers | None) -> Diagnosis | None:
+    """The training trials are known, and others are not."""
+    if poor(course):
+        return None
+    few = course.n_train < FEW * course.n_classes
+    right, bound, what = course.val_accuracy, course.val_bound, "validation"
+    if not course.n_val:
+        right, bound, what = course.test_accuracy, course.test_bound, "test"
+    if not right <= bound and not (few and _kept(course, right) < 2 * KEEPS):
+        return None
+    verdict = "too few trials" if few else "memorising"
+    evidence = (
+        f"training accuracy {course.train_accuracy:.0%} of {course.n_train} trials, {what} {right:.0%}; guessing "
+        f"reaches {bound:.0%}"
+    )
+    less = _less_to_learn(course)
+    remedy = f"more training trials; frontend=csp {less}" if few else f"check labels and split; then {less}"
+    if not course.n_val:
+        remedy = f"trainer.validation=0.2, so that not the test tells; {remedy}"
+    return Diagnosis(verdict, evidence, 0.9 if course.n_val >= 20 else 0.6, remedy)
+
+
+def over_fitting(course: Course, answers: Answers | None) -> Diagnosis | None:
+    """Others are known far less well than the training trials, or less and less."""
+    if poor(course) or not course.val_accuracy > course.val_bound:
+        return None
+    error = _error(course.best_val_accuracy, course.n_val)
+    less, kept = course.best_val_accuracy - course.val_accuracy, _kept(course, course.val_accuracy)
+    fallen = less / error if less >= FALLS_BY else 0.0
+    if fallen < FALLS and kept >= KEEPS:
+        return None
+    evidence = f"training accuracy {course.train_accuracy:.0%}; {_val_text(course)}"
+    confidence = max(sure(fallen, FALLS, 2 * FALLS), sure(-kept, -KEEPS, 0))
+    return Diagnosis("over-fitting", evidence, confidence, f"{_less_to_learn(course)} trainer.select=best_val")
+
+
+def over_confident(course: Course, answers: Answers | None) -> Diagnosis | None:
+    """Validation loss rises late, and the answers are as often right as before."""
+    rise = course.val - course.least_val
+    if poor(course) or not rise > max(RISE, 0.15 * course.least_val) or not course.val_accuracy > course.val_bound:
+        return None
+    remedy = "trainer.label_smoothing=0.1, or trainer.select=best_val"
+    return Diagnosis("over-confident", _val_text(course), sure(rise, RISE, 4 * RISE), remedy)
+
+
+def too_good(course: Course, answers: Answers | None) -> Diagnosis | None:
+    """Trials that were not seen are known as surely as those that were."""
+    if not (course.val_accuracy >= PERFECT and course.test_accuracy >= PERFECT and course.n_val >= 20):
+        return None
+    if not course.val < max(0.005, 1.5 * course.train):
+        return None
+    evidence = (
+        f"validation {course.val_accuracy:.0%}, test {course.test_accuracy:.0%}, and the validation loss is that of "
+        f"training ({course.val:.3f} and {course.train:.3f} ln {course.n_classes})"
+    )
+    remedy = "protocol=cross_session; look for equal trials, for windows that overlap, for the cue in the window"
+    return Diagnosis("too good to be true", evidence, 0.6, remedy)
+
+
+def well(course: Course) -> Diagnosis:
+    """Nothing is wrong."""
+    if not course.n_val:
+        evidence = (
+            f"training accuracy {course.train_accuracy:.0%}, test {course.test_accuracy:.0%}; no validation trials, so "
+            "that over-fitting and shift cannot be told apart"
+        )
+        return Diagnosis("fits", evidence, 0.6, "trainer.validation=0.2, to see the course of other trials")
+    evidence = (
+        f"validation loss {course.val:.2f} ln {course.n_classes}, accuracy {course.val_accuracy:.0%} of {course.n_val} "
+        f"trials (guessing reaches {course.val_bound:.0%}), training {course.train_accuracy:.0%}"
+    )
+    return Diagnosis("learning", evidence, sure(course.val_accuracy, course.val_bound, 1.5 * course.val_bound))
+
+
+RULES = (data_problem, shift, memorised, over_fitting, over_confident, too_good)
+
+
+def _less_to_learn(course: Course) -> str:
+    """Overrides against over-fitting, with more dropout than there is."""
+    return f"augment=snr trainer.weight_decay=0.1 model.drop={0.7 if course.drop >= 0.5 else 0.5}"
+
+
+def _val_text(course: Course) -> str:
+    return (
+        f"validation loss {course.val:.2f} ln {course.n_classes} (at best {course.least_val:.2f}), accuracy "
+        f"{course.val_accuracy:.0%} (at best {course.best_val_accuracy:.0%})"
+    )
+
+
+def _kept(course: Course, right: float) -> float:
+    """What of the training's distance from chance is kept on other trials."""
+    return (right - course.chance) / max(1e-9, course.train_accuracy - course.chance)
+
+
+def _error(accuracy: float, n: int) -> float:
+    """Standard error of an accuracy over n trials, that of a half-right trial at least."""
+    return float(np.sqrt(max(accuracy * (1 - accuracy), 0.25 / max(n, 1)) / max(n, 1)))

@@ -1,0 +1,71 @@
+"""What a diagnosis can say: the verdicts, what each means, and how they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MEANING = {    # in order: what explains most stands first
+    "diverged": "The loss rises above that of a uniform answer: settings, network or a bug.",
+    "rate too high": "The rate throws the weights about; nothing is learned.",
+    "input scale": "The signals that the network sees are far too small or too large: volts, not µV?",
+    "over-regularised": "The regularisation is stronger than the data.",
+    "dead parameters": "Weights get no gradient: a part of the network does nothing, or is cut off.",
+    "rate too low": "The rate is too low for the weights to move.",
+    "too few steps": "The training ended before it had learned.",
+    "constant output": "The output does not depend on the input.",
+    "vanishing gradients": "Hardly any gradient reaches the first layer.",
+    "data problem": "Validation trials are learned, training trials are not: the training data or labels are wrong.",
+    "stuck": "Nothing is learned: loss at ln K, accuracy within chance.",
+    "oscillating": "The loss swings from epoch to epoch.",
+    "under-fitting": "Not even the training trials are learned well.",
+    "class never predicted": "A class that occurs is never the answer.",
+    "too good to be true": "As good as perfect on trials that were not seen: look for a leak.",
+    "shift": "Validation is fine, the test is far below: the test session or subject differs.",
+    "too few trials": "The training trials are learned by heart, and there are few of them.",
+    "memorising": "The training trials are learned by heart, others not at all: labels, split, or over-fitting.",
+    "over-fitting": "Training trials are learned far better than others.",
+    "over-confident": "Validation loss rises late while the accuracy stays: surer than right.",
+    "fits": "The training trials are learned; without validation trials nothing says how well others are.",
+    "learning": "It learns what holds for other trials.",
+}
+WELL = ("learning", "fits")
+NOTES = ("over-confident",)    # told, and no sickness: the answers are right as often as before
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One finding.
+
+    Attributes
+    ----------
+    verdict : str
+        One of `MEANING`.
+    evidence : str
+        The numbers that it rests on.
+    confidence : float
+        From .5 (at the threshold of its rule) to .99. A degree, not a frequency.
+    remedy : str
+        Overrides to type, and what to look at; empty where all is well.
+    """
+
+    verdict: str
+    evidence: str
+    confidence: float
+    remedy: str = ""
+
+    @property
+    def sick(self) -> bool:
+        """Whether something is wrong."""
+        return self.verdict not in (*WELL, *NOTES)
+
+    def sentence(self) -> str:
+        """Verdict, evidence and remedy in one line."""
+        remedy = f" Try: {self.remedy}." if self.remedy else ""
+        return f"{self.verdict} ({self.confidence:.0%}): {self.evidence}.{remedy}"
+
+
+def ordered(findings: Sequence[Diagnosis]) -> list[Diagnosis]:
+    """Put first what explains most."""
+    rank = list(MEANING)
+    return sorted(findings, key=lambda finding: rank.index(finding.verdict))

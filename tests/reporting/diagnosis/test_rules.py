@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_dir
+from scripts.benchmarks.diagnosis_curves import SHAPES, synthetic_suite
+from scripts.benchmarks.diagnosis_suite import find
+
+from eegdecode.reporting.diagnosis import fitting, holding
+from eegdecode.reporting.diagnosis.diagnose import EXPLAINS, diagnose
+from eegdecode.reporting.diagnosis.measures import measure, read_answers
+from eegdecode.reporting.diagnosis.verdicts import MEANING, NOTES, WELL, ordered
+
+ROOT = Path(__file__).parents[3]
+SCORE = {"n_train": 200, "n_val": 50, "n_test": 100, "chance": 0.25, "val_accuracy": 0.7, "test_accuracy": 0.68}
+
+
+def make_history(n: int = 40, **columns: Any) -> pd.DataFrame:
+    """A healthy training of four classes; `columns` replace some of it."""
+    t, k = np.arange(1, n + 1) / n, np.log(4)
+    healthy = {
+        "epoch": np.arange(1, n + 1), "lr": 1e-3 * (1 - t), "running_loss": k * np.exp(-2 * t),
+        "train_loss": k * np.exp(-2.5 * t), "train_accuracy": 1 - 0.75 * np.exp(-4 * t),
+        "val_loss": k * (0.6 + 0.4 * np.exp(-4 * t)), "val_accuracy": 0.7 - 0.45 * np.exp(-6 * t),
+        "grad_norm": np.ones(n), "steps": 14.0 * np.arange(1, n + 1), "dead_share": np.zeros(n), "flow": np.ones(n),
+        "input_scale": np.ones(n),
+    }    # fmt: skip
+    return pd.DataFrame({**healthy, **columns})
+
+
+def verdicts(history: pd.DataFrame, **changed: Any) -> list[str]:
+    options = {name: changed.pop(name) for name in ("answers", "settings") if name in changed}
+    return [finding.verdict for finding in diagnose(history, {**SCORE, **changed}, n_classes=4, **options)]
+
+
+def test_a_healthy_training_is_well() -> None:
+    assert verdicts(make_history()) == ["learning"]
+
+
+@pytest.mark.parametrize("n_classes", [2, 4, 40])
+def test_losses_count_in_units_of_a_uniform_answer(n_classes: int) -> None:
+    flat = np.full(40, np.log(n_classes))
+    history = make_history(train_loss=flat, running_loss=flat, val_loss=flat, train_accuracy=np.full(40, 1 / n_classes))
+    course = measure(history, {**SCORE, "chance": 1 / n_classes}, n_classes=n_classes)
+    assert course.train == pytest.approx(1)
+    assert not fitting.learned(course)
+
+
+def test_the_bound_depends_on_the_number_of_validation_trials() -> None:
+    learned, flat = np.full(40, 0.99), np.full(40, 0.34)
+    small = verdicts(make_history(train_accuracy=learned, val_accuracy=flat), n_val=20, val_accuracy=0.34)
+    large = verdicts(make_history(train_accuracy=learned, val_accuracy=flat), n_val=500, val_accuracy=0.34)
+    assert small[0] == "memorising"    # 34 % of 20 trials is within chance, of 500 it is not
+    assert large[0] == "over-fitting"
+
+
+def test_without_validation_trials_over_fitting_is_not_judged_and_that_is_said() -> None:
+    gone = {"val_loss": np.nan, "val_accuracy": np.nan}
+    findings = diagnose(make_history(**gone), {**SCORE, "n_val": 0, "val_accuracy": np.nan}, n_classes=4)
+    assert [finding.verdict for finding in findings] == ["fits"]
+    assert "no validation trials" in findings[0].evidence
+    assert "trainer.validation=0.2" in findings[0].remedy
+    assert verdicts(make_history(**gone), n_val=0, val_accuracy=np.nan, test_accuracy=0.26) == ["memorising"]
+
+
+def test_old_histories_lack_columns_and_are_judged_all_the_same() -> None:
+    assert verdicts(make_history().drop(columns=["steps", "dead_share", "flow"])) == ["learning"]
+
+
+def test_a_failed_run_and_an_empty_history() -> None:
+    status = "failed: loss is nan in epoch 3; lower trainer.lr"
+    broken = make_history(3, running_loss=[1.0, 2.0, np.nan], train_loss=np.nan, val_loss=np.nan)
+    assert verdicts(broken, status=status)[0] == "diverged"
+    assert verdicts(pd.DataFrame(), status="done") == []    # a classical pipeline has no curves
+
+
+def test_causes_in_the_settings_are_named() -> None:
+    flat = dict.fromkeys(("train_loss", "running_loss", "val_loss"), np.full(40, np.log(4)))
+    history = make_history(**flat, train_accuracy=np.full(40, 0.25), val_accuracy=np.full(40, 0.25))
+    assert verdicts(history)[0] == "stuck"
+    assert verdicts(history, settings={"weight_decay": 10.0}) == ["over-regularised"]
+    assert verdicts(history, settings={"drop": 0.95}) == ["over-regularised"]
+    assert verdicts(make_history(), settings={"drop": 0.95}) == ["learning"]    # it does no harm
+
+
+def test_answers_are_read_off_the_logits() -> None:
+    labels = np.arange(100) % 4
+    sure = {"val": np.zeros((0, 4)), "test": 9.0 * np.eye(4)[np.where(labels == 3, 0, labels)]}
+    answers = read_answers(sure, labels)
+    assert answers is not None
+    assert answers.predicted == (50, 25, 25, 0)
+    assert verdicts(make_history(), answers=answers)[0] == "class never predicted"
+    constant = read_answers({"val": np.zeros((5, 4)), "test": np.tile([0.001, 0, 0, 0], (100, 1))}, labels)
+    assert constant is not None
+    assert constant.spread == pytest.approx(0, abs=0.01)
+    assert verdicts(make_history(), answers=constant)[0] == "constant output"
+    assert read_answers({"val": np.zeros((0, 4)), "test": np.full((100, 4), np.nan)}, labels) is None
+
+
+def test_several_findings_come_in_order_and_what_follows_is_not_repeated() -> None:
+    found = verdicts(make_history(dead_share=np.full(40, 0.2)), test_accuracy=0.3)
+    assert found == ["dead parameters", "shift"]
+    findings = diagnose(make_history(dead_share=np.full(40, 0.2)), {**SCORE, "test_accuracy": 0.3}, n_classes=4)
+    assert ordered(findings[::-1]) == findings
+    assert all(0.5 <= finding.confidence <= 0.99 for finding in findings)
+    assert "20.0%" in findings[0].sentence()
+
+
+def test_every_verdict_has_a_meaning_and_a_curve() -> None:
+    assert set(EXPLAINS) <= set(MEANING)
+    assert {name.partition(":")[0] for name in SHAPES} | set(WELL) == set(MEANING) | {"healthy"}
+    assert set(NOTES) < set(MEANING)
+
+
+def test_remedies_can_be_typed() -> None:
+    findings = [finding for row in synthetic_suite(seed=2, n=2) for finding in find(row)]
+    words = {word.strip("`,;.)") for finding in findings for word in finding.remedy.split() if "=" in word}
+    assert {"trainer.lr=0.0001", "trainer.weight_decay=0.1", "frontend=zscore"} <= words
+    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+        for word in sorted(words):
+            compose("train", [word])
+
+
+def test_rules_say_nothing_about_what_was_not_measured() -> None:
+    course = measure(make_history(1).assign(train_loss=np.nan, train_accuracy=np.nan), SCORE, n_classes=4)
+    quiet = [*fitting.RULES, *holding.RULES]
+    said = [finding.verdict for rule in quiet if (finding := rule(course, None))]
+    assert "shift" not in said
