@@ -92,7 +92,7 @@ def _write(table: pd.DataFrame, seeds: str, more: list[str]) -> None:
         f"{''.join(f', `{word}`' for word in more)}, on the subjects that chose the defaults: a choice among these "
         "numbers is not a result. *off*: the network's defaults; each lever alone is put on them. *difference*: to "
         "*off* with the same seeds and splits, mean and deviation over subjects; *ahead*: in how many subjects. "
-        "*train*: accuracy on real training trials in evaluation mode; *gap*: that minus the test accuracy, and without "
+        "*train*: accuracy on real training trials in evaluation mode; *gap*: that minus the test accuracy, and "
         "without the lever. Made by `python scripts/benchmark.py levers --folder DIR`; what each name stands for: "
         "`scripts/benchmarks/levers.py`.",
         markdown(table),
