@@ -14,6 +14,7 @@ import hydra
 import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
+from benchmarks.diagnosis_suite import REFERENCE
 from eegdecode.data.prepare import load_trials
 from eegdecode.reporting.diagnosis.measures import read_answers
 from eegdecode.reporting.store import Store
@@ -104,12 +105,14 @@ FAULTS: dict[str, tuple[tuple[str, ...], list[str], Spoil | None]] = {    # name
     "16 trials": (BOTH, [], few_trials),
     "no-op attention": (("s3t",), ["model.official_noop=true", "trainer.epochs=3"], None),
 }
+LONG = ["trainer.updates=500"]    # the default
 HEALTHY = {
-    "eegnet": ["model=eegnet"], "sttransformer": ["model=sttransformer"], "csp": ["model=eegnet", "frontend=csp"],
+    "sttransformer": ["model=sttransformer"],
+    "eegnet, 500 steps": ["model=eegnet", *LONG], "csp, 500 steps": ["model=eegnet", "frontend=csp", *LONG],
     "shallow": ["model=shallow_convnet"],
     "sttransformer on difficulty 1": ["model=sttransformer", "dataset.difficulty=1", "dataset.n_trials=72"],
     "smoothed": ["model=sttransformer", "trainer.label_smoothing=0.1", "trainer.schedule=constant"],
-    "no validation": ["model=eegnet", "trainer.validation=0"],
+    "no validation, 500 steps": ["model=eegnet", "trainer.validation=0", *LONG],
 }    # fmt: skip
 
 
@@ -119,6 +122,8 @@ def train_suite(names: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
         for network in networks:
             if not names or fault in names:
                 yield from _train(fault, network, [*SIMULATED, f"model={network}", *overrides], spoil)
+    if not names or REFERENCE in names:    # as its faults, but for the fault: 200 steps are too few for EEGNet
+        yield from _train(REFERENCE, "eegnet", [*SIMULATED, "model=eegnet"], None)
     for name, overrides in HEALTHY.items():
         if not names or name in names:
             yield from _train("healthy", name, [*SIMULATED, *overrides], None)

@@ -52,9 +52,11 @@ def test_losses_count_in_units_of_a_uniform_answer(n_classes: int) -> None:
 
 def test_the_bound_depends_on_the_number_of_validation_trials() -> None:
     learned, flat = np.full(40, 0.99), np.full(40, 0.34)
-    small = verdicts(make_history(train_accuracy=learned, val_accuracy=flat), n_val=20, val_accuracy=0.34)
+    few = verdicts(make_history(train_accuracy=learned, val_accuracy=flat), n_val=10, val_accuracy=0.34)
+    small = verdicts(make_history(train_accuracy=learned, val_accuracy=flat), n_val=25, val_accuracy=0.34)
     large = verdicts(make_history(train_accuracy=learned, val_accuracy=flat), n_val=500, val_accuracy=0.34)
-    assert small[0] == "memorising"    # 34 % of 20 trials is within chance, of 500 it is not
+    assert few == ["undecided"]    # 34 % of 10 trials may be chance, and may be much more
+    assert small[0] == "memorising"    # 34 % of 25 trials is within chance, of 500 it is not
     assert large[0] == "over-fitting"
 
 

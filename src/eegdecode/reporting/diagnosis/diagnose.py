@@ -26,6 +26,7 @@ EXPLAINS = {
     "constant output": ("dead parameters", "vanishing gradients", "stuck", "under-fitting"),
     "data problem": ("stuck", "under-fitting", "shift"),
     "stuck": ("class never predicted", "oscillating"),
+    "class never predicted": ("shift",),
     "too few trials": ("over-fitting", "over-confident", "shift"),
     "memorising": ("over-fitting", "over-confident", "shift"),
     "over-fitting": ("over-confident",),

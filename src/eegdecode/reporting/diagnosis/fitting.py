@@ -15,6 +15,7 @@ HELD = 0.3          # of ln K: a training loss above it may be held up by someth
 FAST = 0.02         # rate; twenty times Adam's usual one
 SCALE = (1e-2, 1e3)    # root mean square of a sane input: 1 behind a z-score, about 10 in µV
 SHORT = 0.03        # path of a weight below which nothing but a head can be learned; the default's is .25
+FEW_EPOCHS = 3      # a schedule ends at zero and the rate is noted at the end of an epoch: of so few it is not known
 SLOW = 1e-4         # rate; a tenth of Adam's usual one
 SHRUNK = 0.5        # of a weight, left by decay alone
 MOST_DROP = 0.8
@@ -88,7 +89,7 @@ def too_short(course: Course, answers: Answers | None) -> Diagnosis | None:
     moved = f"{course.steps} updates at a rate of at most {course.lr:.1g} move a weight by {course.path:.1g}"
     evidence = f"{moved}; {_fit_text(course)}"
     confidence = sure(-course.path, -SHORT, 0)
-    if course.lr > SLOW:
+    if course.lr > SLOW or course.epochs <= FEW_EPOCHS:
         return Diagnosis("too few steps", evidence, confidence, "trainer.epochs=null trainer.updates=500")
     return Diagnosis("rate too low", evidence, confidence, "trainer.lr=1e-3")
 

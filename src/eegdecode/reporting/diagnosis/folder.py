@@ -36,7 +36,7 @@ def write_diagnoses(results: Results) -> pd.DataFrame:
     answers, written = _answers(folder), _written(folder)
     rows = []
     for values in scores.itertuples(index=False, name=None):
-        score: dict[str, Any] = dict(zip(scores, values, strict=True))
+        score = dict(zip(map(str, scores), values, strict=True))
         known = {name: float(score[name]) for name in ("weight_decay", "drop") if name in score}
         findings = diagnose(
             histories.get(score["key"], pd.DataFrame()), score, n_classes=len(results.summary["classes"]),

@@ -12,13 +12,16 @@ from eegdecode.reporting.diagnosis.measures import Answers, Course
 from eegdecode.reporting.diagnosis.verdicts import Diagnosis
 
 FEW = 10               # training trials a class below which nothing else need be wrong
+ENOUGH = 0.9           # kept: then few trials were enough
 KEEPS = 0.4            # of the training's way from chance to 100 %, kept on validation trials: less is over-fitting
+UNLIKELY = 0.1
 FALLS = 2.5            # standard errors by which validation accuracy falls from its best,
 FALLS_BY = 0.08        # and so much at least
 Z_SHIFT = 2.6          # standard errors between validation and test: p = .005, one-sided
 DROP = 0.12            # of accuracy, at least: sessions always differ a little
 RISE = 0.1             # of ln K: late rise of the validation loss
 PERFECT = 0.98
+SURE = 0.01            # of ln K: validation loss of answers that are right and sure
 
 
 def data_problem(course: Course, answers: Answers | None) -> Diagnosis | None:
@@ -59,7 +62,7 @@ def memorised(course: Course, answers: Answers | None) -> Diagnosis | None:
     right, bound, what = course.val_accuracy, course.val_bound, "validation"
     if not course.n_val:
         right, bound, what = course.test_accuracy, course.test_bound, "test"
-    if not right <= bound and not (few and _kept(course, right) < 2 * KEEPS):
+    if not (right <= bound and _surely_less(course, right)) and not (few and _kept(course, right) < ENOUGH):
         return None
     verdict = "too few trials" if few else "memorising"
     evidence = (
@@ -100,7 +103,7 @@ def too_good(course: Course, answers: Answers | None) -> Diagnosis | None:
     """Trials that were not seen are known as surely as those that were."""
     if not (course.val_accuracy >= PERFECT and course.test_accuracy >= PERFECT and course.n_val >= 20):
         return None
-    if not course.val < max(0.005, 1.5 * course.train):
+    if not course.val < min(SURE, max(SURE / 2, 1.5 * course.train)):
         return None
     evidence = (
         f"validation {course.val_accuracy:.0%}, test {course.test_accuracy:.0%}, and the validation loss is that of "
@@ -111,7 +114,13 @@ def too_good(course: Course, answers: Answers | None) -> Diagnosis | None:
 
 
 def well(course: Course) -> Diagnosis:
-    """Nothing is wrong."""
+    """Nothing is wrong, or nothing that so few validation trials could show."""
+    if course.n_val and not course.val_accuracy > course.val_bound:
+        evidence = (
+            f"validation accuracy {course.val_accuracy:.0%} of {course.n_val} trials, guessing reaches "
+            f"{course.val_bound:.0%}; training {course.train_accuracy:.0%}"
+        )
+        return Diagnosis("undecided", evidence, 0.5, "trainer.validation=0.4, or protocol=within_session")
     if not course.n_val:
         evidence = (
             f"training accuracy {course.train_accuracy:.0%}, test {course.test_accuracy:.0%}; no validation trials, so "
@@ -138,6 +147,15 @@ def _val_text(course: Course) -> str:
         f"validation loss {course.val:.2f} ln {course.n_classes} (at best {course.least_val:.2f}), accuracy "
         f"{course.val_accuracy:.0%} (at best {course.best_val_accuracy:.0%})"
     )
+
+
+def _surely_less(course: Course, right: float) -> bool:
+    """Whether so low an accuracy is unlikely (p < `UNLIKELY`) if `KEEPS` of the training's way held for others."""
+    from scipy.stats import binom  # takes half a second to import
+
+    n = course.n_val or course.n_test
+    expected = course.chance + KEEPS * (course.train_accuracy - course.chance)
+    return bool(binom.cdf(round(right * n), n, expected) < UNLIKELY)
 
 
 def _kept(course: Course, right: float) -> float:

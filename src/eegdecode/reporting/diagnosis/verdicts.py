@@ -27,9 +27,10 @@ MEANING = {    # in order: what explains most stands first
     "over-fitting": "Training trials are learned far better than others.",
     "over-confident": "Validation loss rises late while the accuracy stays: surer than right.",
     "fits": "The training trials are learned; without validation trials nothing says how well others are.",
+    "undecided": "Too few validation trials to tell learning from memorising.",
     "learning": "It learns what holds for other trials.",
 }
-WELL = ("learning", "fits")
+WELL = ("learning", "fits", "undecided")
 NOTES = ("over-confident",)    # told, and no sickness: the answers are right as often as before
 
 
