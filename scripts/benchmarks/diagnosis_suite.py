@@ -57,8 +57,8 @@ def counted(table: pd.DataFrame) -> pd.Series:
     trained = table[table["source"] == "trained"]
     who = ["name", "subject", "seed"]
     healthy = trained[trained["label"].isin([HEALTHY, REFERENCE])].drop_duplicates(who).set_index(who)["test_accuracy"]
-    twin = pd.Series([healthy.get(tuple(row), np.nan) for row in table[who].to_numpy()], table.index, dtype=float)
-    harmless = (table["test_accuracy"].astype(float) > twin - HARM) & (table["label"] != HEALTHY)
+    twin = np.array([healthy.get(tuple(row), np.nan) for row in table[who].to_numpy()], float)
+    harmless = (table["test_accuracy"].to_numpy(float) > twin - HARM) & (table["label"] != HEALTHY)
     guessing = (table["test_accuracy"] <= table["test_bound"]) & (table["label"] == HEALTHY)
     return (table["source"] != "trained") | ~(harmless | guessing | (table["label"] == REFERENCE))
 
