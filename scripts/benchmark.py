@@ -27,6 +27,6 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("notebooks/benchmarks"), help="of tables and figures")
     arguments = parser.parse_intermixed_args()    # names may stand behind --folder
     with tempfile.TemporaryDirectory() as temporary:
-        for task in (ablation, curve, diagnosis, engine, halves, length, levers):
-            task.OUT = arguments.out
+        engine.OUT = length.OUT = curve.OUT = ablation.OUT = arguments.out
+        levers.OUT = halves.OUT = diagnosis.OUT = arguments.out
         TASKS[arguments.task](arguments.folder or Path(temporary), *arguments.what)

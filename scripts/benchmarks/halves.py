@@ -51,8 +51,9 @@ def measure_halves(folder: Path) -> None:
 def _rows(place: str, folder: Path) -> list[dict]:
     """Rows of a set and protocol: each rival in each half."""
     rows, found = [], _by_subject(folder / OURS)
-    for rival in RIVALS if found else ():
-        if not (folder / rival / "scores.csv").exists() or not (against := _by_subject(folder / rival)):
+    for rival in RIVALS:
+        against = _by_subject(folder / rival) if (folder / rival / "scores.csv").exists() else None
+        if found is None or against is None:
             continue
         (ours, n_ours), (theirs, n_theirs) = found, against
         for half in HALVES:
@@ -75,7 +76,8 @@ def _by_subject(folder: Path) -> tuple[pd.Series, int] | None:
 
 def _compared(ours: pd.Series, theirs: pd.Series) -> dict:
     difference = (ours - theirs).to_numpy()
-    p = float(wilcoxon(difference)[1]) if len(difference) > 5 and np.any(difference) else np.nan    # fewer show nothing
+    enough = len(difference) > 5 and np.any(difference)    # fewer subjects show nothing
+    p = float(np.asarray(wilcoxon(difference))[1]) if enough else np.nan
     return {
         OURS: round(float(ours.mean()), 1), "the_rival": round(float(theirs.mean()), 1),
         "difference": f"{difference.mean():+.1f} ± {difference.std(ddof=1):.1f}",
