@@ -131,10 +131,10 @@ def test_networks_are_told_nothing_of_artificial_trials_and_real_ones_go_on_as_b
     n_train = len(runs[0].split.train)
     assert n_train <= 16
     Counting.seen.clear()
-    fit(trials, runs, model=partial(Counting), epochs=1)
+    fit(trials, runs, model=partial(Counting), epochs=1, preflight=False)
     assert Counting.seen == [(2 * n_train, False)]
     Counting.seen.clear()
-    fit(trials, runs, model=partial(Counting), epochs=1, augment=None)
+    fit(trials, runs, model=partial(Counting), epochs=1, preflight=False, augment=None)
     assert Counting.seen == [(n_train, True)]
 
 
