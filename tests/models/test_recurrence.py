@@ -2,14 +2,14 @@ import pytest
 import torch
 from torch import nn
 
-from eegdecode.models.recurrence import GRU, LSTM
+from eegdecode.models.recurrence import Recurrence
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(LSTM, nn.LSTM), (GRU, nn.GRU)])
+@pytest.mark.parametrize(("cell", "theirs"), [("lstm", nn.LSTM), ("gru", nn.GRU)])
 @pytest.mark.parametrize("both", [True, False])
-def test_states_and_gradients_are_torchs(ours, theirs, both):
+def test_states_and_gradients_are_torchs(cell, theirs, both):
     torch.manual_seed(0)
-    layer, other = ours(5, 7, both=both), theirs(5, 7, bidirectional=both, batch_first=True)
+    layer, other = Recurrence(5, 7, cell=cell, both=both), theirs(5, 7, bidirectional=both, batch_first=True)
     layer.load_state_dict(other.state_dict())
     x = torch.randn(3, 11, 5)
     states, expected = layer(x), other(x)[0]

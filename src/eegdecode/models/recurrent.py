@@ -1,4 +1,4 @@
-"""A bidirectional LSTM over patches of time, as a baseline for attention."""
+"""Recurrent layers over patches of time, as baselines for attention."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor, nn
 
 from eegdecode.models.layers import Dropout, choose
 from eegdecode.models.pooling import AttentionPooling
-from eegdecode.models.recurrence import LSTM
+from eegdecode.models.recurrence import Recurrence
 from eegdecode.models.stems import STEMS, FourierStem
 
 
-class BiLSTM(nn.Module):
-    """Tokens of log power, an LSTM in both directions, mean with learned weights, classify.
+class RecurrentNet(nn.Module):
+    """Tokens of log power, a recurrent layer, mean of its states with learned weights, classify.
 
     No paper's network: the tokens are made as those of `STTransformer`, so that both tell what recurrence and attention
-    are worth. 21,988 parameters for (22, 1000, 4) at 250 Hz.
+    are worth. For (22, 1000, 4) at 250 Hz ``model=bilstm`` has 21,988 parameters and ``model=gru`` 23,396.
 
     Parameters
     ----------
@@ -28,6 +28,10 @@ class BiLSTM(nn.Module):
         Sampling rate in Hz; turns the times below into samples.
     width, hidden : int
         Width of a token and of a state, each direction's.
+    cell : str
+        ``lstm`` or ``gru``.
+    both : bool
+        Whether a second layer goes from the last patch to the first.
     patch, stride : float
         Patch, and distance between patches, in s. A shorter trial is one patch.
     drop : float
@@ -39,6 +43,8 @@ class BiLSTM(nn.Module):
 
     References
     ----------
+    Cho et al., Learning phrase representations using RNN encoder-decoder for statistical machine translation, EMNLP
+    2014.
     Graves and Schmidhuber, Framewise phoneme classification with bidirectional LSTM, Neural Netw. 18, 2005.
     Zhang et al., Classification of hand movements from EEG using a deep attention-based LSTM network, IEEE Sens. J. 20,
     2020 (states pooled by attention).
@@ -46,18 +52,18 @@ class BiLSTM(nn.Module):
 
     def __init__(
         self, n_chans: int, n_times: int, n_classes: int, sfreq: float, *,
-        width: int = 40, hidden: int = 32, patch: float = 0.5, stride: float = 0.125, drop: float = 0.5,
-        stem: str = "fourier", stem_options: Mapping[str, Any] | None = None,
+        width: int = 40, hidden: int = 32, cell: str = "lstm", both: bool = True, patch: float = 0.5,
+        stride: float = 0.125, drop: float = 0.5, stem: str = "fourier", stem_options: Mapping[str, Any] | None = None,
     ) -> None:    # fmt: skip
         super().__init__()
         self.stem = choose("model.stem", stem, STEMS)(
             n_chans, n_times, width, sfreq, patch=patch, stride=stride, drop=drop, **(stem_options or {})
         )
         self.norm = nn.LayerNorm(width)
-        self.recur = LSTM(width, hidden, both=True)
+        self.recur = Recurrence(width, hidden, cell=cell, both=both)
         self.drop = Dropout(drop)
-        self.pool = AttentionPooling(2 * hidden)
-        self.head = nn.Linear(2 * hidden, n_classes)
+        self.pool = AttentionPooling((1 + both) * hidden)
+        self.head = nn.Linear((1 + both) * hidden, n_classes)
 
     def remember(self, x: Float[Tensor, "batch chan time"]) -> Tensor | None:
         """What `forward` takes as ``memory``: the coefficients of a Fourier stem."""
@@ -68,5 +74,5 @@ class BiLSTM(nn.Module):
     ) -> Float[Tensor, "batch class"]:    # fmt: skip
         """Logits of each trial."""
         z = self.stem(self.stem.coefficients(x) if memory is None else memory)               # (B, N, D)
-        z = self.drop(self.recur(self.norm(z)))                              # (B, N, 2 H)
+        z = self.drop(self.recur(self.norm(z)))                              # (B, N, H), or 2 H
         return self.head(self.pool(z))
