@@ -32,7 +32,7 @@ VARIANTS = {
     "temporal_off": ["model.block.kernel=local", "+model.block.window=0"], "position_off": ["model.position=none"],
     "csp": ["frontend=csp"], "electrodes": ["frontend=zscore"], "own_0": ["frontend.own=0"],
     "norm_rms": ["model.block.norm=rms"], "norm_batch": ["model.block.norm=batch"],
-    "depth_1": ["model.depth=1"], "depth_3": ["model.depth=3"],
+    "depth_2": ["model.depth=2"], "depth_3": ["model.depth=3"],
     "width_20": ["model.width=20"], "width_64": ["model.width=64"],
     "patch_0.5": ["model.patch=0.5", "model.stride=0.25"], "patch_2": ["model.patch=2"], "augment_snr": ["augment=snr"],
     "kernel_linear": ["model.block.kernel=linear"], "stem_conv": ["model.stem=conv"], "drop_0.25": ["model.drop=0.25"],
