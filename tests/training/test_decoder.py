@@ -86,7 +86,8 @@ def test_channels_in_another_order_are_sorted(make_trials):
     (run,) = train(trials, ZScore())
     names = trials.signal.ch_names[::-1]
     turned = replace(trials, X=trials.X[:, ::-1], signal=replace(trials.signal, ch_names=names))
-    np.testing.assert_array_equal(*(decode(run.weights, {"model": run.model}, t, device="cpu") for t in (trials, turned)))
+    about = {"model": run.model}
+    np.testing.assert_array_equal(*(decode(run.weights, about, t, device="cpu") for t in (trials, turned)))
 
 
 @pytest.mark.parametrize(("changed", "message"), [
@@ -117,12 +118,13 @@ def finished(make_trials):
 
 def test_weights_of_another_network_are_refused(finished):
     trials, run = finished
+    headless, old = (
+        {name: array for name, array in run.weights.items() if name != out} for out in ("head.weight", "frontend.then")
+    )
     with pytest.raises(ValueError, match=r"head.weight is absent, the network's \(3, "):
-        weights = {name: array for name, array in run.weights.items() if name != "head.weight"}
-        decode(weights, {"model": run.model}, trials)
-    with pytest.raises(ValueError, match="lacks frontend.then: it is of an older version"):
-        weights = {name: array for name, array in run.weights.items() if name != "frontend.then"}
-        decode(weights, {"model": run.model}, trials)
+        decode(headless, {"model": run.model}, trials)
+    with pytest.raises(ValueError, match=r"lacks frontend.then: it is of an older version"):
+        decode(old, {"model": run.model}, trials)
 
 
 @pytest.mark.parametrize("name", ["subprocess.Popen", "eegdecode.training.align.Align", "os.system"])
@@ -132,7 +134,7 @@ def test_a_file_calls_nothing_but_networks(name, finished):
     with pytest.raises(ValueError, match=f"{name} is no class of networks"):
         decode(run.weights, {"model": model}, trials)
     model = {**run.model, "frontend": {"call": {"name": "subprocess.Popen"}, "args": ["true"]}}
-    with pytest.raises(ValueError, match="front end subprocess.Popen is none of"):
+    with pytest.raises(ValueError, match=r"front end subprocess.Popen is none of"):
         decode(run.weights, {"model": model}, trials)
 
 
@@ -143,7 +145,7 @@ def test_what_has_changed_or_gone_is_said(finished, caplog):
     decode(run.weights, {"model": {**run.model, "network": {**network, "call": call}}}, trials, device="cpu")
     assert "the source of eegdecode.models.eegnet.EEGNet has changed since" in caplog.text
     gone = {"call": {"name": "gone.Net", "source": ""}}
-    with pytest.raises(ValueError, match="needs gone.Net, which cannot be imported"):
+    with pytest.raises(ValueError, match=r"needs gone.Net, which cannot be imported"):
         decode(run.weights, {"model": {**run.model, "network": gone}}, trials)
     with pytest.raises(ValueError, match="takes other settings than when it was trained"):
         decode(run.weights, {"model": {**run.model, "network": {**network, "hue": 3}}}, trials)

@@ -1,4 +1,4 @@
-"""Front ends of checkpoints on new trials: what was fitted is applied, nothing is fitted anew but alignment's references.
+"""Front ends of checkpoints on new trials: what was fitted is applied; only references of new groups are measured.
 
 A group (subject, session) that was trained on keeps its map or reference. One that was not is aligned by the rule of
 training: ``reference=all`` by all of its trials that are given, ``first`` by its first ones, ``train`` not at all.
