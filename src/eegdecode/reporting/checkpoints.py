@@ -149,11 +149,10 @@ def _files(path: Path) -> tuple[Path, Path]:
     """Both files of a checkpoint, which are there."""
     name = path.name.removesuffix(WEIGHTS).removesuffix(ABOUT)
     if path.is_dir():
-        inner = path if path.name == "checkpoints" else path / "checkpoints"
-        names = sorted(p.name for p in inner.glob(f"*{WEIGHTS}"))
-        if not names:
-            raise ValueError(f"{inner} holds no checkpoint; networks have them, classical pipelines do not")
-        raise ValueError(f"{path} is a folder; name one of its {len(names)} checkpoints, e.g. {inner / names[0]}")
+        found = sorted([*path.glob(f"*{WEIGHTS}"), *path.glob(f"checkpoints/*{WEIGHTS}")])
+        if not found:
+            raise ValueError(f"{path} holds no checkpoint; networks have them, classical pipelines do not")
+        raise ValueError(f"{path} is a folder; name one of its {len(found)} checkpoints, e.g. {found[0]}")
     files = path.with_name(name + WEIGHTS), path.with_name(name + ABOUT)
     for file in files:
         if not file.is_file():

@@ -38,12 +38,10 @@ def decode(
         network.
     """
     model, device = about["model"], find_devices(device)[0]
-    order = fit_channels(model, trials)
-    n_members = len(about["members"]) if "members" in about else 1
-    members = [
-        {name: array[i] if "members" in about else array for name, array in weights.items()} for i in range(n_members)
-    ]
-    ensemble = _networks(model, members, device)
+    if absent := [name for name in ("ch_names", "tmin", "sizes", "classes") if name not in model]:
+        raise ValueError(f"the checkpoint does not tell its {', '.join(absent)}: it is damaged, or of an older version")
+    order, members = fit_channels(model, trials), _members(weights, about)
+    ensemble, n_members = _networks(model, members, device), len(members)
     frontend = rebuild_frontend(model)
     moments = Moments.of(np.ascontiguousarray(trials.X[:, order]))
     scales = moments.scales() if frontend.per_trial else None
@@ -60,6 +58,17 @@ def decode(
         here = torch.arange(len(rows), device=device).expand(n_members, -1)
         parts.append(ensemble(signals[here], train=False).float().cpu().numpy())
     return np.concatenate(parts, axis=1)
+
+
+def _members(weights: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> list[dict[str, np.ndarray]]:
+    """Weights of each member; a checkpoint of a single run is its only one."""
+    if "members" not in about:
+        return [dict(weights)]
+    n = len(about["members"])
+    odd = [name for name, array in weights.items() if array.shape[:1] != (n,)]
+    if odd or not n:
+        raise ValueError(f"the checkpoint tells {n} members, which {', '.join(odd[:1]) or 'it'} does not hold")
+    return [{name: array[i] for name, array in weights.items()} for i in range(n)]
 
 
 def _networks(model: Mapping[str, Any], members: Sequence[Mapping[str, np.ndarray]], device: str) -> Ensemble:
