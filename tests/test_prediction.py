@@ -4,18 +4,18 @@ import os
 import shutil
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import mne
 import numpy as np
 import pandas as pd
 import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 
 from eegdecode.data.files import FileDataset
 from eegdecode.data.prepare import load_trials
 from eegdecode.data.preprocess import Preprocess
-from eegdecode.data.simulated import SimulatedDataset
 from eegdecode.prediction import predict
 from eegdecode.reporting.checkpoints import read_checkpoint, write_checkpoint
 from eegdecode.reporting.ensembles import combine
@@ -93,11 +93,10 @@ def test_an_ensemble_is_one_checkpoint_that_answers_as_its_members_together(trai
 def test_members_can_average_logits_instead(trained, tmp_path, monkeypatch):
     monkeypatch.setenv("EEGDECODE_CACHE", str(trained / "cache"))
     path = save_ensembles(trained / "out", out=tmp_path).splitlines()[0].split(": ")[0]
-    dataset, preprocess = SimulatedDataset(n_trials=9, subjects=[1, 2]), Preprocess(sfreq=100, band=(4, 40))
-    predict(
-        checkpoint=path, dataset=dataset, preprocess=preprocess, decode=partial(decode, device="cpu"), by="logits",
-        out=str(tmp_path / "t.csv"),
-    )    # fmt: skip
+    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "configs")):
+        cfg = compose("predict", overrides=[*SET, f"checkpoint={path}", "by=logits", "device=cpu"])
+    parts = {part: instantiate(cfg[part], _convert_="all") for part in ("dataset", "preprocess", "decode")}
+    predict(checkpoint=cfg.checkpoint, by=cfg.by, out=str(tmp_path / "t.csv"), **parts)
     members = kept_of(trained, "1")
     expected = probabilities(np.mean([kept.logits["test"] for kept in members], axis=0))
     np.testing.assert_allclose(answers(pd.read_csv(tmp_path / "t.csv"), members[0]), expected, atol=1e-6)
@@ -168,8 +167,8 @@ def test_own_recordings_without_labels_are_predicted(own, tmp_path, monkeypatch,
     assert "2 trials have no label among the checkpoint's classes" in said
     assert "on 1 trials" in said
     assert "preprocess.sfreq was 100.0 in training and is None here" in caplog.text
-    only = FileDataset(**files, events={"cue": "cue"}, interval=(0, 4))
-    said = predict(checkpoint=str(single), dataset=only, preprocess=Preprocess(), decode=decode, out=str(tmp_path / "u"))
+    only, out = FileDataset(**files, events={"cue": "cue"}, interval=(0, 4)), str(tmp_path / "u.csv")
+    said = predict(checkpoint=str(single), dataset=only, preprocess=Preprocess(), decode=decode, out=out)
     assert "accuracy" not in said
 
 
