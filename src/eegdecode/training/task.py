@@ -71,7 +71,7 @@ class Task:
             changer=settings.augment.prepare(trials, electrodes=maps[0].electrodes)
             if isinstance(settings.augment, Chain) else None,
             model={
-                "network": describe(model), "sizes": sizes, "frontend": describe(frontend),
+                "network": describe(model), "sizes": sizes, "frontend": describe(frontend), "dataset": trials.dataset,
                 "ch_names": list(trials.signal.ch_names), "tmin": trials.signal.tmin, "classes": list(trials.classes),
             },
             **{name: torch.tensor(values, dtype=torch.float32, device=device) for name, values in numbers.items()},
