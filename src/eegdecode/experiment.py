@@ -98,14 +98,14 @@ def run_experiment(
 def _begin(
     runs: list[Run], folder: str | None, trials: Trials, trainer: Any, model: partial, frontend: Any
 ) -> tuple[list[Run], dict[str, Any]]:    # fmt: skip
-    """Give runs the networks that they start from; return them and what is noted of it. What does not fit is refused."""
+    """Give runs what they start from, or refuse it; return them and what is noted of it."""
     if folder is None:
         raise ValueError(
             "protocol.trials holds 0, zero-shot, which needs a network that was trained elsewhere: give "
             "model.init_from=RUN_FOLDER, or leave 0 out"
         )
     if not hasattr(trainer, "compare"):
-        raise ValueError(f"model.init_from={folder} is for networks; this model is a pipeline, which starts from nothing")
+        raise ValueError(f"model.init_from={folder} is for networks; this model is a pipeline, take null")
     runs = begin_from(folder, runs, meta=trials.meta)
     loaded = trainer.compare(model, trials, runs, frontend=frontend)
     return runs, {"init_from": told(folder, runs, loaded)}

@@ -84,7 +84,8 @@ def begin_from(folder: Path | str, runs: Sequence[Run], *, meta: pd.DataFrame) -
         chosen = _choose(run, [each for each in candidates if each.seed == seed], meta, what)
         if chosen.path not in read:
             weights, about = read_checkpoint(chosen.path)
-            read[chosen.path] = Source(weights, about, hashlib.blake2b(chosen.path.read_bytes(), digest_size=16).hexdigest())
+            digest = hashlib.blake2b(chosen.path.read_bytes(), digest_size=16).hexdigest()
+            read[chosen.path] = Source(weights, about, digest)
         begun.append(replace(run, source=read[chosen.path]))
     log.info("%s: %d runs start from %d of its %d checkpoints", what, len(runs), len(read), len(candidates))
     return begun
@@ -94,8 +95,9 @@ def told(folder: Path | str, runs: Sequence[Run], loaded: Mapping[str, str]) -> 
     """What is noted of the sources of runs; ``loaded`` is what of them was loaded."""
     sources = [run.source for run in runs if run.source]
     reused = any(run.source and run.source.about.get("seed", 0) != run.seed for run in runs)
-    seeds = {"seeds": f"{_words(sorted({each.about.get('seed', 0) for each in sources}))} taken in turn"} if reused else {}
-    return {"folder": str(folder), "checkpoints": len({each.digest for each in sources}), **seeds, **loaded}
+    seeds = _words(sorted({each.about.get("seed", 0) for each in sources}))
+    turns = {"seeds": f"{seeds} taken in turn"} if reused else {}
+    return {"folder": str(folder), "checkpoints": len({each.digest for each in sources}), **turns, **loaded}
 
 
 def _candidates(folder: Path, what: str) -> list[Candidate]:
@@ -125,17 +127,14 @@ def _candidates(folder: Path, what: str) -> list[Candidate]:
 
 
 def _choose(run: Run, candidates: Sequence[Candidate], meta: pd.DataFrame, what: str) -> Candidate:
-    rows = run.split.test
-    tested = {*_marks(meta["trial"], rows), *_marks(meta.get("signal"), rows)}
+    marks = {row: {*_marks(meta["trial"], [row]), *_marks(meta.get("signal"), [row])} for row in run.split.test}
+    tested = set().union(*marks.values())
     clean = [each for each in candidates if each.seen.isdisjoint(tested)]
     if not clean:
-        trial = next(
-            name for row, name in zip(rows, meta["trial"].iloc[rows], strict=True)
-            if any({*_marks(meta["trial"], [row]), *_marks(meta.get("signal"), [row])} & each.seen for each in candidates)
-        )    # fmt: skip
+        trial = meta["trial"].iloc[next(row for row, mine in marks.items() if mine & candidates[0].seen)]
         raise ValueError(
-            f"{what}: every checkpoint has learned from test trials of run {run.name()}, such as {trial}; take one that "
-            "was trained on other subjects (protocol=cross_subject)"
+            f"{what}: every checkpoint has learned from test trials of run {run.name()}, such as {trial}; take one "
+            "that was trained on other subjects (protocol=cross_subject)"
         )
     return next((each for each in clean if run.split.subject in each.subjects), clean[0])
 

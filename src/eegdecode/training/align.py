@@ -94,7 +94,8 @@ class Align:
         fitted = self.then.fit(aligned, y[split.train])
         kept = {"frontend.reference": self._mean(moments.second[split.train]), "frontend.then": fitted.filters}
         filters = (fitted.filters @ matrices).astype(np.float32)
-        return replace(fitted, filters=filters, which=which, kept=kept if self.own else {**kept, "frontend.filters": filters})
+        kept |= {} if self.own else {"frontend.filters": filters}
+        return replace(fitted, filters=filters, which=which, kept=kept)
 
     def take_groups(
         self, weights: Mapping[str, np.ndarray], moments: Moments, meta: pd.DataFrame, split: Split
@@ -110,7 +111,8 @@ class Align:
         filters = (weights["frontend.then"] @ matrices).astype(np.float32)
         kept = {name: weights[name] for name in ("frontend.reference", "frontend.then")}
         kept |= {} if self.own else {"frontend.filters": filters}
-        return LinearMap(filters, weights["frontend.offset"], which, electrodes=not isinstance(self.then, CSP), kept=kept)
+        electrodes = not isinstance(self.then, CSP)
+        return LinearMap(filters, weights["frontend.offset"], which, electrodes=electrodes, kept=kept)
 
     def maps(
         self, moments: Moments, meta: pd.DataFrame, split: Split, *, given: Float[np.ndarray, "chan chan"] | None = None

@@ -10,7 +10,7 @@ from eegdecode.runs import Run
 from eegdecode.training.frontend import FrontEnd
 from eegdecode.training.preflight import small_task
 from eegdecode.training.settings import DeepSettings
-from eegdecode.training.transfer import check_classes, check_source, sort_out, FRONTEND
+from eegdecode.training.transfer import FRONTEND, check_classes, check_source, sort_out
 from eegdecode.trials import Trials
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def compare_sources(
     told: dict[str, str] = {}
     for run in {len(run.split.train) > 0: run for run in runs if run.source}.values():
         assert run.source is not None
-        check_source(run.source, model=model, frontend=frontend, sfreq=trials.signal.sfreq, ch_names=trials.signal.ch_names)
+        check_source(run.source, model=model, frontend=frontend, signal=trials.signal)
         new_head = settings.new_head and len(run.split.train) > 0
         if not new_head:
             check_classes(run.source, trials.classes)

@@ -14,11 +14,11 @@ from eegdecode.training.arithmetic import with_arithmetic
 from eegdecode.training.augment import Recombination
 from eegdecode.training.batches import Material
 from eegdecode.training.chain import Chain
+from eegdecode.training.compare import compare_sources
 from eegdecode.training.devices import find_devices
 from eegdecode.training.frontend import FrontEnd
 from eegdecode.training.job import NoWorkersError
 from eegdecode.training.loop import OnEpoch
-from eegdecode.training.compare import compare_sources
 from eegdecode.training.preflight import warn
 from eegdecode.training.room import train_here
 from eegdecode.training.settings import DeepSettings

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from eegdecode.runs import WATCHED, Prediction, Run
-from eegdecode.training.augment import draw_batches
 from eegdecode.training.adapt import predict_adapted
+from eegdecode.training.augment import draw_batches
 from eegdecode.training.average import Average
 from eegdecode.training.batches import Material, steps_per_epoch
 from eegdecode.training.costs import Meter

@@ -62,7 +62,7 @@ class DeepSettings:
     layer_factor : float
         What the rate is divided by from one layer to the one before it.
     new_head : bool
-        Whether such a network gets a new head. False keeps the source's. Where there are no training trials, it is kept.
+        Whether such a network gets a new head. False keeps the source's; so does a run without training trials.
     adapt_norms : bool
         Test with batch norm by the statistics of the session's own test trials, without their labels (transductive).
     validation : float

@@ -7,7 +7,6 @@ the head.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from eegdecode.runs import Source, describe
+from eegdecode.trials import Signal
 
 FINE_TUNE = ("full", "head", "layerwise", "frozen_front")
 FRONTEND = "frontend."    # what stands before the names of a front end in a checkpoint
-FREE = ("drop", "skip")    # settings, by their beginnings, in which a network may differ from its source: rates of dropout
+FREE = ("drop", "skip")    # how settings begin in which a network may differ from its source: rates of dropout
 MOST_NAMES = 8    # in a sentence
 
 
@@ -42,12 +42,12 @@ class Fit:
 
 def layers(names: Sequence[str]) -> dict[str, list[str]]:
     """The layers of a network, front to head: name of the layer -> names of its parameters."""
-    shared = os.path.commonprefix([name.split(".")[:-1] for name in names])
-    start = len(shared) if len({tuple(name.split(".")[: len(shared) + 1]) for name in names}) > 1 else 0
-    head = names[-1].split(".")[: start + 1]
+    split = [name.split(".") for name in names]
+    outer = split[0][:1]    # of a network inside another one
+    start = 1 if all(len(parts) > 2 and parts[:1] == outer for parts in split) else 0
+    head = split[-1][: start + 1]
     found: dict[str, list[str]] = {}
-    for name in names:
-        parts = name.split(".")
+    for name, parts in zip(names, split, strict=True):
         end = next((i + 1 for i, part in enumerate(parts[start:], start) if part.isdigit()), start + 1)
         end = start + 1 if parts[: start + 1] == head else end
         found.setdefault(".".join(parts[:end]), []).append(name)
@@ -80,7 +80,7 @@ def load_source(network: nn.Module, source: Source, *, new_head: bool) -> Fit:
     )    # fmt: skip
     with torch.no_grad():
         for name in fit.loaded:
-            mine[name].copy_(torch.tensor(given[name]))
+            mine[name].copy_(torch.tensor(given[name]).reshape(mine[name].shape))
     return fit
 
 
@@ -89,8 +89,8 @@ def sort_out(
 ) -> Fit:    # fmt: skip
     """Compare a network with its source by the shapes of their parameters and buffers.
 
-    Rates of dropout are settings, not weights: the network keeps its own. All other buffers go with the weights (running
-    statistics, random features). A source without a head is an encoder that was pretrained on something else: what
+    Rates of dropout are settings, not weights: the network keeps its own. All other buffers go with the weights
+    (running statistics, random features). A source without a head is an encoder that was pretrained on something else: what
     of it fits is taken. One with a head is a whole network, of which everything must fit.
 
     Parameters
@@ -115,13 +115,15 @@ def sort_out(
         raise ValueError("model.init_from: the source has no head, so that a zero-shot test (protocol.trials=0) and "
                          "trainer.new_head=false are not possible")    # fmt: skip
     wanted = [name for name in own if not (new_head and name in head)]
-    same = [name for name in wanted if name in given and tuple(given[name]) == tuple(mine[name])]
+    same = [name for name in wanted if name in given and _shape(given[name]) == _shape(mine[name])]
     other = [name for name in wanted if name in given and name not in same]
+    if whole and (lacking := [name for name in wanted if name not in given]):
+        raise ValueError(f"model.init_from: the source is another network, it lacks {_listed(lacking)}; take its model")
     if whole and other:
         name = other[0]
         raise ValueError(
-            f"model.init_from: {name} has the shape {tuple(mine[name])} here and {tuple(given[name])} in the source, and "
-            f"so have {len(other) - 1} more; train the source with the same channels, samples, classes and model settings"
+            f"model.init_from: {name} has the shape {tuple(mine[name])} here and {tuple(given[name])} in the source "
+            f"({len(other)} such); train the source with the same channels, samples, classes and model settings"
         )
     if not set(same) & set(names):
         raise ValueError(f"model.init_from: no weight of the source fits; it has {_listed(list(given))}")
@@ -130,7 +132,7 @@ def sort_out(
     return Fit(same, [name for name in own if name not in taken], [name for name in given if name not in taken | rates])
 
 
-def check_source(source: Source, *, model: partial, frontend: Any, sfreq: float, ch_names: Sequence[str]) -> None:
+def check_source(source: Source, *, model: partial, frontend: Any, signal: Signal) -> None:
     """Refuse a source whose weights mean something else here: another network, front end, rate or channels."""
     about = source.about["model"]
     here = {"frontend": describe(frontend), "network": describe(model)}
@@ -140,13 +142,15 @@ def check_source(source: Source, *, model: partial, frontend: Any, sfreq: float,
             if theirs.get(name) != mine.get(name) and not name.startswith(FREE):
                 raise ValueError(f"model.init_from: the source has model.{name}={_word(theirs, name)}, here it is "
                                  f"{_word(mine, name)}; type the same")    # fmt: skip
-    if about.get("frontend") is not None and _plain(about["frontend"]) != _plain(here["frontend"]):
+    theirs, mine = (_flat(_plain(each.get("frontend") or {})) for each in (about, here))
+    if theirs and theirs != mine:
+        name = next(name for name in [*theirs, *mine] if theirs.get(name) != mine.get(name))
         raise ValueError(
-            f"model.init_from: the source was trained behind {_plain(about['frontend'])}, here the front end is "
-            f"{_plain(here['frontend'])}; its weights fit no other, so type the same frontend"
+            f"model.init_from: the source was trained behind frontend.{name}={_word(theirs, name)}, here it is "
+            f"{_word(mine, name)}; its weights fit no other front end, so type the same"
         )
     for name, value in (("sfreq", about.get("sizes", {}).get("sfreq")), ("channels", about.get("ch_names"))):
-        wanted = sfreq if name == "sfreq" else list(ch_names)
+        wanted = signal.sfreq if name == "sfreq" else list(signal.ch_names)
         if value is not None and value != wanted:
             raise ValueError(
                 f"model.init_from: the source's trials have {name}={value}, these have {wanted}; prepare both alike "
@@ -164,6 +168,10 @@ def check_classes(source: Source, classes: Sequence[str]) -> None:
         )
 
 
+def _shape(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(shape) or (1,)    # a file holds a number as an array of one
+
+
 def _numbers(network: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers by their names."""
     return {**dict(network.named_parameters()), **dict(network.named_buffers())}
@@ -174,6 +182,14 @@ def _plain(thing: Any) -> Any:
     if isinstance(thing, Mapping):
         return {name: _plain(value) for name, value in thing.items() if name != "source"}
     return [_plain(each) for each in thing] if isinstance(thing, list | tuple) else thing
+
+
+def _flat(settings: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Settings of settings side by side: ``then.over``."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{before}{name}.") if isinstance(value, Mapping) else {f"{before}{name}": value}
+    return flat
 
 
 def _word(settings: Mapping[str, Any], name: str) -> str:
