@@ -26,7 +26,8 @@ MODELS = ("sttransformer", "eegnet")
 RATES = {"sttransformer": 3e-4, "eegnet": 1e-4}    # a tenth of that of the first training: for heads that are not new
 WAYS = {
     "full": [], "head": ["trainer.fine_tune=head"], "layerwise": ["trainer.fine_tune=layerwise"],
-    "frozen_front": ["trainer.fine_tune=frozen_front"], "keep_head": ["trainer.new_head=false", "trainer.lr={rate}"],
+    "frozen_front": ["trainer.fine_tune=frozen_front"], "keep_head": ["trainer.new_head=false"],
+    "gentle": ["trainer.new_head=false", "trainer.lr={rate}"],
     "adapted": ["trainer.new_head=false", "trainer.lr={rate}", "trainer.adapt_norms=true"],    # transductive
 }    # fmt: skip
 BATCH_NORM = ("eegnet",)    # networks that have what `adapted` needs
@@ -83,8 +84,9 @@ def _rows(place: str, model: str, way: str, curves: Mapping[str, Scores]) -> lis
     zero = next((curve[0] for name, curve in curves.items() if name not in (ALONE, "adapted")), None)
     rows = []
     for n, scores in curves[way].items():
-        row = {"set": place, "model": model, "way": way, "trials_a_class": n, "subjects": len(scores),
-               "accuracy": round(scores.mean(), 1), "deviation": round(scores.std(), 1)}    # fmt: skip
+        mean, deviation = round(float(scores.mean()), 1), round(float(scores.std()), 1)
+        row = {"set": place, "model": model, "way": way, "trials_a_class": n, "subjects": len(scores)}
+        row |= {"accuracy": mean, "deviation": deviation}
         scratch = None if way == ALONE else curves[ALONE].get(n)
         rivals = {"scratch": scratch, "zero_shot": zero if n or way == "adapted" else None}
         for name, other in rivals.items():
@@ -103,15 +105,16 @@ def _write(table: pd.DataFrame, seeds: str, more: list[str]) -> None:
     lines = [
         "# What other subjects bring to a new one",
         f"Mean test accuracy in % over subjects, {seeds} seed(s), the last epoch, `trainer.validation=0`"
-        f"{''.join(f', `{word}`' for word in more)}, on all subjects, those that chose the defaults among them. A network "
-        "is trained on all subjects but one (`protocol=cross_subject`); then it learns from the first few trials of "
-        "that one and is tested on its last run (`protocol=calibration`), whose trials are the same for every number. "
+        f"{''.join(f', `{word}`' for word in more)}, on all subjects, those that chose the defaults among them. A "
+        "network is trained on all subjects but one (`protocol=cross_subject`); then it learns from the first few "
+        "trials of that one and is tested on its last run (`protocol=calibration`), the same for every number. "
         "*scratch*: on those few trials alone. 0 trials: zero-shot, the network of the others as it is. *full*, "
         "*head*, *layerwise*, *frozen_front*: what learns, with a new head and the network's own rate and steps; "
-        "*keep_head*: all of it and the source's head, at a tenth of the rate; *adapted*: that, with the batch norm of "
-        "the test session (AdaBN, transductive). *to scratch*, *to zero shot*: paired differences, mean and deviation "
-        "over subjects; *ahead of*: in how many. Of `ssvep_exo` a subject has as few as 8 trials a class before its "
-        "last run, so its curve ends there. Made by `python scripts/benchmark.py transfer --folder DIR`.",
+        "*keep_head*: all of it, and the head is the source's; *gentle*: that at a tenth of the rate; *adapted*: that "
+        "with the batch norm of the test session (AdaBN, transductive). *to scratch*, *to zero shot*: paired "
+        "differences, mean and deviation over subjects; *ahead of*: in how many. Of `ssvep_exo` a subject has as few "
+        "as 8 trials a class before its last run, so its curve ends there. Made by "
+        "`python scripts/benchmark.py transfer --folder DIR`.",
         _verdict(table),
         markdown(table),
         "![Accuracy against the target's trials](transfer.png)",
@@ -139,7 +142,7 @@ def _draw(table: pd.DataFrame, path: Path) -> None:
 
     panels = list(table.groupby(["set", "model"], sort=False))
     figure, axes = plt.subplots(1, len(panels), figsize=(4.5 * len(panels), 3.6), layout="constrained", squeeze=False)
-    colours = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
+    colours = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"]
     for axis, ((place, model), own) in zip(axes[0], panels, strict=True):
         for way, part in own.groupby("way", sort=False):
             style = {"color": "#777777", "ls": "--"} if way == ALONE else {"color": colours[list(WAYS).index(str(way))]}

@@ -127,11 +127,12 @@ def _candidates(folder: Path, what: str) -> list[Candidate]:
 
 
 def _choose(run: Run, candidates: Sequence[Candidate], meta: pd.DataFrame, what: str) -> Candidate:
-    marks = {row: {*_marks(meta["trial"], [row]), *_marks(meta.get("signal"), [row])} for row in run.split.test}
-    tested = set().union(*marks.values())
+    names, signals = (_marks(meta.get(column), run.split.test) for column in ("trial", "signal"))
+    tested = {*names, *signals}
     clean = [each for each in candidates if each.seen.isdisjoint(tested)]
     if not clean:
-        trial = meta["trial"].iloc[next(row for row, mine in marks.items() if mine & candidates[0].seen)]
+        marks = zip(run.split.test, names, signals or names, strict=True)
+        trial = meta["trial"].iloc[next(row for row, *mine in marks if not candidates[0].seen.isdisjoint(mine))]
         raise ValueError(
             f"{what}: every checkpoint has learned from test trials of run {run.name()}, such as {trial}; take one "
             "that was trained on other subjects (protocol=cross_subject)"
@@ -139,11 +140,11 @@ def _choose(run: Run, candidates: Sequence[Candidate], meta: pd.DataFrame, what:
     return next((each for each in clean if run.split.subject in each.subjects), clean[0])
 
 
-def _marks(values: pd.Series | None, rows: Sequence[int] | np.ndarray) -> list[str]:
+def _marks(values: pd.Series | None, rows: np.ndarray) -> list[str]:
     """A short digest of some values of a column; none without the column."""
     if values is None:
         return []
-    chosen = values.to_numpy()[np.asarray(rows, np.intp)]
+    chosen = values.to_numpy()[rows.astype(np.intp)]
     return [hashlib.blake2b(str(value).encode(), digest_size=MARK).hexdigest() for value in chosen]
 
 

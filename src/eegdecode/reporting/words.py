@@ -13,7 +13,7 @@ PROTOCOLS = {
     "pooled": "Trained and tested on trials of the same sessions of one subject, pooled and shuffled (k folds).",
     "pooled_one_split": "Trained and tested on the same sessions of one subject, pooled: one random split.",
     "cross_subject": "Tested on subjects of whom no trial was used in training.",
-    "calibration": "Tested on a subject's last session or run; of its trials before, at most a few were learned from.
+    "calibration": "Tested on a subject's last session or run; of its trials before, at most a few were learned from.",
 }
 SELECT = {
     "last": "The weights are those of the last epoch: nothing chose an epoch.",

@@ -54,17 +54,15 @@ class Ensemble:
         """Whether the networks normalise by statistics of trials."""
         return bool(self._norms)
 
-    def freeze(self, layers: Sequence[str]) -> None:
-        """Take the parameters of some parts out of the learning, and keep these parts in evaluation mode.
+    def freeze(self, names: Sequence[str]) -> None:
+        """Take some parameters out of the learning, and keep modules that have no other ones in evaluation mode.
 
         So they give in training what they give in the test: no dropout, and batch norm by its running statistics.
         """
-        def inside(name: str) -> bool:
-            return any(name == layer or name.startswith(f"{layer}.") for layer in layers)
-
-        self.buffers |= {name: p.detach() for name, p in self.params.items() if inside(name)}
-        self.params = {name: p for name, p in self.params.items() if not inside(name)}
-        self._frozen = [module for name, module in self._skeleton.named_modules() if inside(name)]
+        self.buffers |= {name: p.detach() for name, p in self.params.items() if name in names}
+        self.params = {name: p for name, p in self.params.items() if name not in names}
+        whole = ((name, module, dict(module.named_parameters())) for name, module in self._skeleton.named_modules())
+        self._frozen = [m for name, m, own in whole if own and all(f"{name}.{each}" in names for each in own)]
 
     def __call__(
         self, x: Float[Tensor, "run batch chan time"], *, train: bool, memory: Tensor | None = None, adapt: bool = False
@@ -75,7 +73,7 @@ class Ensemble:
         """
         self._skeleton.train(train)
         for module in self._frozen:
-            module.training = False
+            module.eval()
         for module in self._norms if adapt else ():
             module.training = True
         inputs = (x,) if memory is None else (x, memory)

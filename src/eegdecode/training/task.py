@@ -22,7 +22,7 @@ from eegdecode.training.ensemble import Ensemble
 from eegdecode.training.frontend import FrontEnd, LinearMap
 from eegdecode.training.loss import balanced_weights
 from eegdecode.training.settings import DeepSettings
-from eegdecode.training.transfer import frozen_layers, layer_rates, load_source
+from eegdecode.training.transfer import frozen_names, layer_rates, load_source
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class Task:
         if settings.adapt_norms and not ensemble.has_batch_norm:
             raise ValueError("trainer.adapt_norms=true is for batch norm, which this network has not; take false")
         if runs[0].source and len(runs[0].split.train):
-            ensemble.freeze(frozen_layers(ensemble.names, settings.fine_tune))
+            ensemble.freeze(frozen_names(ensemble.names, settings.fine_tune))
         known = settings.augment is None and not settings.throws
         labels = [trials.y[run.split.train] for run in runs]
         weights = balanced_weights(labels, len(trials.classes)) if settings.class_weights and len(labels[0]) else None

@@ -54,10 +54,11 @@ def layers(names: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def frozen_layers(names: Sequence[str], fine_tune: str) -> list[str]:
-    """Layers that do not learn: all but the head, or the front, which is the first half of the layers."""
-    order = list(layers(names))
-    return {"head": order[:-1], "frozen_front": order[: len(order) // 2]}.get(fine_tune, [])
+def frozen_names(names: Sequence[str], fine_tune: str) -> list[str]:
+    """Parameters that do not learn: those of all layers but the head, or of the front, the first half of the layers."""
+    order = list(layers(names).values())
+    still = {"head": order[:-1], "frozen_front": order[: len(order) // 2]}.get(fine_tune, [])
+    return [name for own in still for name in own]
 
 
 def layer_rates(names: Sequence[str], factor: float) -> dict[str, float]:
@@ -90,8 +91,8 @@ def sort_out(
     """Compare a network with its source by the shapes of their parameters and buffers.
 
     Rates of dropout are settings, not weights: the network keeps its own. All other buffers go with the weights
-    (running statistics, random features). A source without a head is an encoder that was pretrained on something else: what
-    of it fits is taken. One with a head is a whole network, of which everything must fit.
+    (running statistics, random features). A source without a head is an encoder that was pretrained on something else:
+    what of it fits is taken. One with a head is a whole network, of which everything must fit.
 
     Parameters
     ----------
@@ -163,7 +164,7 @@ def check_classes(source: Source, classes: Sequence[str]) -> None:
     theirs = source.about["model"].get("classes")
     if theirs is not None and list(theirs) != list(classes):
         raise ValueError(
-            f"model.init_from: the source's head is of the classes {', '.join(theirs)}, these are {', '.join(classes)}: "
+            f"model.init_from: the source's head is of the classes {', '.join(theirs)}, here are {', '.join(classes)}; "
             "leave 0 out of protocol.trials and take trainer.new_head=true"
         )
 
