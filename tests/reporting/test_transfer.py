@@ -33,7 +33,7 @@ def test_the_source_is_part_of_the_key_and_without_one_the_key_stays(make_trials
 def test_a_checkpoint_that_has_seen_a_test_trial_is_refused(make_trials, tmp_path):
     trials = make_trials(n_subjects=3)
     learn(tmp_path / "later", trials, protocol=CrossSession(test=["s0"]))    # has learned from the last sessions
-    with pytest.raises(ValueError, match=r"every checkpoint .* test trials of run sub-1_.*, such as 1/1/0"):
+    with pytest.raises(ValueError, match=r"every checkpoint for run sub-1_.* its test trials, such as 1/1/0"):
         begin_from(tmp_path / "later", [few(trials)[0]], meta=trials.meta)
     # the same signals under other names
     meta = trials.meta.assign(signal=[f"{i:016x}" for i in range(len(trials))])
@@ -56,7 +56,7 @@ def test_what_a_source_has_seen_is_inherited(make_trials, tmp_path):
         store.add(prediction)
     assert store.score().complete
     other = next(run for run in few(trials) if run.split.subject == "2")
-    with pytest.raises(ValueError, match="every checkpoint has learned from test trials of run sub-2_"):
+    with pytest.raises(ValueError, match="every checkpoint for run sub-2_"):
         begin_from(tmp_path / "tuned", [other], meta=trials.meta)
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from eegdecode.reporting.checkpoints import ABOUT, WEIGHTS, read_checkpoint
 from eegdecode.reporting.disk import read_json
+from eegdecode.reporting.folders import SUMMARY
 from eegdecode.reporting.results import load_results
 from eegdecode.runs import Run, Source
 
@@ -64,13 +65,13 @@ def begin_from(folder: Path | str, runs: Sequence[Run], *, meta: pd.DataFrame) -
     """Give each run the checkpoint of a run folder that it starts from.
 
     It has the run's seed; where the folder has no such seed, its seeds are taken in turn (seed s: the s-th modulo their
-    number), which is said. It has learned from none of the run's test trials. Of several, it is the one that was
-    tested on the run's own subject (as in leave-one-subject-out), else the first.
+    number), which is said. It was tested on the run's own subject (as in leave-one-subject-out); where none was, any
+    will do. And it has learned from none of the run's test trials; of several such, it is the first.
 
     Raises
     ------
     ValueError
-        If the folder is none, is not finished, or all of its checkpoints have learned from a run's test trials.
+        If the folder is none, is not finished, or all checkpoints that are in question have learned from test trials.
     """
     what = f"model.init_from={folder}"
     candidates = _candidates(Path(folder), what)
@@ -103,12 +104,12 @@ def told(folder: Path | str, runs: Sequence[Run], loaded: Mapping[str, str]) -> 
 def _candidates(folder: Path, what: str) -> list[Candidate]:
     """The finished checkpoints of a folder, of its setting that counts."""
     found = {path: read_json(path) for path in sorted((folder / "checkpoints").glob(f"*{ABOUT}"))}
-    if (folder / "scores.csv").exists():
-        results = load_results(folder)
-        summary = results.summary
-        if not results.complete:
-            counts = f"{summary['n_done']} of its {summary['n_expected']} runs are done"
-            raise ValueError(f"{what}: {counts}; finish it first, by the same command again")
+    results = load_results(folder) if (folder / "scores.csv").exists() else None    # a pretraining has no scores
+    summary = results.summary if results else read_json(folder / SUMMARY)
+    if summary.get("n_done") != summary.get("n_expected"):
+        counts = f"{summary['n_done']} of its {summary['n_expected']} runs are done"
+        raise ValueError(f"{what}: {counts}; finish it first, by the same command again")
+    if results:
         if summary["setting"] is None:
             raise ValueError(f"{what} holds several settings, and nothing chose one; give a folder of one setting")
         keys = set(results.setting()["key"])
@@ -129,15 +130,16 @@ def _candidates(folder: Path, what: str) -> list[Candidate]:
 def _choose(run: Run, candidates: Sequence[Candidate], meta: pd.DataFrame, what: str) -> Candidate:
     names, signals = (_marks(meta.get(column), run.split.test) for column in ("trial", "signal"))
     tested = {*names, *signals}
-    clean = [each for each in candidates if each.seen.isdisjoint(tested)]
+    own = [each for each in candidates if run.split.subject in each.subjects] or candidates
+    clean = [each for each in own if each.seen.isdisjoint(tested)]
     if not clean:
         marks = zip(run.split.test, names, signals or names, strict=True)
-        trial = meta["trial"].iloc[next(row for row, *mine in marks if not candidates[0].seen.isdisjoint(mine))]
+        trial = meta["trial"].iloc[next(row for row, *mine in marks if not own[0].seen.isdisjoint(mine))]
         raise ValueError(
-            f"{what}: every checkpoint has learned from test trials of run {run.name()}, such as {trial}; take one "
-            "that was trained on other subjects (protocol=cross_subject)"
+            f"{what}: every checkpoint for run {run.name()} has learned from its test trials, such as {trial}; take "
+            "networks of other subjects (protocol=cross_subject)"
         )
-    return next((each for each in clean if run.split.subject in each.subjects), clean[0])
+    return clean[0]
 
 
 def _marks(values: pd.Series | None, rows: np.ndarray) -> list[str]:
