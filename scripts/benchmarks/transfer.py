@@ -23,7 +23,7 @@ SETS = {    # and the target's trials a class; a subject of ssvep_exo has as few
                   (2, 5, 8)),
 }    # fmt: skip
 MODELS = ("sttransformer", "eegnet")
-RATES = {"sttransformer": 3e-4, "eegnet": 1e-4}    # a tenth of that of the first training: for heads that are not new
+RATES = {"sttransformer": 3e-4, "eegnet": 4e-4}    # a tenth of that of the first training
 WAYS = {
     "full": [], "head": ["trainer.fine_tune=head"], "layerwise": ["trainer.fine_tune=layerwise"],
     "frozen_front": ["trainer.fine_tune=frozen_front"], "keep_head": ["trainer.new_head=false"],

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Float32, Int
 
-from eegdecode.runs import Run, Split
+from eegdecode.runs import Source, Split
 from eegdecode.training.frontend import CSP, FrontEnd, LinearMap, Moments, ZScore
 
 REFERENCES = ("all", "first", "train")
@@ -183,15 +183,17 @@ def riemannian_mean(
     return mean
 
 
-def fit_frontend(frontend: FrontEnd, moments: Moments, y: np.ndarray, meta: pd.DataFrame, run: Run) -> LinearMap:
+def fit_frontend(
+    frontend: FrontEnd, moments: Moments, y: np.ndarray, meta: pd.DataFrame, split: Split, *,
+    source: Source | None = None,
+) -> LinearMap:    # fmt: skip
     """Fit any front end for a run. Labels are those of training trials alone.
 
-    A run that starts from a source takes the source's front end, of which the first weights are weights too: the
-    network knows signals behind it alone, and a few trials measure a mean, a deviation or a CSP filter badly.
+    A run that starts from a source takes the source's front end: the network knows signals behind it alone, and a few
+    trials measure a mean, a deviation or a CSP filter badly.
     """
-    split = run.split
-    if run.source is not None:
-        weights = run.source.weights
+    if source is not None:
+        weights = source.weights
         if isinstance(frontend, Align):
             return frontend.take_groups(weights, moments, meta, split)
         electrodes = not isinstance(frontend, CSP)

@@ -50,7 +50,8 @@ class Task:
     ) -> Task:    # fmt: skip
         """Fit each run's front end on its training trials and start its network from its seed."""
         trials, device = material.trials, material.x.device
-        maps = [fit_frontend(frontend, material.moments, trials.y, trials.meta, run) for run in runs]
+        given = (frontend, material.moments, trials.y, trials.meta)
+        maps = [fit_frontend(*given, run.split, source=run.source) for run in runs]
         signals = Signals(material.x, maps, material.scales)
         sizes = {
             "n_chans": maps[0].filters.shape[-2], "n_times": material.x.shape[2],
