@@ -24,6 +24,7 @@ ALLOWED = {
     "training": (("trials", "runs", "training"), ("torch", "sklearn", "pyriemann", "scipy")),
     "reporting": (("runs", "reporting"), ("sklearn", "scipy", "matplotlib", "wandb", "safetensors", "rich")),
     "experiment.py": (("trials", "runs", "data", "protocols", "sweeps", "reporting"), ("rich",)),
+    "prediction.py": (("trials", "runs", "data", "reporting"), ()),
     "card.py": (("trials", "data", "protocols", "sweeps", "reporting"), ()),
     "__init__.py": ((), ()),
 }

@@ -75,7 +75,9 @@ def run_experiment(
         "select": getattr(trainer, "chosen_by", "last"), "watch_test": getattr(trainer, "watch_test", False),
         **begun, **environment(),
     }    # fmt: skip
-    store = Store(folder, runs=runs, classes=trials.classes, facts=facts, **identity)
+    store = Store(
+        folder, runs=runs, classes=trials.classes, facts=facts, prepared=describe(preprocess), **identity
+    )    # fmt: skip
     (folder / "config.yaml").write_text(config)
     logger.start({**facts, "config": config}, folder)
 

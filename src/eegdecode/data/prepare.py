@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 
 
 def load_trials(
-    dataset: Dataset, preprocess: Preprocess, *, cache_dir: str | Path | None = None, n_jobs: int = 1
+    dataset: Dataset, preprocess: Preprocess, *, cache_dir: str | Path | None = None, n_jobs: int = 1,
+    labelled: bool = True,
 ) -> Trials:    # fmt: skip
     """Return the trials of the selected subjects, from the cache where they have been prepared before.
 
@@ -32,6 +33,8 @@ def load_trials(
         Where prepared trials are kept; None: ``$EEGDECODE_CACHE``, by default ``data/cache``.
     n_jobs : int
         Processes that prepare, each one subject at a time: memory is bounded by as many subjects.
+    labelled : bool
+        Whether trials of each class must be there, as whoever learns from them needs.
 
     Raises
     ------
@@ -55,7 +58,8 @@ def load_trials(
         )
         _report(ready[subject], subject, f"{number} of {len(sources)}", time.perf_counter() - begin)
     trials = concatenate([ready.pop(subject) for subject in subjects], join=join_signals)
-    _check_classes(trials)
+    if labelled:
+        _check_classes(trials)
     return trials
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from jaxtyping import Bool
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from eegdecode.reporting.disk import make_folder, read_json, write_json, write_whole
+from eegdecode.runs import Prediction
 
 WEIGHTS, ABOUT = ".safetensors", ".json"
+_MARK = 5    # bytes of a trial's mark: of 10,000 trials and 10,000 others, one pair in 10,000 such sets is alike
 _LONGEST_NAME = 150    # characters; file systems take 255 bytes with suffix and temporary name
 
 
@@ -31,7 +36,7 @@ def write_checkpoint(
 ) -> None:
     """Write ``name.safetensors`` and ``name.json``; ``about["key"]`` stands in both."""
     make_folder(folder)
-    arrays = {key: np.ascontiguousarray(value) for key, value in weights.items()}
+    arrays = {key: np.asarray(value, order="C") for key, value in weights.items()}    # keeps the shape ()
     packed = save(arrays, metadata={"key": about["key"]})
     write_whole(folder / f"{name}{WEIGHTS}", lambda file: file.write(packed))
     write_json(folder / f"{name}{ABOUT}", about)
@@ -45,6 +50,54 @@ def checkpoint_belongs(folder: Path, name: str, key: str) -> bool:
     except (OSError, SafetensorError):
         return False
     return marked == key == read_json(folder / f"{name}{ABOUT}").get("key")
+
+
+def describe_run(
+    prediction: Prediction, key: str, *, meta: pd.DataFrame, classes: Sequence[str], facts: Mapping[str, Any],
+    prepared: Mapping[str, Any],
+) -> dict[str, Any]:    # fmt: skip
+    """Tell what a run's checkpoint is.
+
+    Parameters
+    ----------
+    meta : DataFrame
+        The table of trials that the split points into.
+    prepared : mapping
+        The settings of the preprocessing.
+    """
+    run = prediction.run
+    pool = meta.iloc[np.concatenate([run.split.train, run.split.val])]
+    return {
+        "key": key,
+        "run": run.name(),
+        "seed": run.seed,
+        "model": dict(prediction.model),
+        "classes": list(classes),
+        "best_epoch": prediction.best_epoch,
+        "numbers": dict(run.numbers),
+        "preprocess": dict(prepared),
+        "facts": dict(facts),
+        "trained_on": {what: "".join(marks) for what, marks in _marks(pool, prediction.model.get("dataset")).items()},
+    }
+
+
+def known_trials(about: Mapping[str, Any], meta: pd.DataFrame, *, dataset: str) -> Bool[np.ndarray, " trial"]:
+    """Which trials a checkpoint was trained or validated on: of the same data set and name, or the same samples."""
+    known = np.zeros(len(meta), bool)
+    for what, marks in _marks(meta, dataset).items():
+        text = about.get("trained_on", {}).get(what, "")
+        seen = {text[i : i + 2 * _MARK] for i in range(0, len(text), 2 * _MARK)}
+        known |= np.array([mark in seen for mark in marks], bool)
+    return known
+
+
+def _marks(meta: pd.DataFrame, dataset: str | None) -> dict[str, list[str]]:
+    """A short digest of each trial by its name and, where they are known, by its samples."""
+    texts = {"names": [f"{dataset} {name}" for name in meta["trial"]], "signals": meta.get("signal", [])}
+    return {
+        what: [hashlib.blake2b(str(text).encode(), digest_size=_MARK).hexdigest() for text in own]
+        for what, own in texts.items()
+    }
 
 
 def read_checkpoint(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -61,7 +114,7 @@ def read_checkpoint(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, 
         Parameters and buffers of the network by their names, and the fitted front end (``frontend.*``).
     about : dict
         ``model`` (``network``: its description, ``sizes``: its arguments besides, ``frontend``: that of the front end,
-        ``ch_names``, ``tmin``, ``classes``), ``run``, ``key``, ``best_epoch``, ``numbers`` and ``facts``.
+        ``ch_names``, ``tmin``, ``classes``, ``groups``), and what `describe_run` tells. An ensemble has ``members``.
 
     Raises
     ------
@@ -96,10 +149,10 @@ def _files(path: Path) -> tuple[Path, Path]:
     """Both files of a checkpoint, which are there."""
     name = path.name.removesuffix(WEIGHTS).removesuffix(ABOUT)
     if path.is_dir():
-        inner = path if path.name == "checkpoints" else path / "checkpoints"
-        names = sorted(p.name for p in inner.glob(f"*{WEIGHTS}"))
-        which = f"one of its {len(names)} checkpoints, e.g. {inner / names[0]}" if names else "a checkpoint (none here)"
-        raise ValueError(f"{path} is a folder; name {which}")
+        found = sorted([*path.glob(f"*{WEIGHTS}"), *path.glob(f"checkpoints/*{WEIGHTS}")])
+        if not found:
+            raise ValueError(f"{path} holds no checkpoint; networks have them, classical pipelines do not")
+        raise ValueError(f"{path} is a folder; name one of its {len(found)} checkpoints, e.g. {found[0]}")
     files = path.with_name(name + WEIGHTS), path.with_name(name + ABOUT)
     for file in files:
         if not file.is_file():

@@ -8,6 +8,7 @@ from typing import Any
 
 from eegdecode.reporting.diagnosis.folder import diagnosis_section, write_diagnoses
 from eegdecode.reporting.disk import write_text
+from eegdecode.reporting.ensembles import BY, ensemble_note
 from eegdecode.reporting.metrics import METRICS
 from eegdecode.reporting.results import Results, load_results
 from eegdecode.reporting.words import (
@@ -57,6 +58,7 @@ def _parts(results: Results, figures: dict[str, Path], diagnosis: str) -> Iterat
     yield "## Diagnosis\n\n" + diagnosis if diagnosis else ""
     yield "## By subject\n\n" + _subjects(summary) if summary["subjects"] else ""
     yield "## All metrics\n\n" + _metrics(summary) if summary["metrics"] else ""
+    yield "## Ensemble of seeds\n\n" + _ensemble(summary["ensemble"]) if summary["ensemble"] else ""
     yield "## Settings\n\n" + _settings(summary) if summary["settings"] else ""
     yield _leak(summary)
     yield _figure("curves_by_subject", figures)
@@ -104,6 +106,25 @@ def _spread(spread: dict[str, Any], name: str) -> list[str]:
     texts = ["–" if v is None or v != v else f"{scale * v:.{digits}f}" for v in values]
     unit = " %" if scale == 100 else ""
     return [texts[0] + unit, texts[1], texts[2], f"{texts[3]} to {texts[4]}"]
+
+
+def _ensemble(ensemble: dict[str, Any]) -> str:
+    """Seeds together beside their mean: accuracy, its gain, and calibration."""
+    alone, rows = ensemble["members"], []
+    rows.append(["members, mean", percent(alone["accuracy"]), "–", "–", f"{alone['nll']:.3f}", percent(alone["ece"])])
+    for by in BY:
+        own = ensemble[by]
+        low, high = own["accuracy"]["interval"]
+        sure = f"{100 * low:+.1f} to {100 * high:+.1f}" if low == low else "–"
+        cells = [percent(own["accuracy"]["mean"]), f"{100 * own['accuracy']['gain']:+.1f}", sure]
+        rows.append([f"ensemble, mean {by}", *cells, f"{own['nll']['mean']:.3f}", percent(own["ece"]["mean"])])
+    table = _table(["", "test accuracy %", "gain, points", "95 % interval", "nll", "ece %"], rows)
+    note = ensemble_note(ensemble)
+    return (
+        f"{table}\n\n{ensemble['n_members']} seeds of a split answer together, {ensemble['n_combined']} splits; gain "
+        f"over the mean of the members, paired over {ensemble['n_subjects']} subjects (Student's t). Neither way was "
+        "chosen by test trials." + (f"\n\n> **{note}.**" if note else "")
+    )
 
 
 def _settings(summary: dict[str, Any]) -> str:

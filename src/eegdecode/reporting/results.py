@@ -12,6 +12,7 @@ import pandas as pd
 
 from eegdecode.reporting import stats
 from eegdecode.reporting.disk import read_json
+from eegdecode.reporting.ensembles import ensemble_of
 from eegdecode.reporting.folders import MARKER
 from eegdecode.reporting.metrics import METRICS
 from eegdecode.reporting.tables import LEAK_COLUMNS, read_scores
@@ -53,6 +54,11 @@ def load_results(folder: Path) -> Results:
         raise FileNotFoundError(f"{folder} holds no results: {MARKER} or scores.csv is missing")
     scores = read_scores(folder)
     summary = summarise(scores, marker=marker)
+    summary["ensemble"] = None
+    if summary["setting"] is not None:
+        own, seeds = of_setting(scores, summary["setting"]), marker.get("seeds") or scores["seed"].unique()
+        n_expected = summary["setting_expected"]
+        summary["ensemble"] = ensemble_of([folder], own, n_members=len(seeds), n_expected=n_expected)
     files = {path.stem for path in (folder / "finished").glob("*.npz")}
     summary["n_other_runs"] = len(files - set(scores["key"]))    # of other settings: left out of everything
     return Results(folder, scores, summary)

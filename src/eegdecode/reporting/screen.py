@@ -12,6 +12,7 @@ from eegdecode.reporting.diagnosis.folder import diagnosis_sentence, read_diagno
 from eegdecode.reporting.results import METRIC, Results
 from eegdecode.reporting.words import (
     chance_sentence,
+    ensemble_sentence,
     epoch_sentence,
     leak_sentence,
     mean_sentence,
@@ -35,7 +36,7 @@ def last_screen(results: Results) -> Group:
     if summary["subjects"]:
         lines.append(_subjects_table(summary["subjects"]))
     lines.append(Text(mean_sentence(summary), style="bold"))
-    plain = (chance_sentence(summary), protocol_sentence(results), epoch_sentence(results))
+    plain = (chance_sentence(summary), ensemble_sentence(summary), protocol_sentence(results), epoch_sentence(results))
     lines += [Text(text) for text in plain if text]
     if said := diagnosis_sentence(read_diagnoses(results.folder)):
         lines.append(Text(said, style="" if said.startswith("Diagnosis: learning") else "yellow"))

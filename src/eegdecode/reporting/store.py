@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from eegdecode.reporting import outcomes, tables
-from eegdecode.reporting.checkpoints import checkpoint_belongs, file_name, write_checkpoint
+from eegdecode.reporting.checkpoints import checkpoint_belongs, describe_run, file_name, write_checkpoint
 from eegdecode.reporting.disk import (
     append_text,
     make_folder,
@@ -49,6 +49,8 @@ class Store:
         What is only noted in rows and summary: ``dataset`` and ``model`` (required), ``transductive``,
         ``select``, ``watch_test``, versions, device, commit, command and the like. Change it
         and finished runs still count.
+    prepared : mapping
+        Settings of the preprocessing, noted in checkpoints.
 
     Notes
     -----
@@ -66,11 +68,13 @@ class Store:
         fingerprints: Mapping[str, str],
         context: Mapping[str, Any],
         facts: Mapping[str, Any],
+        prepared: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = make_folder(Path(out_dir))
         if not hold(self.folder):
             raise BlockingIOError(f"another process uses {self.folder}: wait for it or give another out_dir")
         self.meta, self.classes, self.facts = meta, tuple(classes), dict(facts)
+        self.prepared = dict(prepared or {})
         self.runs = _by_name(runs)
         self.keys = {
             name: run_key(run, meta=meta, fingerprints=fingerprints, context=context)
@@ -135,7 +139,8 @@ class Store:
         )
         expected = [{**dict(zip(columns, values, strict=True)), "n": n} for values, n in counts.items()]
         about = {"numbers": self.numbers, "classes": self.classes, "facts": self.facts, "expected": expected}
-        write_json(self.folder / MARKER, {**identity, **about})
+        seeds = sorted({run.seed for run in self.runs.values()})
+        write_json(self.folder / MARKER, {**identity, **about, "seeds": seeds})
 
     def _write_tables(self) -> list[tuple[str, Run, Mapping[str, np.ndarray]]]:
         """Write both tables anew, whole and in order; gives key, run and logits of what is finished."""
@@ -193,16 +198,9 @@ class Store:
         return tables.row_text(row, tables.score_columns(self.numbers, watched=self.watched))
 
     def _write_checkpoint(self, prediction: Prediction, outcome: Outcome) -> None:
-        run = prediction.run
-        about = {
-            "key": outcome.key,
-            **origin(run, self.meta),
-            "model": dict(prediction.model),
-            "classes": list(self.classes),
-            "best_epoch": outcome.best_epoch,
-            "facts": self.facts,
-        }
-        write_checkpoint(self.folder / "checkpoints", outcome.checkpoint, prediction.weights, about)
+        about = {"classes": self.classes, "facts": self.facts, "prepared": self.prepared}
+        told = describe_run(prediction, outcome.key, meta=self.meta, **about) | origin(prediction.run, self.meta)
+        write_checkpoint(self.folder / "checkpoints", outcome.checkpoint, prediction.weights, told)
 
 
 def _by_name(runs: Sequence[Run]) -> dict[str, Run]:

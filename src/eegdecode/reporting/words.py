@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from eegdecode.reporting.ensembles import BY, ensemble_note
 from eegdecode.reporting.results import Results
 
 PROTOCOLS = {
@@ -123,3 +124,20 @@ def transductive_sentence(results: Results) -> str:
     if not results.scores["transductive"].any():
         return ""
     return "TRANSDUCTIVE: unlabelled test trials were used to align the data or the network's batch norm."
+
+
+def ensemble_sentence(summary: dict[str, Any]) -> str:
+    """What the seeds reach together, and how far that is calibrated; empty with one seed."""
+    ensemble = summary.get("ensemble")
+    if not ensemble:
+        return ""
+    ours, alone = ensemble[BY[0]], ensemble["members"]
+    gain, (low, high) = ours["accuracy"]["gain"], ours["accuracy"]["interval"]
+    sure = f" (95 % interval {100 * low:+.1f} to {100 * high:+.1f})" if low == low else ""
+    note = ensemble_note(ensemble)
+    return (
+        f"Ensemble of {ensemble['n_members']} seeds, mean {BY[0]}: {percent(ours['accuracy']['mean'])} %, "
+        f"{100 * gain:+.1f} points{sure} against the mean of its members; "
+        f"nll {ours['nll']['mean']:.2f} (members {alone['nll']:.2f}), "
+        f"ece {percent(ours['ece']['mean'])} % ({percent(alone['ece'])} %)." + (f" {note}." if note else "")
+    )

@@ -83,41 +83,55 @@ class Align:
 
     def fit(self, moments: Moments, y: Int[np.ndarray, " trial"]) -> LinearMap:
         """Fit as if all trials were of one group; the trainer calls `fit_groups`."""
-        matrix = _inverse_root(self._mean(moments.second))
+        matrix = inverse_root(self.mean(moments.second))
         fitted = self.then.fit(_moved(moments, matrix[None]), y)
         return replace(fitted, filters=(fitted.filters @ matrix).astype(np.float32))
 
     def fit_groups(self, moments: Moments, y: Int[np.ndarray, " trial"], meta: pd.DataFrame, split: Split) -> LinearMap:
         """Fit on the moments of all trials: references by the rule, ``then`` on training trials."""
-        matrices, which = self.maps(moments, meta, split)
+        references, of_trial = self.references(moments, meta, split)
+        matrices, which = self._roots(references, of_trial, moments, split)
         aligned = _moved(moments[split.train], matrices[which[split.train]])
         fitted = self.then.fit(aligned, y[split.train])
-        kept = {"frontend.reference": self._mean(moments.second[split.train]), "frontend.then": fitted.filters}
         filters = (fitted.filters @ matrices).astype(np.float32)
-        kept |= {} if self.own else {"frontend.filters": filters}
-        return replace(fitted, filters=filters, which=which, kept=kept)
+        return self._fitted(fitted, filters, which, references, of_trial, meta, split)
 
     def take_groups(
         self, weights: Mapping[str, np.ndarray], moments: Moments, meta: pd.DataFrame, split: Split
     ) -> LinearMap:    # fmt: skip
         """Take what a source has learned, and align the groups of these trials by the rule.
 
-        The reference of all training trials is the source's; so is that of every trial where ``by`` is empty, for then
-        these trials are of the source's one group. The references of subjects and sessions are their own, as they were
-        in the source: that is what alignment is for.
+        The reference of all training trials is the source's, and where ``by`` is empty it is that of every trial.
+        Subjects and sessions have references of their own, as they had in the source: that is what alignment is for.
         """
-        given = np.asarray(weights["frontend.reference"], np.float64)
-        matrices, which = self.maps(moments, meta, split, given=given)
-        filters = (weights["frontend.then"] @ matrices).astype(np.float32)
-        kept = {name: weights[name] for name in ("frontend.reference", "frontend.then")}
-        kept |= {} if self.own else {"frontend.filters": filters}
+        references, of_trial = self.references(moments, meta, split, given=weights["frontend.reference"])
+        matrices, which = self._roots(references, of_trial, moments, split)
         electrodes = not isinstance(self.then, CSP)
-        return LinearMap(filters, weights["frontend.offset"], which, electrodes=electrodes, kept=kept)
+        fitted = LinearMap(weights["frontend.then"], weights["frontend.offset"], electrodes=electrodes)
+        filters = (fitted.filters @ matrices).astype(np.float32)
+        return self._fitted(fitted, filters, which, references, of_trial, meta, split)
+
+    def _fitted(
+        self, fitted: LinearMap, filters: np.ndarray, which: np.ndarray, references: np.ndarray, of_trial: np.ndarray,
+        meta: pd.DataFrame, split: Split,
+    ) -> LinearMap:    # fmt: skip
+        """Put together the map of a run, with what new trials and other runs need of it."""
+        groups = dict(zip(group_names(meta, self.by)[split.train], of_trial[split.train], strict=True))
+        places = [*groups.values(), len(references) - 1]
+        own = {"frontend.references": references[places]} if self.own else {"frontend.filters": filters[places]}
+        kept = {**own, "frontend.then": fitted.filters, "frontend.reference": references[-1]}
+        return replace(fitted, filters=filters, which=which, kept=kept, groups=tuple(groups))
 
     def maps(
+        self, moments: Moments, meta: pd.DataFrame, split: Split
+    ) -> tuple[Float[np.ndarray, "map chan chan"], Int[np.ndarray, " trial"]]:
+        """Return the map of each group and, last, that of all training trials; and which one each trial gets."""
+        return self._roots(*self.references(moments, meta, split), moments, split)
+
+    def references(
         self, moments: Moments, meta: pd.DataFrame, split: Split, *, given: Float[np.ndarray, "chan chan"] | None = None
     ) -> tuple[Float[np.ndarray, "map chan chan"], Int[np.ndarray, " trial"]]:
-        """Return the map of each group and, last, that of all training trials; and which one each trial gets.
+        """Return the reference of each group and, last, that of all training trials; and which one each trial gets.
 
         ``given`` is the reference of all training trials where another run has measured it.
         """
@@ -127,7 +141,7 @@ class Align:
         n_groups, n_chans = int(groups.max()) + 1, moments.mean.shape[1]
         which = groups.astype(np.int64)
         means = np.tile(np.eye(n_chans), (n_groups + 1, 1, 1))
-        means[-1] = self._mean(moments.second[split.train]) if given is None else given
+        means[-1] = self.mean(moments.second[split.train]) if given is None else given
         if given is not None and not self.by:    # all are of one group, which is the other run's
             which[:], n_groups = n_groups, 0
         for group in range(n_groups):
@@ -141,16 +155,29 @@ class Align:
                 source = rows[: self.n_first] if self.reference == "first" else rows[:0]
                 which[rows[: self.n_first] if self.reference == "first" else rows] = n_groups
             if len(source):
-                means[group] = self._mean(moments.second[source])
+                means[group] = self.mean(moments.second[source])
+        return means, which
+
+    def _roots(
+        self, references: Float[np.ndarray, "reference chan chan"], which: Int[np.ndarray, " trial"],
+        moments: Moments, split: Split,
+    ) -> tuple[Float[np.ndarray, "map chan chan"], Int[np.ndarray, " trial"]]:    # fmt: skip
+        """Return the map of each reference, or with `own` of each trial of the run."""
         if not self.own:
-            return _inverse_root(means), which
+            return inverse_root(references), which
         rows = np.concatenate([split.train, split.val, split.test])    # those of a run, not the whole set
-        mixed = self.own * moments.second[rows] + (1 - self.own) * means[which[rows]]
+        mixed = self.mixed(moments.second[rows], references[which[rows]])
         which = np.zeros_like(which)
         which[rows] = np.arange(len(rows))
-        return _inverse_root(mixed), which
+        return inverse_root(mixed), which
 
-    def _mean(self, second: Float[np.ndarray, "trial chan chan"]) -> Float[np.ndarray, "chan chan"]:
+    def mixed(
+        self, second: Float[np.ndarray, "trial chan chan"], references: Float[np.ndarray, "trial chan chan"]
+    ) -> Float[np.ndarray, "trial chan chan"]:
+        """Return what trials are re-centred by: their own covariance and that of their group."""
+        return self.own * second + (1 - self.own) * references
+
+    def mean(self, second: Float[np.ndarray, "trial chan chan"]) -> Float[np.ndarray, "chan chan"]:
         """Return the mean covariance of some trials."""
         if self.metric == "euclid":
             return second.mean(0)
@@ -158,7 +185,13 @@ class Align:
         return riemannian_mean(second + ridge[:, None, None] * np.eye(second.shape[1]))
 
 
-def _inverse_root(cov: Float[np.ndarray, "*some chan chan"]) -> Float[np.ndarray, "*some chan chan"]:
+def group_names(meta: pd.DataFrame, by: Sequence[str]) -> np.ndarray:
+    """Name of the group of each trial, ``subject/session``; empty where all are one group."""
+    columns = [meta[name].astype(str) for name in by]
+    return np.array(["/".join(row) for row in zip(*columns, strict=True)] if columns else [""] * len(meta), object)
+
+
+def inverse_root(cov: Float[np.ndarray, "*some chan chan"]) -> Float[np.ndarray, "*some chan chan"]:
     """Return R^(-1/2) of each; directions without power stay without."""
     values, vectors = np.linalg.eigh(cov)
     kept = values > LEAST * values[..., -1:]

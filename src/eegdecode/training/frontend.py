@@ -67,7 +67,9 @@ class LinearMap:
     electrodes : bool
         Whether each feature still stands for one electrode, so that its position says something.
     kept : mapping
-        What new trials need where each trial has a map of its own: saved in place of ``filters``.
+        What new trials need where there are several maps: saved in place of ``filters``.
+    groups : tuple of str
+        Whose maps or references ``kept`` holds, in its order; after them comes that of everybody else.
     """
 
     filters: Float32[np.ndarray, "*map feature chan"]
@@ -75,6 +77,7 @@ class LinearMap:
     which: Int[np.ndarray, " trial"] | None = None
     electrodes: bool = True
     kept: Mapping[str, np.ndarray] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return what a checkpoint holds of the front end."""

@@ -140,5 +140,6 @@ def _predictions(
             run=run,
             logits={part: np.full_like(each[i], np.nan) if failed else each[i] for part, each in logits.items()},
             history=pd.DataFrame(keeper.rows[i]), best_epoch=keeper.epochs[i], n_params=n_params,
-            **measured, weights=weights, model=task.model, status=failed or "done",
+            model={**task.model, "groups": list(task.maps[i].groups)}, weights=weights, status=failed or "done",
+            **measured,
         )    # fmt: skip

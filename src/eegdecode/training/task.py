@@ -80,7 +80,7 @@ class Task:
             rates=layer_rates(ensemble.names, settings.layer_factor)
             if runs[0].source and settings.fine_tune == "layerwise" else None,
             model={
-                "network": describe(model), "sizes": sizes, "frontend": describe(frontend),
+                "network": describe(model), "sizes": sizes, "frontend": describe(frontend), "dataset": trials.dataset,
                 "ch_names": list(trials.signal.ch_names), "tmin": trials.signal.tmin, "classes": list(trials.classes),
             },
             **{name: torch.tensor(values, dtype=torch.float32, device=device) for name, values in numbers.items()},

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from eegdecode.reporting.comparison.committees import ensemble_table
 from eegdecode.reporting.comparison.figures import words
 from eegdecode.reporting.comparison.findings import entry_notes, findings, p_text
 from eegdecode.reporting.comparison.frames import COSTS, result_rows
@@ -26,6 +27,7 @@ def section(comparison: Comparison, out: Path, *, name: str) -> Iterator[Block]:
     if comparison.apart:    # those of the others stand on top of the page
         yield Bullets(findings(comparison))
     yield _numbers(comparison, rows, out)
+    yield from ensemble_table(comparison)
     notes = [f"`{label}`: {'; '.join(said)}." for label, e in comparison.entries.items() if (said := entry_notes(e))]
     if notes:
         yield Bullets(notes)

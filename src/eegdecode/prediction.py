@@ -1,0 +1,56 @@
+"""The story of a checkpoint: it is read, trials are prepared as those of its training, and it answers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from eegdecode.data.prepare import load_trials
+from eegdecode.data.preprocess import Preprocess
+from eegdecode.data.recording import Dataset
+from eegdecode.reporting.answers import answer_sentences, answer_table, differences
+from eegdecode.reporting.checkpoints import known_trials, read_checkpoint
+from eegdecode.reporting.disk import make_folder, write_text
+from eegdecode.reporting.ensembles import combine
+from eegdecode.runs import describe
+
+log = logging.getLogger(__name__)
+
+
+def predict(
+    *, checkpoint: str, dataset: Dataset, preprocess: Preprocess, decode: Callable, by: str | None = None,
+    out: str | None = None,
+) -> str:    # fmt: skip
+    """Predict trials and write a table, a row a trial.
+
+    Parameters
+    ----------
+    checkpoint : path
+        Of a single run or an ensemble.
+    dataset, preprocess
+        As instantiated from ``configs/``. Labels may be unknown: then marks of cues have names of their own.
+    decode : callable
+        (weights, about, trials) -> logits (R, n, K), R members.
+    by : {"probabilities", "logits"} or None
+        What members average; None: what the checkpoint says.
+    out : path or None
+        The table; None takes ``data/predictions/<data set>/<checkpoint>.csv``.
+
+    Returns
+    -------
+    str
+        What was found, in words.
+    """
+    weights, about = read_checkpoint(checkpoint)
+    trials = load_trials(dataset, preprocess, labelled=False)
+    for text in differences(about, describe(preprocess), tmin=trials.signal.tmin):
+        log.warning("%s", text)
+    members = decode(weights, about, trials)
+    logits = combine(members, by=by or about.get("by", "probabilities"))
+    classes, known = about["model"]["classes"], known_trials(about, trials.meta, dataset=trials.dataset)
+    table = answer_table(logits, trials.meta, classes=classes, named=trials.classes, known=known)
+    path = Path(out or Path("data", "predictions", trials.dataset, f"{Path(checkpoint).name.partition('.saf')[0]}.csv"))
+    make_folder(path.parent)
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    return "\n".join([*answer_sentences(table, about, classes=classes), f"Table: {path}"])

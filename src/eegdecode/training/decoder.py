@@ -1,0 +1,119 @@
+"""A checkpoint decodes trials: its networks are built again behind their front ends, however many it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from eegdecode.training.batches import Signals
+from eegdecode.training.devices import find_devices
+from eegdecode.training.ensemble import Ensemble
+from eegdecode.training.fitted import find_places, open_frontend
+from eegdecode.training.frontend import Moments
+from eegdecode.training.rebuild import rebuild_frontend, rebuild_network
+from eegdecode.trials import Trials
+
+BATCH = 256    # trials, as in training: the same sums in the same order
+
+
+@torch.no_grad()
+def decode(
+    weights: Mapping[str, np.ndarray], about: Mapping[str, Any], trials: Trials, *, device: str | Sequence[str] = "auto"
+) -> Float[np.ndarray, "run trial class"]:    # fmt: skip
+    """Logits of each member of a checkpoint for some trials.
+
+    Parameters
+    ----------
+    weights, about
+        As ``read_checkpoint`` gives them. Of an ensemble each array has a first axis more, that of its members.
+
+    Raises
+    ------
+    ValueError
+        If channels, rate or length of the trials are not those of the training, or the checkpoint does not fit its
+        network.
+    """
+    model, device = about["model"], find_devices(device)[0]
+    if absent := [name for name in ("ch_names", "tmin", "sizes", "classes") if name not in model]:
+        raise ValueError(f"the checkpoint does not tell its {', '.join(absent)}: it is damaged, or of an older version")
+    order, members = fit_channels(model, trials), _members(weights, about)
+    ensemble, n_members = _networks(model, members, device), len(members)
+    frontend = rebuild_frontend(model)
+    moments = Moments.of(np.ascontiguousarray(trials.X[:, order]))
+    scales = moments.scales() if frontend.per_trial else None
+    moments = moments if scales is None else moments.scaled(scales)
+    same = trials.dataset == model.get("dataset")
+    places = find_places(frontend, model.get("groups", []), trials.meta, same_set=same)
+    fronts = [open_frontend(frontend, member, places, moments) for member in members]
+    parts = []
+    for start in range(0, len(trials), BATCH):
+        rows = np.arange(start, min(start + BATCH, len(trials)))
+        x = torch.tensor(np.asarray(trials.X[rows][:, order]), device=device)
+        scale = None if scales is None else torch.tensor(scales[rows], dtype=torch.float32, device=device)
+        signals = Signals(x, [front(rows) for front in fronts], scale)
+        here = torch.arange(len(rows), device=device).expand(n_members, -1)
+        parts.append(ensemble(signals[here], train=False).float().cpu().numpy())
+    return np.concatenate(parts, axis=1)
+
+
+def _members(weights: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> list[dict[str, np.ndarray]]:
+    """Weights of each member; a checkpoint of a single run is its only one."""
+    if "members" not in about:
+        return [dict(weights)]
+    n = len(about["members"])
+    odd = [name for name, array in weights.items() if array.shape[:1] != (n,)]
+    if odd or not n:
+        raise ValueError(f"the checkpoint tells {n} members, which {', '.join(odd[:1]) or 'it'} does not hold")
+    return [{name: array[i] for name, array in weights.items()} for i in range(n)]
+
+
+def _networks(model: Mapping[str, Any], members: Sequence[Mapping[str, np.ndarray]], device: str) -> Ensemble:
+    """The networks of all members with their weights."""
+    network = rebuild_network(model)
+    expected = {name: tuple(t.shape) for name, t in (*network.named_parameters(), *network.named_buffers())}
+    for member in members:
+        found = {name: array.shape for name, array in member.items() if not name.startswith("frontend.")}
+        odd = sorted(name for name in {*expected, *found} if expected.get(name) != found.get(name))
+        if odd:
+            shapes = f"{odd[0]} is {found.get(odd[0], 'absent')}, the network's {expected.get(odd[0], 'absent')}"
+            raise ValueError(f"the checkpoint's weights do not fit its network: {shapes}; its code has changed since")
+    ensemble = Ensemble([network] * len(members), mode="loop", device=device)
+    ensemble.load({name: torch.tensor(np.stack([member[name] for member in members])) for name in expected})
+    return ensemble
+
+
+def fit_channels(model: Mapping[str, Any], trials: Trials) -> list[int]:
+    """Return the place of each channel of the training among those of the trials.
+
+    Raises
+    ------
+    ValueError
+        If channels, rate or length differ, with the setting that mends it.
+    """
+    names, here = list(model["ch_names"]), list(trials.signal.ch_names)
+    sizes, n_times = model["sizes"], trials.X.shape[2]
+    absent, extra = [n for n in names if n not in here], [n for n in here if n not in names]
+    if absent or extra:
+        parts = [f"{text} {', '.join(which)}" for text, which in (("lack", absent), ("also have", extra)) if which]
+        wanted = f"pick them by preprocess.channels=[{','.join(names)}]"
+        raise ValueError(
+            f"the checkpoint was trained on {len(names)} channels; these trials {' and '.join(parts)}: {wanted}"
+            + (" (preprocess.names=standard turns T3 into T7)" if absent else "")
+        )
+    if sizes["sfreq"] != trials.signal.sfreq:
+        raise ValueError(
+            f"the checkpoint was trained at {sizes['sfreq']:g} Hz, these trials have {trials.signal.sfreq:g} Hz: "
+            f"resample them by preprocess.sfreq={sizes['sfreq']:g}"
+        )
+    if sizes["n_times"] != n_times:
+        tmin, length = float(model["tmin"]), sizes["n_times"] / sizes["sfreq"]
+        raise ValueError(
+            f"the checkpoint was trained on {sizes['n_times']} samples ({length:g} s), these trials have {n_times} "
+            f"({n_times / trials.signal.sfreq:g} s): cut them by preprocess.tmin={tmin:g} "
+            f"preprocess.tmax={tmin + length:g}"
+        )
+    return [here.index(name) for name in names]
