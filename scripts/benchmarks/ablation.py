@@ -85,11 +85,17 @@ def _mi_openbci() -> Path:
 
 def train(out: Path, place: str, *words: str) -> pd.DataFrame:
     """Scores of all runs of a variant on one of `SETS`, by `train.py` as users type it."""
-    folder = [f"dataset.folder={_mi_openbci().resolve()}"] if place.startswith("mi_openbci") else []
-    command = [
-        sys.executable, str(DOOR.parent / "train.py"), *SETS[place], *folder, *words, "trainer.validation=0",
-        f"out_dir={out}",
-    ]    # fmt: skip
+    return typed(out, *SETS[place], *where(place), *words)
+
+
+def where(place: str) -> list[str]:
+    """Where the files of a set are, as it is typed."""
+    return [f"dataset.folder={_mi_openbci().resolve()}"] if place.startswith("mi_openbci") else []
+
+
+def typed(out: Path, *words: str) -> pd.DataFrame:
+    """Scores of all runs of a command, of which every training trial is learned from."""
+    command = [sys.executable, str(DOOR.parent / "train.py"), *words, "trainer.validation=0", f"out_dir={out}"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")

@@ -169,7 +169,7 @@ def test_trials_recentred_by_themselves_need_no_others(mixed):
     maps = [fit_frontend(front, moments, trials.y, trials.meta, each) for each in (split, one)]
     np.testing.assert_array_equal(*(m.filters[m.which[split.test[0]]] for m in maps))
     assert not front.transductive
-    assert maps[0].weights().keys() == {"frontend.references", "frontend.then", "frontend.offset"}
+    assert maps[0].weights().keys() >= {"frontend.references", "frontend.then", "frontend.offset"}
     np.testing.assert_allclose(maps[0].weights()["frontend.references"][-1], moments.second[split.train].mean(0))
 
 

@@ -25,6 +25,7 @@ from eegdecode.reporting.folders import MARKER, SUMMARY, experiment_key, hold, r
 from eegdecode.reporting.outcomes import PARTS, DamagedError, Outcome
 from eegdecode.reporting.predictions import write_predictions
 from eegdecode.reporting.results import Results, load_results
+from eegdecode.reporting.transfer import origin
 from eegdecode.runs import Prediction, Run, digest, pool_digest, run_key, split_digest
 
 log = logging.getLogger(__name__)
@@ -198,7 +199,7 @@ class Store:
 
     def _write_checkpoint(self, prediction: Prediction, outcome: Outcome) -> None:
         about = {"classes": self.classes, "facts": self.facts, "prepared": self.prepared}
-        told = describe_run(prediction, outcome.key, meta=self.meta, **about)
+        told = describe_run(prediction, outcome.key, meta=self.meta, **about) | origin(prediction.run, self.meta)
         write_checkpoint(self.folder / "checkpoints", outcome.checkpoint, prediction.weights, told)
 
 

@@ -15,15 +15,15 @@ next.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Float32, Int
 
-from eegdecode.runs import Split
-from eegdecode.training.frontend import FrontEnd, LinearMap, Moments, ZScore
+from eegdecode.runs import Source, Split
+from eegdecode.training.frontend import CSP, FrontEnd, LinearMap, Moments, ZScore
 
 REFERENCES = ("all", "first", "train")
 LEAST = 1e-6    # of the largest eigenvalue: directions with less power hold no signal (average reference)
@@ -94,10 +94,32 @@ class Align:
         aligned = _moved(moments[split.train], matrices[which[split.train]])
         fitted = self.then.fit(aligned, y[split.train])
         filters = (fitted.filters @ matrices).astype(np.float32)
+        return self._fitted(fitted, filters, which, references, of_trial, meta, split)
+
+    def take_groups(
+        self, weights: Mapping[str, np.ndarray], moments: Moments, meta: pd.DataFrame, split: Split
+    ) -> LinearMap:    # fmt: skip
+        """Take what a source has learned, and align the groups of these trials by the rule.
+
+        The reference of all training trials is the source's, and where ``by`` is empty it is that of every trial.
+        Subjects and sessions have references of their own, as they had in the source: that is what alignment is for.
+        """
+        references, of_trial = self.references(moments, meta, split, given=weights["frontend.reference"])
+        matrices, which = self._roots(references, of_trial, moments, split)
+        electrodes = not isinstance(self.then, CSP)
+        fitted = LinearMap(weights["frontend.then"], weights["frontend.offset"], electrodes=electrodes)
+        filters = (fitted.filters @ matrices).astype(np.float32)
+        return self._fitted(fitted, filters, which, references, of_trial, meta, split)
+
+    def _fitted(
+        self, fitted: LinearMap, filters: np.ndarray, which: np.ndarray, references: np.ndarray, of_trial: np.ndarray,
+        meta: pd.DataFrame, split: Split,
+    ) -> LinearMap:    # fmt: skip
+        """Put together the map of a run, with what new trials and other runs need of it."""
         groups = dict(zip(group_names(meta, self.by)[split.train], of_trial[split.train], strict=True))
         places = [*groups.values(), len(references) - 1]
         own = {"frontend.references": references[places]} if self.own else {"frontend.filters": filters[places]}
-        kept = {**own, "frontend.then": fitted.filters}
+        kept = {**own, "frontend.then": fitted.filters, "frontend.reference": references[-1]}
         return replace(fitted, filters=filters, which=which, kept=kept, groups=tuple(groups))
 
     def maps(
@@ -107,16 +129,21 @@ class Align:
         return self._roots(*self.references(moments, meta, split), moments, split)
 
     def references(
-        self, moments: Moments, meta: pd.DataFrame, split: Split
+        self, moments: Moments, meta: pd.DataFrame, split: Split, *, given: Float[np.ndarray, "chan chan"] | None = None
     ) -> tuple[Float[np.ndarray, "map chan chan"], Int[np.ndarray, " trial"]]:
-        """Return the reference of each group and, last, that of all training trials; and which one each trial gets."""
+        """Return the reference of each group and, last, that of all training trials; and which one each trial gets.
+
+        ``given`` is the reference of all training trials where another run has measured it.
+        """
         groups = np.zeros(len(meta), int)
         if self.by:
             groups = meta.groupby(list(self.by), sort=False).ngroup().to_numpy()
         n_groups, n_chans = int(groups.max()) + 1, moments.mean.shape[1]
         which = groups.astype(np.int64)
         means = np.tile(np.eye(n_chans), (n_groups + 1, 1, 1))
-        means[-1] = self.mean(moments.second[split.train])
+        means[-1] = self.mean(moments.second[split.train]) if given is None else given
+        if given is not None and not self.by:    # all are of one group, which is the other run's
+            which[:], n_groups = n_groups, 0
         for group in range(n_groups):
             rows = np.flatnonzero(groups == group)
             trained = np.intersect1d(rows, split.train)
@@ -189,8 +216,21 @@ def riemannian_mean(
     return mean
 
 
-def fit_frontend(frontend: FrontEnd, moments: Moments, y: np.ndarray, meta: pd.DataFrame, split: Split) -> LinearMap:
-    """Fit any front end for a run. Labels are those of training trials alone."""
+def fit_frontend(
+    frontend: FrontEnd, moments: Moments, y: np.ndarray, meta: pd.DataFrame, split: Split, *,
+    source: Source | None = None,
+) -> LinearMap:    # fmt: skip
+    """Fit any front end for a run. Labels are those of training trials alone.
+
+    A run that starts from a source takes the source's front end: the network knows signals behind it alone, and a few
+    trials measure a mean, a deviation or a CSP filter badly.
+    """
+    if source is not None:
+        weights = source.weights
+        if isinstance(frontend, Align):
+            return frontend.take_groups(weights, moments, meta, split)
+        electrodes = not isinstance(frontend, CSP)
+        return LinearMap(weights["frontend.filters"], weights["frontend.offset"], electrodes=electrodes)
     if isinstance(frontend, Align):
         return frontend.fit_groups(moments, y, meta, split)
     return frontend.fit(moments[split.train], y[split.train])
