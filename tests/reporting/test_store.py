@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from eegdecode.reporting import outcomes
+from eegdecode.reporting.checkpoints import read_checkpoint
 from eegdecode.reporting.metrics import score
-from eegdecode.reporting.outcomes import load_checkpoint
 from eegdecode.reporting.predictions import load_predictions
 from eegdecode.reporting.results import load_results
 from eegdecode.reporting.tables import HISTORY_COLUMNS, read_history, read_scores
@@ -149,11 +149,11 @@ def test_more_subjects_reuse_the_finished_ones(make_store: Any) -> None:
 def test_checkpoint_comes_back(make_store: Any, meta: pd.DataFrame) -> None:
     store = make_store()
     (run,) = fill(store, 1)
-    weights, about = load_checkpoint(store.folder / "checkpoints", f"{run.name()}_{store.keys[run.name()][:8]}")
-    np.testing.assert_array_equal(weights["head.weight"], make_prediction(run, meta).weights["head.weight"])
-    assert about["model"] == {"name": "eegnet", "n_chans": 3}
-    with pytest.raises(ValueError, match="no whole checkpoint"):
-        load_checkpoint(store.folder / "checkpoints", "nobody")
+    path = store.folder / "checkpoints" / f"{run.name()}_{store.keys[run.name()][:8]}"
+    for given in (path, f"{path}.safetensors", f"{path}.json"):
+        weights, about = read_checkpoint(given)
+        np.testing.assert_array_equal(weights["head.weight"], make_prediction(run, meta).weights["head.weight"])
+        assert about["model"] == {"name": "eegnet", "n_chans": 3}
 
 
 def test_classical_pipelines_have_no_checkpoint(make_store: Any, meta: pd.DataFrame) -> None:

@@ -1,23 +1,18 @@
-"""What is left of one run on disk: its outcome (one npz a run) and its checkpoint (safetensors and JSON)."""
+"""What is left of one run on disk: its outcome, one npz a run. Weights are in `checkpoints`."""
 
 from __future__ import annotations
 
 import json
-import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save
 
-from eegdecode.reporting.disk import make_folder, read_json, write_json, write_whole
+from eegdecode.reporting.disk import write_whole
 
 PARTS = ("val", "test")
-_LONGEST_NAME = 150    # characters; file systems take 255 bytes with suffix and temporary name
 
 
 class DamagedError(ValueError):
@@ -85,47 +80,3 @@ def read_outcome(path: Path) -> Outcome:
     if outcome.key != path.stem:
         raise DamagedError(f"{path} holds another run ({outcome.key})")
     return outcome
-
-
-def file_name(run_name: str, key: str) -> str:
-    """A run's name as a file name: no odd characters, not too long, and marked by its key.
-
-    Runs of two settings in one folder have the same name; their keys keep both checkpoints.
-    """
-    name = re.sub(r"[^\w.+=-]", "-", run_name)
-    return f"{name[:_LONGEST_NAME - 9]}_{key[:8]}"
-
-
-def write_checkpoint(
-    folder: Path, name: str, weights: Mapping[str, np.ndarray], about: Mapping[str, Any]
-) -> None:
-    """Write ``name.safetensors`` and ``name.json``; ``about["key"]`` stands in both."""
-    make_folder(folder)
-    arrays = {key: np.ascontiguousarray(value) for key, value in weights.items()}
-    packed = save(arrays, metadata={"key": about["key"]})
-    write_whole(folder / f"{name}.safetensors", lambda file: file.write(packed))
-    write_json(folder / f"{name}.json", about)
-
-
-def checkpoint_belongs(folder: Path, name: str, key: str) -> bool:
-    """Whether a checkpoint's two files are there, whole, and of this key, not of another setting."""
-    try:
-        with safe_open(folder / f"{name}.safetensors", framework="numpy") as file:
-            marked = (file.metadata() or {}).get("key")
-    except (OSError, SafetensorError):
-        return False
-    return marked == key == read_json(folder / f"{name}.json").get("key")
-
-
-def load_checkpoint(folder: Path, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Weights and description of a network from a run folder's ``checkpoints/``; runs no code of the file's.
-
-    Raises
-    ------
-    ValueError
-        If one of the two files is absent or damaged, or they are not of one training.
-    """
-    about = read_json(folder / f"{name}.json")
-    if not about or not checkpoint_belongs(folder, name, about.get("key", "")):
-        raise ValueError(f"no whole checkpoint {name!r} below {folder}; train the run again to write it anew")
-    return load_file(folder / f"{name}.safetensors"), about

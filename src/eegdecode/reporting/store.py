@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from eegdecode.reporting import outcomes, tables
+from eegdecode.reporting.checkpoints import checkpoint_belongs, file_name, write_checkpoint
 from eegdecode.reporting.disk import (
     append_text,
     make_folder,
@@ -21,7 +22,7 @@ from eegdecode.reporting.disk import (
     write_whole,
 )
 from eegdecode.reporting.folders import MARKER, SUMMARY, experiment_key, hold, release
-from eegdecode.reporting.outcomes import PARTS, DamagedError, Outcome, checkpoint_belongs
+from eegdecode.reporting.outcomes import PARTS, DamagedError, Outcome
 from eegdecode.reporting.predictions import write_predictions
 from eegdecode.reporting.results import Results, load_results
 from eegdecode.runs import Prediction, Run, digest, pool_digest, run_key, split_digest
@@ -201,7 +202,7 @@ class Store:
             "numbers": dict(run.numbers),
             "facts": self.facts,
         }
-        outcomes.write_checkpoint(self.folder / "checkpoints", outcome.checkpoint, prediction.weights, about)
+        write_checkpoint(self.folder / "checkpoints", outcome.checkpoint, prediction.weights, about)
 
 
 def _by_name(runs: Sequence[Run]) -> dict[str, Run]:
@@ -244,5 +245,5 @@ def _outcome_of(prediction: Prediction, key: str, n_classes: int) -> Outcome:
         status=status,
         costs={name: float(value) for name, value in prediction.costs.items()},
         chosen=prediction.chosen,
-        checkpoint=outcomes.file_name(run.name(), key) if prediction.weights and status == "done" else "",
+        checkpoint=file_name(run.name(), key) if prediction.weights and status == "done" else "",
     )

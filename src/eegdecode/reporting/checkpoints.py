@@ -1,0 +1,107 @@
+"""Checkpoints: the weights of a network and of its front end (safetensors), and what they are (JSON). No pickle."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save
+
+from eegdecode.reporting.disk import make_folder, read_json, write_json, write_whole
+
+WEIGHTS, ABOUT = ".safetensors", ".json"
+_LONGEST_NAME = 150    # characters; file systems take 255 bytes with suffix and temporary name
+
+
+def file_name(run_name: str, key: str) -> str:
+    """A run's name as a file name: no odd characters, not too long, and marked by its key.
+
+    Runs of two settings in one folder have the same name; their keys keep both checkpoints.
+    """
+    name = re.sub(r"[^\w.+=-]", "-", run_name)
+    return f"{name[:_LONGEST_NAME - 9]}_{key[:8]}"
+
+
+def write_checkpoint(
+    folder: Path, name: str, weights: Mapping[str, np.ndarray], about: Mapping[str, Any]
+) -> None:
+    """Write ``name.safetensors`` and ``name.json``; ``about["key"]`` stands in both."""
+    make_folder(folder)
+    arrays = {key: np.ascontiguousarray(value) for key, value in weights.items()}
+    packed = save(arrays, metadata={"key": about["key"]})
+    write_whole(folder / f"{name}{WEIGHTS}", lambda file: file.write(packed))
+    write_json(folder / f"{name}{ABOUT}", about)
+
+
+def checkpoint_belongs(folder: Path, name: str, key: str) -> bool:
+    """Whether a checkpoint's two files are there, whole, and of this key, not of another setting."""
+    try:
+        with safe_open(folder / f"{name}{WEIGHTS}", framework="numpy") as file:
+            marked = (file.metadata() or {}).get("key")
+    except (OSError, SafetensorError):
+        return False
+    return marked == key == read_json(folder / f"{name}{ABOUT}").get("key")
+
+
+def read_checkpoint(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read a checkpoint back; runs no code of the file's.
+
+    Parameters
+    ----------
+    path : path
+        ``NAME.safetensors``, its ``NAME.json``, or ``NAME`` alone, below a run folder's ``checkpoints/``.
+
+    Returns
+    -------
+    weights : dict of str to ndarray
+        Parameters and buffers of the network by their names, and the fitted front end (``frontend.*``).
+    about : dict
+        ``model`` (``network``: its description, ``sizes``: its arguments besides, ``frontend``: that of the front end,
+        ``ch_names``, ``tmin``, ``classes``), ``run``, ``key``, ``best_epoch``, ``numbers`` and ``facts``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If one of the two files is absent.
+    ValueError
+        If one is cut off, or none of ours, or they are not of one training.
+    """
+    weights, note = _files(Path(path))
+    try:
+        with safe_open(weights, framework="numpy") as file:
+            marked = (file.metadata() or {}).get("key")
+    except (OSError, SafetensorError) as error:
+        raise ValueError(
+            f"{weights} is no whole safetensors file ({error}); train its run again (the same command, without the "
+            "file) or copy it again"
+        ) from error
+    about = read_json(note)
+    parts = about.get("model")
+    if marked is None or not isinstance(parts, dict) or "key" not in about:
+        foreign = weights if marked is None else note
+        raise ValueError(f"{foreign} was not written by eegdecode, or is cut off: it lacks the key or the model")
+    if marked != about["key"]:
+        raise ValueError(
+            f"{weights.name} ({marked[:8]}) and {note.name} ({str(about['key'])[:8]}) are not of one training; "
+            "copy both files of one checkpoint"
+        )
+    return load_file(weights), about
+
+
+def _files(path: Path) -> tuple[Path, Path]:
+    """Both files of a checkpoint, which are there."""
+    name = path.name.removesuffix(WEIGHTS).removesuffix(ABOUT)
+    if path.is_dir():
+        inner = path if path.name == "checkpoints" else path / "checkpoints"
+        names = sorted(p.name for p in inner.glob(f"*{WEIGHTS}"))
+        which = f"one of its {len(names)} checkpoints, e.g. {inner / names[0]}" if names else "a checkpoint (none here)"
+        raise ValueError(f"{path} is a folder; name {which}")
+    files = path.with_name(name + WEIGHTS), path.with_name(name + ABOUT)
+    for file in files:
+        if not file.is_file():
+            raise FileNotFoundError(f"{file} is not there; a checkpoint is two files, {WEIGHTS} and {ABOUT}")
+    return files
