@@ -14,6 +14,7 @@ from eegdecode.models.masks import softmax_seen
 Tokens = Float[Tensor, "batch token width"]
 Source = Float[Tensor, "batch source width"]
 Seen = Bool[Tensor, "#batch #token source"] | None
+Order = Bool[Tensor, "#batch token token"] | None
 
 
 class CrossAttention(nn.Module):
@@ -48,7 +49,7 @@ class DecoderBlock(nn.Module):
         self.feed = FeedForward(width, expand=expand, drop=drop)
         self.drop = Dropout(drop)
 
-    def forward(self, x: Tokens, source: Source, seen: Seen, order: Seen) -> Tokens:
+    def forward(self, x: Tokens, source: Source, seen: Seen, order: Order) -> Tokens:
         """Three residual steps."""
         z = self.norm1(x)
         x = x + self.drop(self.attend(z, z, order))
@@ -75,6 +76,8 @@ class Decoder(nn.Module):
         self.place = nn.Parameter(torch.randn(n_pieces, width) * 0.02)
         self.blocks = nn.ModuleList([DecoderBlock(width, heads=heads, expand=2, drop=drop) for _ in range(depth)])
         self.norm, self.tell = nn.LayerNorm(width), nn.Linear(width, n_features)
+        nn.init.zeros_(self.tell.weight)    # it begins with the mean, which what is told is centred on
+        nn.init.zeros_(self.tell.bias)
 
     def forward(
         self, x: Tokens, source: Source, seen: Bool[Tensor, "batch source"]
