@@ -19,6 +19,7 @@ ALLOWED = {
     "guards.py": (("runs",), ()),
     "folds.py": (("runs",), ("sklearn",)),
     "protocols.py": (("runs", "guards", "folds"), ("sklearn",)),
+    "calibration.py": (("runs", "guards", "folds"), ()),
     "sweeps.py": (("runs",), ()),
     "models": (tuple(f"models.{name}" for name in SHARED_LAYERS), ("torch",)),    # no network knows another
     "training": (("trials", "runs", "pretrained", "training"), ("torch", "sklearn", "pyriemann", "scipy")),

@@ -133,7 +133,7 @@ def train_suite(names: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
 
 def _train(label: str, name: str, overrides: list[str], spoil: Spoil | None) -> Iterator[dict[str, Any]]:
     with hydra.initialize_config_dir(str(CONFIGS.resolve()), version_base="1.3"):
-        config = hydra.compose("train", [*overrides, "trainer.workers=1", "device=cpu"])
+        config = hydra.compose("train", [*overrides, "trainer.workers=1", "device=cpu", "~model.init_from"])
     parts = hydra.utils.instantiate(config, _convert_="all")
     trials, model, trainer = load_trials(parts["dataset"], parts["preprocess"]), parts["model"], parts["trainer"]
     splits = parts["protocol"](trials.meta, validation=trainer.validation)

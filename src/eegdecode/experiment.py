@@ -21,8 +21,10 @@ from eegdecode.reporting.report import write_report
 from eegdecode.reporting.results import Results
 from eegdecode.reporting.screen import last_screen
 from eegdecode.reporting.store import Store
+from eegdecode.reporting.transfer import begin_from, told
 from eegdecode.runs import Run, describe, training_sources
 from eegdecode.sweeps import Sweep, expand, stacks
+from eegdecode.trials import Trials
 
 
 def run_experiment(
@@ -47,11 +49,16 @@ def run_experiment(
     config : str
         The whole configuration as YAML, kept beside the results.
     """
+    init_from = model.keywords.get("init_from")    # a setting of the run, not of the network
+    model = partial(model.func, *model.args, **{k: v for k, v in model.keywords.items() if k != "init_from"})
     if "name" in model.keywords:    # which of a library's networks
         choices = {**choices, "model": f"{choices['model']}_{model.keywords['name']}"}
     trials = load_trials(dataset, preprocess)
     splits = protocol(trials.meta, validation=trainer.validation)
     runs = expand(splits, sweep, seed=seed, n_seeds=getattr(trainer, "seeds", None))
+    begun = {}
+    if init_from is not None or any(not len(run.split.train) for run in runs):
+        runs, begun = _begin(runs, init_from, trials, trainer, model, frontend)
     identity = {
         "meta": trials.meta, "fingerprints": trials.fingerprints,
         "context": {
@@ -63,9 +70,10 @@ def run_experiment(
     folder = Path(out_dir) if out_dir else choose_folder(root, key=experiment_key(runs, **identity))
     facts = {
         **choices, "protocol": protocol.name, "device": getattr(trainer, "machine", "cpu"),
-        "transductive": any(getattr(part, "transductive", False) for part in (preprocess, protocol, frontend)),
+        "transductive": any(getattr(part, "transductive", False) for part in (preprocess, protocol, frontend, trainer))
+        or any(run.source.about.get("facts", {}).get("transductive", False) for run in runs if run.source),
         "select": getattr(trainer, "chosen_by", "last"), "watch_test": getattr(trainer, "watch_test", False),
-        **environment(),
+        **begun, **environment(),
     }    # fmt: skip
     store = Store(folder, runs=runs, classes=trials.classes, facts=facts, **identity)
     (folder / "config.yaml").write_text(config)
@@ -85,6 +93,22 @@ def run_experiment(
         results = store.score()
         logger.finish(_shown(results) if len(results.scores) else None)    # without a run there is nothing to show
     return results
+
+
+def _begin(
+    runs: list[Run], folder: str | None, trials: Trials, trainer: Any, model: partial, frontend: Any
+) -> tuple[list[Run], dict[str, Any]]:    # fmt: skip
+    """Give runs the networks that they start from; return them and what is noted of it. What does not fit is refused."""
+    if folder is None:
+        raise ValueError(
+            "protocol.trials holds 0, zero-shot, which needs a network that was trained elsewhere: give "
+            "model.init_from=RUN_FOLDER, or leave 0 out"
+        )
+    if not hasattr(trainer, "compare"):
+        raise ValueError(f"model.init_from={folder} is for networks; this model is a pipeline, which starts from nothing")
+    runs = begin_from(folder, runs, meta=trials.meta)
+    loaded = trainer.compare(model, trials, runs, frontend=frontend)
+    return runs, {"init_from": told(folder, runs, loaded)}
 
 
 def _shown(results: Results) -> Results:

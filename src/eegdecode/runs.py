@@ -35,6 +35,8 @@ class Split:
         Number of the fold among those of the same subject and session.
     protocol : str
         Name of the protocol that made the split.
+    trials : int or None
+        Training trials of each class, where the protocol counts them; of 0 there are none to train on.
     """
 
     train: np.ndarray
@@ -44,14 +46,34 @@ class Split:
     session: str
     fold: int
     protocol: str
+    trials: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("train", "test"):
+        for name in ("test",) if self.trials == 0 else ("train", "test"):
             if len(getattr(self, name)) == 0:
                 raise ValueError(f"{self.protocol}: no {name} trials for subject {self.subject}, fold {self.fold}")
         everyone = np.concatenate([self.train, self.val, self.test])
         if len(np.unique(everyone)) != len(everyone):
             raise ValueError(f"{self.protocol}: a trial stands on two sides of the split (subject {self.subject})")
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The trained network that a run starts from (``model.init_from``).
+
+    Attributes
+    ----------
+    weights : mapping of str to ndarray
+        As in `Prediction`.
+    about : mapping
+        What its checkpoint tells of it.
+    digest : str
+        Of the checkpoint's bytes: part of the run's identity.
+    """
+
+    weights: Mapping[str, np.ndarray]
+    about: Mapping[str, Any]
+    digest: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +83,16 @@ class Run:
     Attributes
     ----------
     numbers : mapping of str to float
-        Swept numbers: ``lr`` and ``weight_decay`` replace the trainer's, ``drop`` the network's.
+        Swept numbers: ``lr`` and ``weight_decay`` replace the trainer's, ``drop`` the network's; and the split's
+        ``trials``.
+    source : Source or None
+        What its network starts from; None: its own seed.
     """
 
     split: Split
     seed: int
     numbers: Mapping[str, float] = field(default_factory=dict)
+    source: Source | None = None
 
     def name(self) -> str:
         """Readable and unique within an experiment: ``sub-1_ses-1test_fold-0_seed-0_lr-0.001``."""
@@ -144,7 +170,7 @@ def run_key(run: Run, *, meta: pd.DataFrame, fingerprints: Mapping[str, str], co
         "data": {subject: fingerprints[subject] for subject in subjects},
         "context": context,
     }
-    return digest(identity)
+    return digest(identity | ({"source": run.source.digest} if run.source else {}))
 
 
 def split_digest(splits: Sequence[Split], *, meta: pd.DataFrame) -> str:

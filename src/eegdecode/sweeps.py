@@ -56,7 +56,7 @@ def expand(splits: Sequence[Split], sweep: Sweep, *, seed: int, n_seeds: int | N
     if len(seeds[:n_seeds]) < len(seeds):
         log.info("%d of %d seeds: this trainer draws no random numbers (trainer.seeds)", n_seeds, len(seeds))
     return [
-        Run(split=split, seed=int(s), numbers=numbers)
+        Run(split=split, seed=int(s), numbers=numbers if split.trials is None else {**numbers, "trials": split.trials})
         for s, numbers, split in itertools.product(seeds[:n_seeds], sweep.numbers(), splits)
     ]
 

@@ -18,7 +18,9 @@ from torch import Tensor, nn
 SIZES = ("n_chans", "n_outputs", "n_times", "sfreq")    # what the data say, braindecode's words
 
 
-def braindecode(name: str, options: Mapping[str, Any] | None = None) -> partial[Foreign]:
+def braindecode(
+    name: str, options: Mapping[str, Any] | None = None, init_from: str | None = None
+) -> partial[Foreign]:    # fmt: skip
     """Choose a network, so that a wrong name is told before any data are read.
 
     Parameters
@@ -27,6 +29,8 @@ def braindecode(name: str, options: Mapping[str, Any] | None = None) -> partial[
         A class of ``braindecode.models``, e.g. ``"ShallowFBCSPNet"``.
     options : mapping
         Its keyword arguments, its dropout rate among them.
+    init_from : str or None
+        Handed on: the experiment reads it, not the network.
 
     Returns
     -------
@@ -41,7 +45,8 @@ def braindecode(name: str, options: Mapping[str, Any] | None = None) -> partial[
     known = set(inspect.signature(classes[name]).parameters) - set(SIZES)
     if unknown := sorted(set(options) - known):
         raise ValueError(f"model.options.{unknown[0]} is unknown to {name}, which takes {', '.join(sorted(known))}")
-    return partial(Foreign, name=name, options=options, version=version("braindecode"))
+    begin = {} if init_from is None else {"init_from": init_from}    # for the experiment, which takes it out again
+    return partial(Foreign, name=name, options=options, version=version("braindecode"), **begin)
 
 
 class Foreign(nn.Module):

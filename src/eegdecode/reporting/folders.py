@@ -35,7 +35,10 @@ def experiment_key(
     number = {id(split): i for i, split in enumerate(splits)}
     return digest(
         {
-            "runs": [[number[id(run.split)], run.seed, dict(run.numbers)] for run in runs],
+            "runs": [
+                [number[id(run.split)], run.seed, dict(run.numbers), *([run.source.digest] if run.source else [])]
+                for run in runs
+            ],
             "splits": split_digest(splits, meta=meta),
             "data": dict(fingerprints),
             "context": context,

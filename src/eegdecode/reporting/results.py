@@ -171,7 +171,12 @@ def _by_subject(done: pd.DataFrame, expected: pd.DataFrame, n_test: pd.Series) -
 
 
 def _headline(settings: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The summary that stands on top: of the only setting, or of the best one on validation trials."""
+    """The summary that stands on top: of the only setting, or of the best one on validation trials.
+
+    Numbers of target trials are no rivals: only the largest counts here.
+    """
+    most = max(s["setting"].get("trials", 0) for s in settings)
+    settings = [s for s in settings if s["setting"].get("trials", 0) == most]
     if len(settings) == 1:
         return {**settings[0], "setting_chosen_by": None}
     whole = [s for s in settings if s["setting_done"] == s["setting_expected"]]    # a rate that failed on the hard

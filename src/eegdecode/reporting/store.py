@@ -25,6 +25,7 @@ from eegdecode.reporting.folders import MARKER, SUMMARY, experiment_key, hold, r
 from eegdecode.reporting.outcomes import PARTS, DamagedError, Outcome
 from eegdecode.reporting.predictions import write_predictions
 from eegdecode.reporting.results import Results, load_results
+from eegdecode.reporting.transfer import origin
 from eegdecode.runs import Prediction, Run, digest, pool_digest, run_key, split_digest
 
 log = logging.getLogger(__name__)
@@ -195,11 +196,10 @@ class Store:
         run = prediction.run
         about = {
             "key": outcome.key,
-            "run": run.name(),
+            **origin(run, self.meta),
             "model": dict(prediction.model),
             "classes": list(self.classes),
             "best_epoch": outcome.best_epoch,
-            "numbers": dict(run.numbers),
             "facts": self.facts,
         }
         write_checkpoint(self.folder / "checkpoints", outcome.checkpoint, prediction.weights, about)

@@ -13,6 +13,7 @@ PROTOCOLS = {
     "pooled": "Trained and tested on trials of the same sessions of one subject, pooled and shuffled (k folds).",
     "pooled_one_split": "Trained and tested on the same sessions of one subject, pooled: one random split.",
     "cross_subject": "Tested on subjects of whom no trial was used in training.",
+    "calibration": "Tested on a subject's last session or run; of the subject, only its first few trials were learned from.",
 }
 SELECT = {
     "last": "The weights are those of the last epoch: nothing chose an epoch.",
@@ -85,9 +86,11 @@ def honesty_sentences(results: Results) -> list[str]:
     """Which data chose what, and whether test trials were seen unlabelled."""
     summary = results.summary
     said = [epoch_sentence(results), "In this experiment no test trial chose an epoch, a filter or a setting."]
+    if "trials" in (summary.get("setting") or {}):
+        said.append("The score is that with the most target trials a class (trials); those with fewer are listed.")
     if summary.get("setting_chosen_by"):
         said.append("Several settings were tried; the one shown has the best mean validation accuracy.")
-    elif summary.get("settings"):
+    elif summary.get("settings") and summary["setting"] is None:
         said.append("Several settings were tried; without validation trials none is preferred.")
     if summary.get("watch_test"):
         said.append("Test accuracy was followed after each epoch, for the LEAKY diagnostic below alone.")
@@ -119,4 +122,4 @@ def transductive_sentence(results: Results) -> str:
     """A warning where unlabelled test trials were used; else empty."""
     if not results.scores["transductive"].any():
         return ""
-    return "TRANSDUCTIVE: unlabelled test trials were used to align the data."
+    return "TRANSDUCTIVE: unlabelled test trials were used to align the data or the network's batch norm."

@@ -15,15 +15,15 @@ next.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Float32, Int
 
-from eegdecode.runs import Split
-from eegdecode.training.frontend import FrontEnd, LinearMap, Moments, ZScore
+from eegdecode.runs import Run, Split
+from eegdecode.training.frontend import CSP, FrontEnd, LinearMap, Moments, ZScore
 
 REFERENCES = ("all", "first", "train")
 LEAST = 1e-6    # of the largest eigenvalue: directions with less power hold no signal (average reference)
@@ -94,19 +94,40 @@ class Align:
         fitted = self.then.fit(aligned, y[split.train])
         kept = {"frontend.reference": self._mean(moments.second[split.train]), "frontend.then": fitted.filters}
         filters = (fitted.filters @ matrices).astype(np.float32)
-        return replace(fitted, filters=filters, which=which, kept=kept if self.own else {})
+        return replace(fitted, filters=filters, which=which, kept=kept if self.own else {**kept, "frontend.filters": filters})
+
+    def take_groups(
+        self, weights: Mapping[str, np.ndarray], moments: Moments, meta: pd.DataFrame, split: Split
+    ) -> LinearMap:    # fmt: skip
+        """Take what a source has learned, and align the groups of these trials by the rule.
+
+        The reference of all training trials is the source's; so is that of every trial where ``by`` is empty, for then
+        these trials are of the source's one group. The references of subjects and sessions are their own, as they were
+        in the source: that is what alignment is for.
+        """
+        given = np.asarray(weights["frontend.reference"], np.float64)
+        matrices, which = self.maps(moments, meta, split, given=given)
+        filters = (weights["frontend.then"] @ matrices).astype(np.float32)
+        kept = {name: weights[name] for name in ("frontend.reference", "frontend.then")}
+        kept |= {} if self.own else {"frontend.filters": filters}
+        return LinearMap(filters, weights["frontend.offset"], which, electrodes=not isinstance(self.then, CSP), kept=kept)
 
     def maps(
-        self, moments: Moments, meta: pd.DataFrame, split: Split
+        self, moments: Moments, meta: pd.DataFrame, split: Split, *, given: Float[np.ndarray, "chan chan"] | None = None
     ) -> tuple[Float[np.ndarray, "map chan chan"], Int[np.ndarray, " trial"]]:
-        """Return the map of each group and, last, that of all training trials; and which one each trial gets."""
+        """Return the map of each group and, last, that of all training trials; and which one each trial gets.
+
+        ``given`` is the reference of all training trials where another run has measured it.
+        """
         groups = np.zeros(len(meta), int)
         if self.by:
             groups = meta.groupby(list(self.by), sort=False).ngroup().to_numpy()
         n_groups, n_chans = int(groups.max()) + 1, moments.mean.shape[1]
         which = groups.astype(np.int64)
         means = np.tile(np.eye(n_chans), (n_groups + 1, 1, 1))
-        means[-1] = self._mean(moments.second[split.train])
+        means[-1] = self._mean(moments.second[split.train]) if given is None else given
+        if given is not None and not self.by:    # all are of one group, which is the other run's
+            which[:], n_groups = n_groups, 0
         for group in range(n_groups):
             rows = np.flatnonzero(groups == group)
             trained = np.intersect1d(rows, split.train)
@@ -160,8 +181,19 @@ def riemannian_mean(
     return mean
 
 
-def fit_frontend(frontend: FrontEnd, moments: Moments, y: np.ndarray, meta: pd.DataFrame, split: Split) -> LinearMap:
-    """Fit any front end for a run. Labels are those of training trials alone."""
+def fit_frontend(frontend: FrontEnd, moments: Moments, y: np.ndarray, meta: pd.DataFrame, run: Run) -> LinearMap:
+    """Fit any front end for a run. Labels are those of training trials alone.
+
+    A run that starts from a source takes the source's front end, of which the first weights are weights too: the
+    network knows signals behind it alone, and a few trials measure a mean, a deviation or a CSP filter badly.
+    """
+    split = run.split
+    if run.source is not None:
+        weights = run.source.weights
+        if isinstance(frontend, Align):
+            return frontend.take_groups(weights, moments, meta, split)
+        electrodes = not isinstance(frontend, CSP)
+        return LinearMap(weights["frontend.filters"], weights["frontend.offset"], electrodes=electrodes)
     if isinstance(frontend, Align):
         return frontend.fit_groups(moments, y, meta, split)
     return frontend.fit(moments[split.train], y[split.train])

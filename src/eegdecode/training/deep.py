@@ -18,6 +18,7 @@ from eegdecode.training.devices import find_devices
 from eegdecode.training.frontend import FrontEnd
 from eegdecode.training.job import NoWorkersError
 from eegdecode.training.loop import OnEpoch
+from eegdecode.training.compare import compare_sources
 from eegdecode.training.preflight import warn
 from eegdecode.training.room import train_here
 from eegdecode.training.settings import DeepSettings
@@ -44,6 +45,10 @@ class DeepTrainer(DeepSettings):
     def chosen_by(self) -> str:
         """What chose the epoch of the weights, for the record."""
         return "patience" if self.select == "last" and self.patience is not None else self.select
+
+    def compare(self, model: partial, trials: Trials, runs: Sequence[Run], *, frontend: FrontEnd) -> dict[str, str]:
+        """Say what runs take from their sources and what is new; refuse sources that do not fit, before any work."""
+        return compare_sources(self, model, trials, runs, frontend=frontend)
 
     def fit(
         self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], *, frontend: FrontEnd,
@@ -72,8 +77,9 @@ class DeepTrainer(DeepSettings):
         groups = stacks if mode == "vectorise" else [[run] for stack in stacks for run in stack]
         if not groups:
             return
-        if settings.preflight or settings.find_rate:
-            warn(settings, model, trials, groups[0][0], frontend=frontend)
+        learning = next((run for group in groups for run in group if len(run.split.train)), None)
+        if learning is not None and (settings.preflight or settings.find_rate):
+            warn(settings, model, trials, learning, frontend=frontend)
         if devices == ["cpu"] and mode == "loop":
             devices *= self.workers if isinstance(self.workers, int) else count_cores()
         devices = devices[: sum(map(len, groups))]

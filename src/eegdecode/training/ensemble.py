@@ -31,7 +31,9 @@ class Ensemble:
     params : dict of str to Tensor
         Name -> (R, ...), leaves that require a gradient.
     buffers : dict of str to Tensor
-        Name -> (R, ...), running statistics and rates, updated in place in training.
+        Name -> (R, ...), running statistics and rates, updated in place in training; and what is frozen.
+    names : list of str
+        All parameters, frozen ones too, front to head.
     """
 
     def __init__(self, networks: Sequence[nn.Module], *, mode: str, device: str) -> None:
@@ -42,13 +44,40 @@ class Ensemble:
         params, buffers = stack_module_state(list(networks))
         self.params = {name: p.detach().to(device).requires_grad_() for name, p in params.items()}
         self.buffers = {name: b.to(device) for name, b in buffers.items()}
-        self.n_runs = len(networks)
+        self.names, self.n_runs = list(self.params), len(networks)
+        own = [(module, module.named_buffers(recurse=False)) for module in self._skeleton.modules()]
+        self._norms = [module for module, buffers in own if "running_mean" in dict(buffers)]
+        self._frozen: list[nn.Module] = []
+
+    @property
+    def has_batch_norm(self) -> bool:
+        """Whether the networks normalise by statistics of trials."""
+        return bool(self._norms)
+
+    def freeze(self, layers: Sequence[str]) -> None:
+        """Take the parameters of some parts out of the learning, and keep these parts in evaluation mode.
+
+        So they give in training what they give in the test: no dropout, and batch norm by its running statistics.
+        """
+        def inside(name: str) -> bool:
+            return any(name == layer or name.startswith(f"{layer}.") for layer in layers)
+
+        self.buffers |= {name: p.detach() for name, p in self.params.items() if inside(name)}
+        self.params = {name: p for name, p in self.params.items() if not inside(name)}
+        self._frozen = [module for name, module in self._skeleton.named_modules() if inside(name)]
 
     def __call__(
-        self, x: Float[Tensor, "run batch chan time"], *, train: bool, memory: Tensor | None = None
+        self, x: Float[Tensor, "run batch chan time"], *, train: bool, memory: Tensor | None = None, adapt: bool = False
     ) -> Float[Tensor, "run batch class"]:    # fmt: skip
-        """Logits of each network for its own batch; ``memory`` is what `remember` gave for these trials."""
+        """Logits of each network for its own batch; ``memory`` is what `remember` gave for these trials.
+
+        With ``adapt`` batch norm takes the statistics of the batch, in evaluation too.
+        """
         self._skeleton.train(train)
+        for module in self._frozen:
+            module.training = False
+        for module in self._norms if adapt else ():
+            module.training = True
         inputs = (x,) if memory is None else (x, memory)
         if self.mode == "vectorise":
             return vmap(self._forward, randomness="different")(self.params, self.buffers, *inputs)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from eegdecode.runs import WATCHED, Prediction, Run
 from eegdecode.training.augment import draw_batches
+from eegdecode.training.adapt import predict_adapted
 from eegdecode.training.average import Average
 from eegdecode.training.batches import Material, steps_per_epoch
 from eegdecode.training.costs import Meter
@@ -43,11 +44,13 @@ def train_stack(
         keep_freed_memory()
     task = whole = Task.build(settings, model, material, runs, frontend=frontend, mode=mode)
     n_train = len(runs[0].split.train)
-    steps, epochs = steps_per_epoch(n_train, settings.step_size), settings.count_epochs(n_train)
+    epochs = settings.count_epochs(n_train)
+    steps = steps_per_epoch(n_train, settings.step_size) if epochs else 0
     looks = settings.chooses or settings.watch_test or settings.schedule == "plateau"
     every = 1 if looks else max(1, epochs // MEASURED)
     curve = schedule(settings.schedule, steps=epochs * steps, warmup=settings.warmup)
-    adam = Adam(betas=settings.betas, decoupled=settings.optimiser == "adamw", decay_norms=settings.decay_norms)
+    adam = Adam(betas=settings.betas, decoupled=settings.optimiser == "adamw", decay_norms=settings.decay_norms,
+                rates=task.rates)    # fmt: skip
     average = Average(settings.average, decay=settings.ema_decay, share=settings.swa_share)
     plateau = Plateau(len(runs), patience=settings.plateau_patience, factor=settings.plateau_factor)
     rngs = [np.random.default_rng(seeds_of(run)) for run in runs]
@@ -77,7 +80,8 @@ def train_stack(
                 average.take(torch.as_tensor(stay, device=device))
                 plateau.take(stay)
     whole.ensemble.load(keeper.best(task.with_weights(average.mean).ensemble.state))
-    return list(_predictions(whole, keeper, meter.read(n_runs=len(runs))))
+    sessions = material.trials.meta.groupby(["subject", "session"], sort=False).ngroup().to_numpy()
+    return list(_predictions(whole, keeper, meter.read(n_runs=len(runs)), sessions))
 
 
 def train_epoch(
@@ -120,9 +124,13 @@ def _loss_and_accuracy(logits: np.ndarray, y: np.ndarray) -> tuple[float, float]
     return loss, float((logits.argmax(1) == y).mean())
 
 
-def _predictions(task: Task, keeper: Keeper, measured: Mapping[str, Any]) -> Iterator[Prediction]:
+def _predictions(
+    task: Task, keeper: Keeper, measured: Mapping[str, Any], sessions: np.ndarray
+) -> Iterator[Prediction]:    # fmt: skip
     """Make the result of each run out of the kept weights."""
     logits = {part: task.predict([getattr(run.split, part) for run in task.runs]) for part in ("val", "test")}
+    if task.settings.adapt_norms:
+        logits["test"] = predict_adapted(task, [run.split.test for run in task.runs], sessions)
     state = task.ensemble.state()
     n_params = sum(p[0].numel() for p in task.ensemble.params.values())
     for i, run in enumerate(task.runs):

@@ -32,16 +32,20 @@ class Adam:
         Whether the decay is applied to the weights (AdamW) or added to the gradient (Adam with L2).
     decay_norms : bool
         Whether biases and norms decay as well, as in the papers.
+    rates : mapping of str to float, or None
+        Share of the rate for each parameter; None: 1 for all.
     """
 
     betas: Sequence[float] = (0.9, 0.999)
     eps: float = 1e-8
     decoupled: bool = True
     decay_norms: bool = False
+    rates: Mapping[str, float] | None = None
     steps: int = 0
     first: Tensor | None = None
     second: Tensor | None = None
     decays: Tensor | None = None
+    shares: Tensor | None = None
 
     @torch.no_grad()
     def step(
@@ -52,6 +56,8 @@ class Adam:
             self.first, self.second = torch.zeros_like(grad), torch.zeros_like(grad)
             decays = {name: torch.full_like(p[:1], self.decay_norms or p.ndim > 2) for name, p in params.items()}
             self.decays = flatten(decays)
+            if self.rates is not None:
+                self.shares = flatten({name: torch.full_like(p[:1], self.rates[name]) for name, p in params.items()})
         self.steps += 1
         beta1, beta2 = self.betas
         decay = weight_decay[:, None] * self.decays * flatten(params)
@@ -61,7 +67,7 @@ class Adam:
         step = self.first / (1 - beta1**self.steps)
         step /= (self.second / (1 - beta2**self.steps)).sqrt_().add_(self.eps)
         step = lr[:, None] * (step + decay if self.decoupled else step)
-        add_to(params, -step)
+        add_to(params, -step if self.shares is None else -step * self.shares)
 
     def take(self, places: Int[Tensor, " place"]) -> None:
         """Go on with some of the runs alone."""

@@ -148,4 +148,4 @@ def find_rate(task: Task) -> str:
 
 def _adam(task: Task) -> Adam:
     """Adam without the decay as L2: it would look like a gradient."""
-    return Adam(betas=task.settings.betas, decoupled=True)
+    return Adam(betas=task.settings.betas, decoupled=True, rates=task.rates)

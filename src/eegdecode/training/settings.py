@@ -10,6 +10,7 @@ from eegdecode.training.batches import steps_per_epoch
 from eegdecode.training.chain import Chain
 from eegdecode.training.devices import find_devices
 from eegdecode.training.ensemble import MODES
+from eegdecode.training.transfer import FINE_TUNE
 
 MOST = 128    # runs side by side: beyond, a stack ends later and a run costs no less; see `eegdecode.sweeps.stacks`
 SCHEDULES = ("cosine", "constant", "one_cycle", "plateau")
@@ -55,6 +56,15 @@ class DeepSettings:
         Take a mean of the weights, see `Average`: as soon as there is one, it is measured, kept and tested.
     ema_decay, swa_share : float
         Decay of the exponential mean, and share of the epochs whose plain mean is taken.
+    fine_tune : {"full", "head", "layerwise", "frozen_front"}
+        What learns of a network that starts from another's weights (``model.init_from``): all; the head; all, at rates
+        that fall from the head to the front (see `layer_rates`); all but the first half of the layers.
+    layer_factor : float
+        What the rate is divided by from one layer to the one before it.
+    new_head : bool
+        Whether such a network gets a new head. False keeps the source's. Where there are no training trials, it is kept.
+    adapt_norms : bool
+        Test with batch norm by the statistics of the session's own test trials, without their labels (transductive).
     validation : float
         Share of the training trials that is held out for validation. Test trials never choose anything.
     select : {"last", "best_val"}
@@ -109,6 +119,10 @@ class DeepSettings:
     average: str = "none"
     ema_decay: float = 0.999
     swa_share: float = 0.25
+    fine_tune: str = "full"
+    layer_factor: float = 2.6
+    new_head: bool = True
+    adapt_norms: bool = False
     validation: float = 0.2
     select: str = "last"
     patience: int | None = None
@@ -128,7 +142,7 @@ class DeepSettings:
         choices = {
             "optimiser": ("adamw", "adam"), "schedule": SCHEDULES, "select": ("last", "best_val"),
             "precision": ("float32", "bf16"), "ensemble": ("auto", *MODES), "average": ("none", "ema", "swa"),
-            "class_weights": (None, "balanced"),
+            "class_weights": (None, "balanced"), "fine_tune": FINE_TUNE,
         }    # fmt: skip
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -145,6 +159,8 @@ class DeepSettings:
         for name in ("warmup", "label_smoothing", "validation"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"trainer.{name} must be in [0, 1), got {getattr(self, name)}")
+        if self.layer_factor < 1:
+            raise ValueError(f"trainer.layer_factor must be at least 1, got {self.layer_factor}")
         for name in ("plateau_factor", "ema_decay", "swa_share"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"trainer.{name} must lie between 0 and 1, got {getattr(self, name)}")
@@ -158,8 +174,15 @@ class DeepSettings:
         self._check_device()
 
     def count_epochs(self, n_train: int) -> int:
-        """Epochs of a run with so many training trials."""
+        """Epochs of a run with so many training trials; of one without any: none."""
+        if not n_train:
+            return 0
         return self.epochs or -(-self.updates // steps_per_epoch(n_train, self.step_size))
+
+    @property
+    def transductive(self) -> bool:
+        """Whether test trials, without labels, enter their own predictions."""
+        return self.adapt_norms
 
     @property
     def step_size(self) -> int:

@@ -22,6 +22,7 @@ from eegdecode.training.ensemble import Ensemble
 from eegdecode.training.frontend import FrontEnd, LinearMap
 from eegdecode.training.loss import balanced_weights
 from eegdecode.training.settings import DeepSettings
+from eegdecode.training.transfer import frozen_layers, layer_rates, load_source
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,7 @@ class Task:
     model: dict[str, Any]
     class_weights: Tensor | None = None
     changer: Changer | None = None
+    rates: Mapping[str, float] | None = None
 
     @classmethod
     def build(
@@ -48,7 +50,7 @@ class Task:
     ) -> Task:    # fmt: skip
         """Fit each run's front end on its training trials and start its network from its seed."""
         trials, device = material.trials, material.x.device
-        maps = [fit_frontend(frontend, material.moments, trials.y, trials.meta, run.split) for run in runs]
+        maps = [fit_frontend(frontend, material.moments, trials.y, trials.meta, run) for run in runs]
         signals = Signals(material.x, maps, material.scales)
         sizes = {
             "n_chans": maps[0].filters.shape[-2], "n_times": material.x.shape[2],
@@ -59,10 +61,14 @@ class Task:
             sizes["positions"] = places.tolist() if maps[0].electrodes and not np.isnan(places).all() else None
         numbers = {name: [run.numbers.get(name, getattr(settings, name)) for run in runs]
                    for name in ("lr", "weight_decay")}    # fmt: skip
-        ensemble = Ensemble([_start(model, run, sizes) for run in runs], mode=mode, device=str(device))
+        ensemble = Ensemble([_start(model, run, sizes, settings) for run in runs], mode=mode, device=str(device))
+        if settings.adapt_norms and not ensemble.has_batch_norm:
+            raise ValueError("trainer.adapt_norms=true is for batch norm, which this network has not; take false")
+        if runs[0].source and len(runs[0].split.train):
+            ensemble.freeze(frozen_layers(ensemble.names, settings.fine_tune))
         known = settings.augment is None and not settings.throws
         labels = [trials.y[run.split.train] for run in runs]
-        weights = balanced_weights(labels, len(trials.classes)) if settings.class_weights else None
+        weights = balanced_weights(labels, len(trials.classes)) if settings.class_weights and len(labels[0]) else None
         return cls(
             settings=settings, runs=runs, signals=signals, maps=maps, ensemble=ensemble,
             memory=Memory(signals, [run.split.train for run in runs], ensemble.remember if known else _forget),
@@ -70,6 +76,8 @@ class Task:
             class_weights=None if weights is None else torch.tensor(weights, dtype=torch.float32, device=device),
             changer=settings.augment.prepare(trials, electrodes=maps[0].electrodes)
             if isinstance(settings.augment, Chain) else None,
+            rates=layer_rates(ensemble.names, settings.layer_factor)
+            if runs[0].source and settings.fine_tune == "layerwise" else None,
             model={
                 "network": describe(model), "sizes": sizes, "frontend": describe(frontend),
                 "ch_names": list(trials.signal.ch_names), "tmin": trials.signal.tmin, "classes": list(trials.classes),
@@ -119,9 +127,12 @@ def seeds_of(run: Run) -> np.random.SeedSequence:
     return np.random.SeedSequence([run.seed, zlib.crc32(split.encode())])
 
 
-def _start(model: partial, run: Run, sizes: Mapping[str, Any]) -> torch.nn.Module:
-    """Build the network of a run from the run's own seed."""
+def _start(model: partial, run: Run, sizes: Mapping[str, Any], settings: DeepSettings) -> torch.nn.Module:
+    """Build the network of a run from the run's own seed, and load what it starts from."""
     drop = {"drop": run.numbers["drop"]} if "drop" in run.numbers else {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(seeds_of(run).generate_state(2)[1]))
-        return model(**sizes, **drop)
+        network = model(**sizes, **drop)
+    if run.source is not None:    # without a trial to learn from, a new head would know nothing
+        load_source(network, run.source, new_head=settings.new_head and len(run.split.train) > 0)
+    return network

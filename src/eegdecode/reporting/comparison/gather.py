@@ -124,7 +124,8 @@ def _entries(folder: Path) -> list[Entry]:
     entries = []
     for setting in tried if chosen is None else [chosen]:
         own = of_setting(scores[scores["status"] == "done"], setting)
-        notes = (f"of {len(tried)} settings the one best on validation trials: {_words(setting)}",)
+        how = "with the most target trials" if set(setting) == {"trials"} else "best on validation trials"
+        notes = (f"of {len(tried)} settings the one {how}: {_words(setting)}",)
         entries.append(
             Entry(
                 model=str(marker["facts"].get("model", "?")),
