@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,9 +16,9 @@ from eegdecode.reporting.checkpoints import checkpoint_belongs, file_name, write
 from eegdecode.reporting.disk import make_folder, read_json, sweep_temporaries, write_json, write_text
 from eegdecode.reporting.folders import MARKER, SUMMARY, hold, release
 from eegdecode.reporting.style import CHANCE, RUNNING, TRAIN, VAL, new_figure, save, styled
+from eegdecode.reporting.transfer import origin
 from eegdecode.runs import Run
 
-MARK = 6    # bytes of a trial's digest
 LINES = {    # column of a history -> what it is, colour, line
     "running_loss": ("training (as trained)", RUNNING, "--"), "train_loss": ("training (dropout off)", TRAIN, "-"),
     "val_loss": ("validation", VAL, "-"), "val_mean": ("mean of all trials", CHANCE, ":"),
@@ -64,7 +63,7 @@ class PretrainingFolder:
             log.warning("%s %s; the same command, started again, tries it again", name, result.status)
             return
         about = {
-            "key": self.keys[name], **_origin(result.run, self.meta), "model": dict(result.model),
+            "key": self.keys[name], **origin(result.run, self.meta), "model": dict(result.model),
             "classes": list(result.model["classes"]), "best_epoch": int(result.history["epoch"].iloc[-1]),
             "facts": self.facts, "n_params": result.n_params, "seconds": result.seconds,
             "history": result.history.to_dict("list"),
@@ -154,17 +153,3 @@ def draw_examples(examples: Mapping[str, np.ndarray], *, title: str) -> Figure:
 def axis_is_frequency(axis: np.ndarray) -> bool:
     """Frequencies in Hz begin above 0, times in s at 0."""
     return bool(axis[0] > 0)
-
-
-def _origin(run: Run, meta: pd.DataFrame) -> dict[str, Any]:
-    """What a checkpoint must tell of its run so that another may start from it: who it was, and what it has seen."""
-    rows = np.concatenate([run.split.train, run.split.val])
-
-    def marks(column: str) -> str:
-        values = meta[column].to_numpy()[rows] if column in meta else []
-        return "".join(hashlib.blake2b(str(value).encode(), digest_size=MARK).hexdigest() for value in values)
-
-    return {
-        "run": run.name(), "subject": run.split.subject, "seed": run.seed, "numbers": dict(run.numbers),
-        "seen": {"names": marks("trial"), "signals": marks("signal")},
-    }    # fmt: skip
