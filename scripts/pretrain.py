@@ -1,4 +1,4 @@
-"""Pretrain encoders on unlabelled trials: python scripts/pretrain.py task=masked|forecast [group=choice] [key=value]."""
+"""Pretrain encoders on unlabelled trials: python scripts/pretrain.py [task=masked|forecast] [key=value ...]."""
 
 import logging
 import sys

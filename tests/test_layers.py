@@ -23,7 +23,9 @@ ALLOWED = {
     "sweeps.py": (("runs",), ()),
     "models": (tuple(f"models.{name}" for name in SHARED_LAYERS), ("torch",)),    # no network knows another
     "training": (("trials", "runs", "pretrained", "training"), ("torch", "sklearn", "pyriemann", "scipy")),
-    "reporting": (("runs", "pretrained", "reporting"), ("sklearn", "scipy", "matplotlib", "wandb", "safetensors", "rich")),
+    "reporting": (
+        ("runs", "pretrained", "reporting"), ("sklearn", "scipy", "matplotlib", "wandb", "safetensors", "rich")
+    ),
     "experiment.py": (("trials", "runs", "data", "protocols", "sweeps", "reporting"), ("rich",)),
     "pretraining.py": (("trials", "runs", "data", "protocols", "sweeps", "reporting"), ()),
     "card.py": (("trials", "data", "protocols", "sweeps", "reporting"), ()),

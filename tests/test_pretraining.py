@@ -19,9 +19,10 @@ from eegdecode.training.frontend import ZScore
 from eegdecode.training.pretrain import Pretrainer
 
 PARTS = {
-    "dataset": SimulatedDataset(), "preprocess": Preprocess(), "protocol": CrossSubject(), "sweep": Sweep(), "frontend": ZScore(),
-    "model": partial(STTransformer, width=8, heads=2, depth=1), "task": partial(MaskedAutoencoder, heads=2),
-    "trainer": Pretrainer(updates=2, device="cpu"), "seed": 0, "device": "cpu", "config": "seed: 0\n",
+    "dataset": SimulatedDataset(), "preprocess": Preprocess(), "protocol": CrossSubject(), "sweep": Sweep(),
+    "frontend": ZScore(), "model": partial(STTransformer, width=8, heads=2, depth=1),
+    "task": partial(MaskedAutoencoder, heads=2), "trainer": Pretrainer(updates=2, device="cpu"),
+    "seed": 0, "device": "cpu", "config": "seed: 0\n",
     "choices": {"dataset": "toy", "model": "sttransformer", "task": "masked"},
 }    # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What a finished pretraining leaves behind: what training gives and reporting takes, as `Prediction` is of a training."""
+"""What a finished pretraining leaves behind, as `Prediction` is what a training does."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Pretrained:
         Parameters and buffers under the names that the network has which is fine-tuned, without what got no gradient
         (its head), those of the decoder beside them, and the fitted front end.
     history : DataFrame
-        A row an epoch, or every few: ``epoch``, ``lr``, ``steps``, ``running_loss`` (as trained), and in evaluation mode
-        of training and validation trials (NaN where there are none) the error of the network (``train_loss``,
+        A row an epoch, or every few: ``epoch``, ``lr``, ``steps``, ``running_loss`` (as trained), and in evaluation
+        mode of training and validation trials (NaN where there are none) the error of the network (``train_loss``,
         ``val_loss``), of the mean (``train_mean``, ...) and of repeating what was seen (``train_repeat``, ...): mean
         squared errors of numbers of deviation 1.
     model : mapping

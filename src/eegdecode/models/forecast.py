@@ -1,9 +1,10 @@
-"""Pretraining by forecasts: an encoder sees the beginning of a trial, a causal decoder tells one piece after another."""
+"""Pretraining by forecasts: an encoder sees the beginning of a trial, a causal decoder tells piece after piece."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -40,7 +41,7 @@ class Forecaster(nn.Module):
     """
 
     def __init__(
-        self, n_chans: int, n_times: int, n_classes: int, sfreq: float, *, network: Callable[..., nn.Module],
+        self, n_chans: int, n_times: int, n_classes: int, sfreq: float, *, network: Callable[..., Any],
         positions: Sequence[Sequence[float]] | None = None, context: float = 0.5, sampling: float = 0.5,
         piece: float = 0.5, target: str = "power", band: Sequence[float] = (4.0, 40.0), depth: int = 1, heads: int = 4,
         drop: float | None = 0.1,
@@ -49,7 +50,7 @@ class Forecaster(nn.Module):
         if not 0 < context < 1 or not 0 <= sampling <= 1:
             raise ValueError(f"task.context must lie between 0 and 1, task.sampling from 0 to 1: {context}, {sampling}")
         sizes = {"n_chans": n_chans, "n_times": n_times, "n_classes": n_classes, "sfreq": sfreq}
-        self.network = build_encoder(network, drop, **sizes, positions=positions)
+        self.network: Any = build_encoder(network, drop, **sizes, positions=positions)
         self.sampling, stem = sampling, self.network.stem
         self.n_visible = min(stem.n_tokens - 1, max(1, round(context * stem.n_tokens)))
         self.pieces = Pieces(n_chans, n_times, sfreq, length=piece, target=target, band=band)
@@ -58,7 +59,7 @@ class Forecaster(nn.Module):
         self.end = min(end, self.first * size)                               # samples of the context
         if self.first >= self.pieces.n_pieces:
             raise ValueError(f"no piece comes after the context: lower task.context={context} or task.piece={piece}")
-        width, n_features = self.network.head.in_features, self.pieces.mean.numel()
+        width, n_features = self.network.head.in_features, self.pieces.n_features
         self.embed = nn.Linear(n_features, width)
         self.decoder = Decoder(
             width, n_pieces=self.n_draws, n_features=n_features, depth=depth, heads=heads, drop=drop or 0.0, causal=True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -37,7 +38,7 @@ class MaskedAutoencoder(nn.Module):
     """
 
     def __init__(
-        self, n_chans: int, n_times: int, n_classes: int, sfreq: float, *, network: Callable[..., nn.Module],
+        self, n_chans: int, n_times: int, n_classes: int, sfreq: float, *, network: Callable[..., Any],
         positions: Sequence[Sequence[float]] | None = None, ratio: float = 0.75, piece: float = 0.5,
         target: str = "power", band: Sequence[float] = (4.0, 40.0), depth: int = 1, heads: int = 4,
         drop: float | None = 0.1,
@@ -46,14 +47,14 @@ class MaskedAutoencoder(nn.Module):
         if not 0 < ratio < 1:
             raise ValueError(f"task.ratio must lie between 0 and 1, got {ratio}")
         sizes = {"n_chans": n_chans, "n_times": n_times, "n_classes": n_classes, "sfreq": sfreq}
-        self.network = build_encoder(network, drop, **sizes, positions=positions)
+        self.network: Any = build_encoder(network, drop, **sizes, positions=positions)
         self.n_tokens = self.network.stem.n_tokens
         self.n_visible = min(self.n_tokens - 1, max(1, round((1 - ratio) * self.n_tokens)))
         self.pieces = Pieces(n_chans, n_times, sfreq, length=piece, target=target, band=band)
         width = self.network.head.in_features
         self.mask = nn.Parameter(torch.randn(width) * 0.02)
         self.decoder = Decoder(
-            width, n_pieces=self.pieces.n_pieces, n_features=self.pieces.mean.numel(), depth=depth, heads=heads,
+            width, n_pieces=self.pieces.n_pieces, n_features=self.pieces.n_features, depth=depth, heads=heads,
             drop=drop or 0.0, causal=False,
         )    # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from einops import rearrange
@@ -64,8 +64,9 @@ class Pieces(nn.Module):
             raise ValueError(f"task.band={list(band)} Hz holds no frequency of pieces of {length} s")
         self.frequencies = [resolution * i for i in range(self.bins.start, self.bins.stop)]    # Hz
         self.shape = (n_bins if target == "power" else self.size, n_chans)    # of what is told of a piece
-        self.register_buffer("mean", torch.zeros(math.prod(self.shape)))
-        self.register_buffer("deviation", torch.ones(math.prod(self.shape)))
+        self.n_features = math.prod(self.shape)
+        self.register_buffer("mean", torch.zeros(self.n_features))
+        self.register_buffer("deviation", torch.ones(self.n_features))
 
     def raw(self, x: Signals) -> Told:
         """What is to be told, as it is."""
@@ -107,7 +108,7 @@ def errors(told: Told, truth: Told, repeated: Told, counted: Chosen) -> Float[Te
     return torch.stack([((guess - truth).square().mean(-1) * weight).sum(1) for guess in guesses], dim=1)
 
 
-def build_encoder(network: Callable[..., nn.Module], drop: float | None, **sizes) -> nn.Module:
+def build_encoder(network: Callable[..., Any], drop: float | None, **sizes) -> Any:
     """Build the network whose encoder is pretrained."""
     kind = getattr(network, "func", network)
     if not hasattr(kind, "encode"):

@@ -132,7 +132,8 @@ class STTransformer(nn.Module):
         return (logits, {**weights, **mixed}) if return_attention else logits
 
     def encode(
-        self, x: Float[Tensor, "batch chan time"], visible: Bool[Tensor, "batch token"], seen: Bool[Tensor, "batch time"]
+        self, x: Float[Tensor, "batch chan time"], visible: Bool[Tensor, "batch token"],
+        seen: Bool[Tensor, "batch time"],
     ) -> tuple[Float[Tensor, "batch added_token width"], Bool[Tensor, "batch added_token"]]:    # fmt: skip
         """Tokens behind the blocks, and which of them are there: what pretraining asks for.
 

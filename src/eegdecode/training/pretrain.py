@@ -90,7 +90,8 @@ class Pretrainer:
             task = Task.build(settings, model, material, runs, frontend=frontend, mode=settings.mode)
             return pretrain_stack(task, _build(model, task), on_epoch)
 
-        for done in train_as_fits(train, groups, size=size):
+        finished: Iterator[Any] = train_as_fits(train, groups, size=size)
+        for done in finished:
             yield replace(done, model={**done.model, "network": describe(model.keywords["network"])})
 
 
