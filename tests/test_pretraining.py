@@ -14,9 +14,12 @@ from eegdecode.models.sttransformer import STTransformer
 from eegdecode.protocols import CrossSubject, WithinSession
 from eegdecode.reporting.checkpoints import read_checkpoint
 from eegdecode.reporting.disk import read_json
+from eegdecode.reporting.transfer import begin_from
+from eegdecode.runs import Run, Split
 from eegdecode.sweeps import Sweep
 from eegdecode.training.frontend import ZScore
 from eegdecode.training.pretrain import Pretrainer
+from eegdecode.training.transfer import load_source
 
 PARTS = {
     "dataset": SimulatedDataset(), "preprocess": Preprocess(), "protocol": CrossSubject(), "sweep": Sweep(),
@@ -61,8 +64,25 @@ def test_a_folder_holds_an_encoder_for_each_split_and_goes_on(story, tmp_path, c
 
 def test_other_settings_are_pretrained_anew(story, tmp_path):
     story()
-    story(task=partial(MaskedAutoencoder, heads=2, ratio=0.5))
+    said = story(trainer=Pretrainer(updates=2, device="cpu", validation=0.0))
     assert len(list((tmp_path / "run" / "checkpoints").glob("*.json"))) == 6
+    assert "error on training trials" in said
+
+
+def test_networks_start_from_encoders_that_know_none_of_their_test_trials(story, make_trials, tmp_path):
+    story()
+    meta = make_trials(n_subjects=3, n_sessions=1, n_times=384).meta
+    runs = [Run(split, seed=0) for split in CrossSubject()(meta, validation=0.0)]
+    begun = begin_from(tmp_path / "run", runs, meta=meta)
+    assert [run.source.about["subject"] for run in begun] == ["1", "2", "3"]
+    net = PARTS["model"](n_chans=6, n_times=384, n_classes=3, sfreq=128.0)
+    fit = load_source(net, begun[0].source, new_head=True)
+    assert {name for name in fit.new if not name.endswith("rate")} == {"head.weight", "head.bias"}
+    np.testing.assert_array_equal(net.stem.spatial.detach().numpy(), begun[0].source.weights["stem.spatial"])
+    first = runs[0].split
+    two = Split(first.train[24:], first.val, np.append(first.test, first.train[:24]), "1+2", "a", 0, "toy")
+    with pytest.raises(ValueError, match="has learned from test trials"):
+        begin_from(tmp_path / "run", [Run(two, seed=0)], meta=meta)
 
 
 def test_an_interruption_leaves_what_is_finished(story, monkeypatch, tmp_path):

@@ -3,9 +3,9 @@
 ``benchmark.py pretraining --folder DIR`` pretrains by both tasks on the sets that are on disk, fine-tunes, and trains
 the same networks from their own seeds (``scratch``) and from networks that learned other subjects' labels
 (``labelled``). What DIR holds already is not trained again. Named can be ``sets=mi_openbci``, ``starts=masked``,
-``few=[5,10]``, ``subjects=[1,2,3]``, ``seeds=1`` and ``updates=1000`` (of the pretraining); ``task.target=signal`` and
-other words with ``task.`` go to the pretraining, any other ``key=value`` to each training. Runs that are compared have
-the same seeds and test trials, so that differences are paired.
+``kinds=few``, ``few=[5,10]``, ``subjects=[1,2,3]``, ``seeds=1`` and ``updates=1000`` (of the pretraining);
+``task.target=signal`` and other words with ``task.`` go to the pretraining, any other ``key=value`` to each training.
+Runs that are compared have the same seeds and test trials, so that differences are paired.
 """
 
 import os
@@ -20,8 +20,8 @@ from benchmarks.tasks import DOOR
 
 OUT = Path("notebooks/benchmarks")
 OPTIONS = {
-    "seeds": "3", "sets": "mi_openbci,ssvep_exo", "starts": "masked,forecast,labelled", "few": "", "subjects": "",
-    "updates": "1000",
+    "seeds": "3", "sets": "mi_openbci,ssvep_exo", "starts": "masked,forecast,labelled", "kinds": "few,subject,others",
+    "few": "", "subjects": "", "updates": "1000",
 }    # fmt: skip
 TASKS = ("masked", "forecast")    # the other start needs labels
 FEW = {"mi_openbci": "[5,10,20]", "ssvep_exo": "[2,5,8]"}    # a class; subjects of two runs have 8 before the last one
@@ -46,16 +46,17 @@ def measure_pretraining(folder: Path, *words: str) -> None:
         words_of = _words(name, options["subjects"])
         kinds = {
             "few": ["protocol=calibration", f"protocol.trials={options['few'] or FEW[name]}"],
-            "all of the subject": [f"protocol={LAST[name]}"], "all of the others": ["protocol=cross_subject"],
+            "subject": [f"protocol={LAST[name]}"], "others": ["protocol=cross_subject"],
         }    # fmt: skip
         found = {}
         for start in ["scratch", *options["starts"].split(",")]:
             here = folder / name / f"{start}_{options['seeds']}_{options['updates']}"
             source = _source(here, words_of, start, options, of_task)
             for kind, protocol in kinds.items():
-                if start == "labelled" and kind == "all of the others":    # they are what it is
+                itself = (start, kind) == ("labelled", "others")
+                if itself or kind not in options["kinds"].split(","):
                     continue
-                out = here / kind.replace(" ", "_")
+                out = here / kind
                 begin = [f"sweep.seeds={options['seeds']}", *([f"model.init_from={source}"] if source else [])]
                 settled = [*words_of, *protocol, *STACKED, "trainer.validation=0"]
                 scores = _door("train.py", out, *settled, *begin, *more)
@@ -117,7 +118,8 @@ def _rows(name: str, start: str, kind: str, scores: pd.DataFrame, scratch: pd.Da
         )    # fmt: skip
         difference = mine - theirs
         rows.append({
-            "set": name, "labelled": kind if number is None else f"{number:.0f} a class", "start": start,
+            "set": name, "labelled": f"all of the {kind}" if number is None else f"{number:.0f} a class",
+            "start": start,
             "accuracy": round(mine.mean(), 1), "deviation": round(mine.std(), 1), "subjects": len(mine),
             "difference": "" if start == "scratch" else f"{difference.mean():+.1f} ± {difference.std():.1f}",
             "ahead": "" if start == "scratch" else f"{int((difference > 0).sum())} of {len(difference)}",

@@ -80,7 +80,7 @@ def test_labels_and_test_trials_change_nothing(make_trials, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_loop_stack_and_single_run_agree(make_trials, kind):
     trials = make_trials(n_subjects=1, n_times=384)
-    runs = runs_of(trials, seeds=(0, 1))
+    runs = runs_of(trials, n_val=0, seeds=(0, 1))
     loop, stack = (fit(trials, runs, kind=kind, ensemble=mode) for mode in ("loop", "vectorise"))
     (alone,) = fit(trials, runs[1:], kind=kind)
     assert_same(alone, loop[1])

@@ -37,7 +37,12 @@ class Pieces(nn.Module):
 
     ``signal``: its samples, normalised over the whole piece (He et al., 2022, section 4, normalised pixels).
     ``power``: log power by channel and frequency under a Hann window. Both are put on mean 0 and deviation 1 by
-    numbers that training measures on the training trials of a run, so that telling the mean costs 1.
+    numbers that training measures on the training trials of a run, so that telling the mean costs about 1.
+
+    Power is the default: behind a stem that takes the power of its patches, nothing is left of the phase by which a
+    wave goes on. Masked patches on four subjects of `mi_openbci` (one is left out, 384 training trials, 150 updates of
+    32, one seed): on 96 validation trials the error of power is 0.907, where the mean costs 1.010 and repeating what
+    was seen 1.255; that of the signal is 1.003, where the mean costs 1.002: nothing is learned.
 
     Parameters
     ----------

@@ -75,7 +75,7 @@ class PretrainingFolder:
     def finish(self) -> dict[str, Any]:
         """Write ``history.csv``, ``summary.json`` and the figure of the losses, of what is finished; also half-way."""
         found = {name: about for name in self.keys if (about := self._about(name)) is not None}
-        parts = [pd.DataFrame(about["history"]).assign(run=name) for name, about in found.items()]
+        parts = [pd.DataFrame(about["history"]).astype(float).assign(run=name) for name, about in found.items()]
         history = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run"])
         write_text(self.folder / "history.csv", history.to_csv(index=False))
         summary: dict[str, Any] = {"n_done": len(found), "n_expected": len(self.keys), "facts": self.facts}
@@ -120,8 +120,8 @@ def draw_losses(history: pd.DataFrame) -> Figure:
         column = column if mean[column].notna().any() else column.replace("val_", "train_")
         if name != "validation" or column == "val_loss":
             ax.plot(mean.index, mean[column], color=colour, ls=line, label=name)
-    top = max(1.1, 1.1 * float(mean[["train_loss", "train_mean"]].max().max()))
-    ax.set(xlabel="epoch (passes over the training trials)", ylabel="mean squared error", ylim=(0, min(top, 3)))
+    ax.set(xlabel="epoch (passes over the training trials)", ylabel="mean squared error (deviation 1)")
+    ax.set_ylim(top=min(3.0, ax.get_ylim()[1]))    # what repeating costs may be far above
     ax.set_title(f"Reconstruction ({history['run'].nunique()} runs)")
     ax.legend()
     return figure
