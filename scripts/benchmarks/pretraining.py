@@ -120,7 +120,7 @@ def _rows(name: str, start: str, kind: str, scores: pd.DataFrame, scratch: pd.Da
         rows.append({
             "set": name, "labelled": f"all of the {kind}" if number is None else f"{number:.0f} a class",
             "start": start,
-            "accuracy": round(mine.mean(), 1), "deviation": round(mine.std(), 1), "subjects": len(mine),
+            "accuracy": round(float(mine.mean()), 1), "deviation": round(float(mine.std()), 1), "subjects": len(mine),
             "difference": "" if start == "scratch" else f"{difference.mean():+.1f} ± {difference.std():.1f}",
             "ahead": "" if start == "scratch" else f"{int((difference > 0).sum())} of {len(difference)}",
         })    # fmt: skip

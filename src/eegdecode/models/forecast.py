@@ -52,7 +52,7 @@ class Forecaster(nn.Module):
         sizes = {"n_chans": n_chans, "n_times": n_times, "n_classes": n_classes, "sfreq": sfreq}
         self.network: Any = build_encoder(network, drop, **sizes, positions=positions)
         self.sampling, stem = sampling, self.network.stem
-        self.n_visible = min(stem.n_tokens - 1, max(1, round(context * stem.n_tokens)))
+        self.n_visible = max(1, int(context * stem.n_tokens))    # of three patches one: then two pieces are told
         self.pieces = Pieces(n_chans, n_times, sfreq, length=piece, target=target, band=band)
         size, end = self.pieces.size, (self.n_visible - 1) * stem.stride + stem.patch
         self.first = math.ceil(end / size - EDGE)                            # piece that comes after the context
