@@ -140,10 +140,10 @@ def _write(table: pd.DataFrame, options: dict[str, str], more: list[str]) -> Non
         f"{''.join(f', `{word}`' for word in more)}. *start*: the network's own seed (*scratch*), {options['updates']} "
         "updates of masked patches (*masked*) or of forecasts (*forecast*) on the unlabelled trials of the other "
         "subjects, or a training on their labels (*labelled*). *labelled*: with what it is then trained: the first "
-        "trials of each class of the subject under test, all its trials before its last run, the test of both, or "
-        "labelled trials of the others (tested on all of the subject). *difference*: to *scratch* with the same "
-        "seeds and splits, mean and deviation over subjects; *ahead*: in how many subjects. Made by `python "
-        "scripts/benchmark.py pretraining --folder DIR`.",
+        "trials of each class of the subject under test, or all its trials before its last run (both are tested on "
+        "that run), or all labelled trials of the others (tested on all of the subject). *difference*: to *scratch* "
+        "with the same seeds and splits, mean and deviation over subjects; *ahead*: in how many subjects. Made by "
+        "`python scripts/benchmark.py pretraining --folder DIR`.",
         markdown(table),
     ]
     (OUT / "pretraining.md").write_text("\n\n".join(lines) + "\n")

@@ -50,6 +50,7 @@ class PretrainingFolder:
             raise BlockingIOError(f"another process uses {self.folder}: wait for it or give another out_dir")
         self.checkpoints, self.figures = (make_folder(self.folder / name) for name in ("checkpoints", "figures"))
         sweep_temporaries(self.checkpoints)
+        self._set_aside()
         write_json(self.folder / MARKER, {"key": key, "facts": self.facts})
 
     def unfinished(self, runs: Sequence[Run]) -> list[Run]:
@@ -88,6 +89,15 @@ class PretrainingFolder:
         if summary["n_done"] == summary["n_expected"]:
             release(self.folder)
         return summary
+
+    def _set_aside(self) -> None:
+        """Move checkpoints of other settings away: a network that starts from this folder must not meet them."""
+        mine = {file_name(name, key) for name, key in self.keys.items()}
+        others = [path for path in self.checkpoints.iterdir() if path.is_file() and path.stem not in mine]
+        for path in others:
+            path.replace(make_folder(self.folder / "other_settings") / path.name)
+        if others:
+            log.warning("%s held checkpoints of other settings: they are in other_settings now", self.folder)
 
     def _about(self, name: str) -> dict[str, Any] | None:
         file = file_name(name, self.keys[name])
