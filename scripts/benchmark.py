@@ -1,4 +1,4 @@
-"""Measure what is promised: scripts/benchmark.py data|start|engine|curve|length|ablation|levers|transfer|report|...
+"""Measure what is promised: scripts/benchmark.py data|start|engine|curve|length|ablation|levers|...
 
 ``data`` needs MNE_DATA for the comparison with MOABB, ``engine`` braindecode for that with its networks. Every figure
 is printed beside its goal.
@@ -8,7 +8,8 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import ablation, curve, data, diagnosis, engine, halves, length, levers, report, start, transfer
+from benchmarks import ablation, curve, data, diagnosis, engine, halves, length, levers, pretraining, report, start
+from benchmarks import transfer
 
 TASKS = {
     "data": data.measure_data, "prepare-2a": data.prepare_2a, "load-2a": data.load_2a, "moabb": data.against_moabb,
@@ -16,9 +17,10 @@ TASKS = {
     "length": length.measure_length, "length-of": length.one_kernel,
     "engine": engine.measure_engine, "machine": engine.machine, "epochs": engine.epochs, "runs": engine.runs,
     "curve": curve.measure_curve, "ablation": ablation.measure_ablation, "halves": halves.measure_halves,
-    "transfer": transfer.measure_transfer,
+    "transfer": transfer.measure_transfer, "pretraining": pretraining.measure_pretraining,
     "report": report.measure_report, "levers": levers.measure_levers, "diagnosis": diagnosis.measure_diagnosis,
 }    # fmt: skip
+WRITERS = (ablation, curve, diagnosis, engine, halves, length, levers, pretraining, transfer)    # of tables and figures
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure what the project promises.")
@@ -28,6 +30,6 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("notebooks/benchmarks"), help="of tables and figures")
     arguments = parser.parse_intermixed_args()    # names may stand behind --folder
     with tempfile.TemporaryDirectory() as temporary:
-        engine.OUT = length.OUT = curve.OUT = ablation.OUT = arguments.out
-        levers.OUT = halves.OUT = transfer.OUT = diagnosis.OUT = arguments.out
+        for module in WRITERS:
+            vars(module)["OUT"] = arguments.out
         TASKS[arguments.task](arguments.folder or Path(temporary), *arguments.what)

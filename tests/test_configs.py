@@ -13,7 +13,7 @@ from eegdecode.reporting.words import PROTOCOLS
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(p for p in CONFIGS.glob("*/*.yaml"))
-GROUPS = [p for p in FILES if p.parent.name not in ("experiment", "launcher", "promises")]
+GROUPS = [p for p in FILES if p.parent.name not in ("experiment", "launcher", "promises", "task")]
 EXPERIMENTS = [p for p in FILES if p.parent.name == "experiment"]
 
 
@@ -123,6 +123,25 @@ def test_the_root_of_the_card_gives_what_it_takes_and_the_promises_of_the_set():
     known = set(inspect.signature(prepare).parameters)
     assert set(cfg) - {"cache", "device"} | {"name"} == known
     assert "promises" not in compose("prepare", overrides=["dataset=files"])
+
+
+@pytest.mark.parametrize("task", [path.stem for path in FILES if path.parent.name == "task"])
+def test_the_root_of_pretraining_gives_what_it_takes_for_every_task(task):
+    from eegdecode.pretraining import pretrain
+
+    typed = [f"task={task}", "model.width=8", "trainer.updates=7", "task.piece=0.25"]
+    cfg = compose("pretrain", overrides=typed)
+    assert set(cfg) | {"choices", "config"} == set(inspect.signature(pretrain).parameters)
+    known, _ = parameters(cfg.task._target_)
+    assert {key for key in cfg.task if not str(key).startswith("_")} <= known
+    parts = instantiate(cfg, _convert_="all")
+    assert type(parts["trainer"]).__name__ == "Pretrainer"    # whatever trainer the model brings
+    assert parts["trainer"].updates == 7
+    network = parts["task"](n_chans=4, n_times=500, n_classes=2, sfreq=125.0, network=parts["model"])
+    assert network.pieces.size == 31
+    mine, theirs = (compose(root, overrides=["model=sttransformer"]) for root in ("pretrain", "train"))
+    assert mine.frontend == theirs.frontend    # else its weights would not fit
+    assert mine.model == {key: value for key, value in theirs.model.items() if key != "init_from"}
 
 
 def test_names_people_type():

@@ -14,6 +14,7 @@ SOURCE = ROOT / "src" / "eegdecode"
 ALLOWED = {
     "trials.py": ((), ()),
     "runs.py": ((), ()),
+    "pretrained.py": (("runs",), ()),
     "data": (("trials", "runs", "data"), ("mne", "moabb", "scipy")),
     "guards.py": (("runs",), ()),
     "folds.py": (("runs",), ("sklearn",)),
@@ -21,10 +22,13 @@ ALLOWED = {
     "calibration.py": (("runs", "guards", "folds"), ()),
     "sweeps.py": (("runs",), ()),
     "models": (tuple(f"models.{name}" for name in SHARED_LAYERS), ("torch",)),    # no network knows another
-    "training": (("trials", "runs", "training"), ("torch", "sklearn", "pyriemann", "scipy")),
-    "reporting": (("runs", "reporting"), ("sklearn", "scipy", "matplotlib", "wandb", "safetensors", "rich")),
+    "training": (("trials", "runs", "pretrained", "training"), ("torch", "sklearn", "pyriemann", "scipy")),
+    "reporting": (
+        ("runs", "pretrained", "reporting"), ("sklearn", "scipy", "matplotlib", "wandb", "safetensors", "rich")
+    ),
     "experiment.py": (("trials", "runs", "data", "protocols", "sweeps", "reporting"), ("rich",)),
     "prediction.py": (("trials", "runs", "data", "reporting"), ()),
+    "pretraining.py": (("trials", "runs", "data", "protocols", "sweeps", "reporting"), ()),
     "card.py": (("trials", "data", "protocols", "sweeps", "reporting"), ()),
     "__init__.py": ((), ()),
 }

@@ -228,7 +228,7 @@ def describe(thing: Any) -> Any:
 
 SHARED_LAYERS = (    # files of models/ that are no network; tests/test_layers.py keeps the list
     "layers", "masks", "patches", "positions", "norms", "attention", "kernels", "kernels_blocks", "block", "pooling",
-    "divided", "spatial", "stems", "filterbank", "tcn", "recurrence",
+    "divided", "spatial", "stems", "filterbank", "tcn", "recurrence", "decoder", "pieces",
 )    # fmt: skip
 
 

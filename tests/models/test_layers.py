@@ -79,7 +79,7 @@ def test_spatial_attention_works(heads):
 def test_likeness_is_of_a_trials_own_samples():
     torch.manual_seed(0)
     x, lengths = torch.randn(3, 6, 100), torch.tensor([100, 70, 40])
-    padded = likeness(x, lengths)
+    padded = likeness(x, torch.arange(100) < lengths[:, None])
     for trial, length in enumerate(lengths.tolist()):
         torch.testing.assert_close(padded[trial], likeness(x[trial : trial + 1, :, :length])[0], rtol=1e-4, atol=1e-4)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,13 +19,13 @@ WAVES = (0.5, 1.0, 2.0)    # periods of the position code on a radius; electrode
 
 
 def likeness(
-    x: Float[Tensor, "batch chan time"], lengths: Int[Tensor, " batch"] | None = None
+    x: Float[Tensor, "batch chan time"], seen: Bool[Tensor, "batch time"] | None = None
 ) -> Float[Tensor, "batch chan chan"]:    # fmt: skip
-    """How alike the time courses of channels are: z zᵀ / √T of standardised z, of a trial's own samples."""
-    if lengths is None:
+    """How alike the time courses of channels are: z zᵀ / √T of standardised z, of the samples that are seen alone."""
+    if seen is None:
         z = F.layer_norm(x, x.shape[-1:])                                    # every channel: mean 0, deviation 1
         return z @ z.mT / math.sqrt(x.shape[-1])
-    there, n = torch.arange(x.shape[-1], device=x.device) < lengths[:, None, None], lengths[:, None, None]
+    there, n = seen[:, None], seen.sum(1)[:, None, None]
     z = (x - x.masked_fill(~there, 0).sum(-1, keepdim=True) / n).masked_fill(~there, 0)
     z = z / (z.square().sum(-1, keepdim=True) / n + 1e-5).sqrt()
     return z @ z.mT / n.sqrt()

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from einops import rearrange, repeat
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from eegdecode.models.block import Encoder, TokenDropout
@@ -115,12 +115,13 @@ class STTransformer(nn.Module):
             Also return the weights: ``temporal`` (depth, B, H, N, N), and ``spatial`` (B, H, C, C) of the signals; of
             blocks over channels and patches (depth, B, N, H, C, C) and (depth, B, C, H, N, N).
         """
-        valid = None
+        seen = valid = None
         if valid_lens is not None:
-            x = x.masked_fill(torch.arange(x.shape[-1], device=x.device) >= valid_lens[:, None, None], 0)
+            seen = torch.arange(x.shape[-1], device=x.device) < valid_lens[:, None]
+            x = x.masked_fill(~seen[:, None], 0)
             counts = patch_counts(valid_lens, size=self.stem.patch, stride=self.stem.stride)
             valid = valid_tokens(counts, self.stem.n_tokens)
-        like, known = self._recall(x, memory, valid_lens)
+        like, known = self._recall(x, memory, seen)
         mixing, weights = None, {}
         if self.mixing is not None:
             scores = self.mixing.weights(like)
@@ -130,14 +131,30 @@ class STTransformer(nn.Module):
         logits = self.head(z)
         return (logits, {**weights, **mixed}) if return_attention else logits
 
+    def encode(
+        self, x: Float[Tensor, "batch chan time"], visible: Bool[Tensor, "batch token"],
+        seen: Bool[Tensor, "batch time"],
+    ) -> tuple[Float[Tensor, "batch added_token width"], Bool[Tensor, "batch added_token"]]:    # fmt: skip
+        """Tokens behind the blocks, and which of them are there: what pretraining asks for.
+
+        Samples that are not seen are taken away first, as padding is, so that nothing of them reaches a token: neither
+        through a patch that overlaps theirs, nor through the likeness of the channels.
+        """
+        if self.code is not None:
+            raise ValueError("model.spatial=before, after and interleaved cannot be pretrained; take signals or off")
+        like, known = self._recall(x.masked_fill(~seen[:, None], 0), None, seen)
+        mixing = None if self.mixing is None else self.mixing(self.mixing.weights(like))
+        z, visible = self.pool.extend(self.position(self.drop_tokens(self.stem(known, mixing)), visible), visible)
+        return self.norm(self.encoder(z, visible)), visible
+
     def _channels(self, x: Tensor) -> Tensor:
         """Take channels for trials of one channel, where each has tokens of its own."""
         return x if self.code is None else rearrange(x, "b c t -> (b c) 1 t")
 
-    def _recall(self, x: Tensor, memory: Tensor | None, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _recall(self, x: Tensor, memory: Tensor | None, seen: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the likeness of the channels and what the stem takes."""
         if memory is None:
-            return likeness(x, lengths), self.stem.coefficients(self._channels(x))
+            return likeness(x, seen), self.stem.coefficients(self._channels(x))
         n_like = 0 if self.mixing is None else x.shape[1] ** 2
         like = memory[:, :n_like].reshape(len(x), x.shape[1], -1)
         if not isinstance(self.stem, FourierStem):

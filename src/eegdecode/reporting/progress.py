@@ -9,6 +9,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from eegdecode.pretrained import Pretrained
 from eegdecode.runs import Prediction, Run
 
 
@@ -57,7 +58,7 @@ class ProgressBar:
         status = "  ".join([f"sub {run.split.subject}", *losses, *rate])
         self._bar.update(self._task, advance=self._seen[run.name()] - passed, status=status)
 
-    def done(self, prediction: Prediction) -> None:
+    def done(self, prediction: Prediction | Pretrained) -> None:
         """Count a finished run; epochs that an early stop saved are taken off the total."""
         self.n_done += 1
         name = prediction.run.name()

@@ -1,0 +1,87 @@
+"""Pretraining by masked patches: an encoder sees some patches, a decoder tells the rest of the trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from eegdecode.models.decoder import Decoder
+from eegdecode.models.patches import seen_samples
+from eegdecode.models.pieces import Pieces, Reconstruction, build_encoder, errors
+
+
+class MaskedAutoencoder(nn.Module):
+    """Hide most patches from the encoder; the decoder tells the pieces of which nothing was seen (He et al., 2022).
+
+    The decoder has a learned mask token for each piece, which attends to the encoder by cross-attention (Vaswani et
+    al., 2017). Patches of our networks overlap: what is hidden is every sample that lies in no visible patch, also for
+    the likeness of channels (`STTransformer.encode`), and only pieces without any visible sample count. What goes
+    before the network is not hidden: a front end with ``own`` or ``per_trial`` divides a trial by its own covariance,
+    so that the power of the whole trial is told.
+
+    Parameters
+    ----------
+    network : callable
+        The network whose encoder is trained; built with the sizes and, if given, ``drop``. It has a method ``encode``.
+    ratio : float
+        Share of the patches that is masked; He et al. found 0.75 the best for images.
+    piece, target, band
+        See `Pieces`.
+    depth, heads : int
+        Of the decoder; its width is the network's.
+    drop : float or None
+        Dropout rate everywhere while it is pretrained. None: the network's own, and none in the decoder.
+    """
+
+    def __init__(
+        self, n_chans: int, n_times: int, n_classes: int, sfreq: float, *, network: Callable[..., Any],
+        positions: Sequence[Sequence[float]] | None = None, ratio: float = 0.75, piece: float = 0.5,
+        target: str = "power", band: Sequence[float] = (4.0, 40.0), depth: int = 1, heads: int = 4,
+        drop: float | None = 0.1,
+    ) -> None:    # fmt: skip
+        super().__init__()
+        if not 0 < ratio < 1:
+            raise ValueError(f"task.ratio must lie between 0 and 1, got {ratio}")
+        sizes = {"n_chans": n_chans, "n_times": n_times, "n_classes": n_classes, "sfreq": sfreq}
+        self.network: Any = build_encoder(network, drop, **sizes, positions=positions)
+        self.n_tokens = self.network.stem.n_tokens
+        self.n_visible = min(self.n_tokens - 1, max(1, round((1 - ratio) * self.n_tokens)))
+        self.pieces = Pieces(n_chans, n_times, sfreq, length=piece, target=target, band=band)
+        width = self.network.head.in_features
+        self.mask = nn.Parameter(torch.randn(width) * 0.02)
+        self.decoder = Decoder(
+            width, n_pieces=self.pieces.n_pieces, n_features=self.pieces.n_features, depth=depth, heads=heads,
+            drop=drop or 0.0, causal=False,
+        )    # fmt: skip
+
+    @property
+    def n_draws(self) -> int:
+        """Random numbers a trial."""
+        return self.n_tokens
+
+    def plan(self, draws: Float[Tensor, "*run batch token"], progress: float) -> Bool[Tensor, "*run batch token"]:
+        """Choose the visible patches of each trial: those with the largest numbers."""
+        return draws.argsort(dim=-1).argsort(dim=-1) >= self.n_tokens - self.n_visible
+
+    def reconstruct(
+        self, x: Float[Tensor, "batch chan time"], visible: Bool[Tensor, "batch token"]
+    ) -> Reconstruction:    # fmt: skip
+        """Tell every piece from the visible patches alone."""
+        stem = self.network.stem
+        touched = seen_samples(visible, size=stem.patch, stride=stem.stride, n_times=x.shape[-1])
+        hidden, seen = self.pieces.hidden(touched)
+        tokens, there = self.network.encode(x, visible, seen)
+        told = self.decoder(self.mask.expand(len(x), self.pieces.n_pieces, -1), tokens, there)
+        truth, known = self.pieces(x), ~hidden[..., None]                    # (B, S, features), (B, S, 1)
+        mean = (truth * known).sum(1, keepdim=True) / known.sum(1, keepdim=True).clamp(min=1)
+        return Reconstruction(told, truth, mean.expand_as(truth), hidden)
+
+    def forward(
+        self, x: Float[Tensor, "batch chan time"], plan: Bool[Tensor, "batch token"]
+    ) -> Float[Tensor, "batch kind"]:    # fmt: skip
+        """Errors of each trial, see `errors`."""
+        return errors(*self.reconstruct(x, plan))

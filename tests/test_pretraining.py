@@ -1,0 +1,108 @@
+"""The story of pretraining: from trials to a folder of checkpoints, which goes on after an interruption."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from eegdecode import pretraining
+from eegdecode.data.preprocess import Preprocess
+from eegdecode.data.simulated import SimulatedDataset
+from eegdecode.models.masked import MaskedAutoencoder
+from eegdecode.models.sttransformer import STTransformer
+from eegdecode.protocols import CrossSubject, WithinSession
+from eegdecode.reporting.checkpoints import read_checkpoint
+from eegdecode.reporting.disk import read_json
+from eegdecode.reporting.transfer import begin_from
+from eegdecode.runs import Run
+from eegdecode.sweeps import Sweep
+from eegdecode.training.frontend import ZScore
+from eegdecode.training.pretrain import Pretrainer
+from eegdecode.training.transfer import load_source
+
+PARTS = {
+    "dataset": SimulatedDataset(), "preprocess": Preprocess(), "protocol": CrossSubject(), "sweep": Sweep(),
+    "frontend": ZScore(), "model": partial(STTransformer, width=8, heads=2, depth=1),
+    "task": partial(MaskedAutoencoder, heads=2), "trainer": Pretrainer(updates=2, device="cpu"),
+    "seed": 0, "device": "cpu", "config": "seed: 0\n",
+    "choices": {"dataset": "toy", "model": "sttransformer", "task": "masked"},
+}    # fmt: skip
+
+
+@pytest.fixture
+def story(make_trials, monkeypatch, tmp_path):
+    trials = make_trials(n_subjects=3, n_sessions=1, n_times=384)
+    monkeypatch.setattr(pretraining, "load_trials", lambda dataset, preprocess: trials)
+    return lambda **other: pretraining.pretrain(**{**PARTS, "out_dir": str(tmp_path / "run"), **other})
+
+
+def test_a_folder_holds_an_encoder_for_each_split_and_goes_on(story, tmp_path, capsys):
+    said, folder = story(), tmp_path / "run"
+    assert "3 of 3 encoders" in said
+    assert "model.init_from" in said
+    files = sorted((folder / "checkpoints").glob("*.safetensors"))
+    assert [file.name.partition("_")[0] for file in files] == ["sub-1", "sub-2", "sub-3"]
+    weights, about = read_checkpoint(files[0])
+    assert weights["stem.spatial"].shape == (8, 6)
+    assert (about["subject"], about["seed"], len(about["seen"]["names"])) == ("1", 0, 12 * 48)    # 48 trials of others
+    assert {"history.csv", "summary.json", "config.yaml"} <= {path.name for path in folder.iterdir()}
+    assert len(list((folder / "figures").glob("*.png"))) == 4
+    history = pd.read_csv(folder / "history.csv")
+    assert history["run"].nunique() == 3
+    assert np.isfinite(history[["train_loss", "val_loss", "val_mean", "val_repeat"]]).all().all()
+
+    before = {file: file.stat().st_mtime_ns for file in files}
+    files[1].write_bytes(files[1].read_bytes()[:100])    # as an interruption might leave it
+    (folder / "history.csv").unlink()
+    story()
+    assert "2 of 3 runs were finished before" in capsys.readouterr().out
+    assert [file.stat().st_mtime_ns == before[file] for file in files] == [True, False, True]
+    assert read_json(folder / "summary.json")["n_done"] == 3
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "history.csv"), history)
+
+
+def test_other_settings_are_pretrained_anew(story, tmp_path):
+    story()
+    said = story(trainer=Pretrainer(updates=2, device="cpu", validation=0.0))
+    for folder in ("checkpoints", "other_settings"):    # what starts from this folder sees the former alone
+        assert len(list((tmp_path / "run" / folder).glob("*.json"))) == 3
+    assert "error on training trials" in said
+
+
+def test_networks_start_from_encoders_that_know_none_of_their_test_trials(story, make_trials, tmp_path):
+    story()
+    meta = make_trials(n_subjects=3, n_sessions=1, n_times=384).meta
+    runs = [Run(split, seed=0) for split in CrossSubject()(meta, validation=0.0)]
+    begun = begin_from(tmp_path / "run", runs, meta=meta)
+    assert [run.source.about["subject"] for run in begun] == ["1", "2", "3"]
+    net = PARTS["model"](n_chans=6, n_times=384, n_classes=3, sfreq=128.0)
+    fit = load_source(net, begun[0].source, new_head=True)
+    assert {name for name in fit.new if not name.endswith("rate")} == {"head.weight", "head.bias"}
+    np.testing.assert_array_equal(net.stem.spatial.detach().numpy(), begun[0].source.weights["stem.spatial"])
+
+
+def test_an_interruption_leaves_what_is_finished(story, monkeypatch, tmp_path):
+    fit = Pretrainer.fit
+
+    def interrupted(self, *args, **kwargs):
+        yield next(fit(self, *args, **kwargs))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Pretrainer, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        story()
+    assert read_json(tmp_path / "run" / "summary.json")["n_done"] == 1
+    monkeypatch.setattr(Pretrainer, "fit", fit)
+    assert "3 of 3 encoders" in story()
+
+
+def test_splits_do_not_depend_on_labels_and_those_that_do_are_refused(make_trials):
+    meta = make_trials(n_subjects=3).meta
+    permuted = meta.assign(label=np.random.default_rng(0).permutation(meta["label"]))
+    one, other = (pretraining.split_without_labels(CrossSubject(), table, validation=0.2) for table in (meta, permuted))
+    for split, same in zip(one, other, strict=True):
+        for part in ("train", "val", "test"):
+            np.testing.assert_array_equal(getattr(split, part), getattr(same, part))
+    with pytest.raises(ValueError, match="protocol=within_session deals out its folds by labels"):
+        pretraining.split_without_labels(WithinSession(folds=3), permuted, validation=0.0)
