@@ -20,6 +20,7 @@ from eegdecode.reporting.progress import ProgressBar
 from eegdecode.reporting.report import write_report
 from eegdecode.reporting.results import Results
 from eegdecode.reporting.screen import last_screen
+from eegdecode.reporting.states import FOLDER, DiskStates
 from eegdecode.reporting.store import Store
 from eegdecode.runs import Run, describe, training_sources
 from eegdecode.sweeps import Sweep, expand, stacks
@@ -71,15 +72,17 @@ def run_experiment(
     (folder / "config.yaml").write_text(config)
     logger.start({**facts, "config": config}, folder)
 
-    todo = store.unfinished()
+    todo, states = store.unfinished(), DiskStates(folder / FOLDER, store.keys)
+    states.begin(todo)
     try:
         epochs = {run.name(): trainer.count_epochs(len(run.split.train)) for run in todo}
         with ProgressBar(epochs, n_reused=len(runs) - len(todo)) as bar:
             watchers = (bar.epoch, lambda run, row: logger.epoch(run.name(), row))
             dealt, on_epoch = stacks(runs, todo=todo), partial(_tell, watchers)
-            parts = {"frontend": frontend, "augment": augment, "on_epoch": on_epoch}
+            parts = {"frontend": frontend, "augment": augment, "on_epoch": on_epoch, "states": states}
             for prediction in trainer.fit(model, trials, dealt, **parts):
                 store.add(prediction)
+                states.drop(prediction.run)
                 bar.done(prediction)
     finally:    # an interrupted experiment is reported as far as it came
         results = store.score()
