@@ -27,7 +27,7 @@ NETWORKS = {
 KINDS = {
     "plain": {}, "no dropout": {"model": partial(EEGNet, drop=0.0)}, "transformer": {"model": NETWORKS["sttransformer"]},
     "ema": {"average": "ema"}, "swa": {"average": "swa", "swa_share": 0.8, "schedule": "constant"},
-    "plateau": {"schedule": "plateau", "plateau_patience": 1, "lr": 0.05}, "best": {"select": "best_val", "lr": 0.02},
+    "plateau": {"schedule": "plateau", "plateau_patience": 1, "lr": 0.05}, "best": {"select": "best_val", "lr": 0.3},
     "patience": {"select": "best_val", "patience": 2, "epochs": 14, "lr": 0.05}, "last, patience": {"patience": 3, "lr": 0.05},
     "no validation": {"validation": 0.0}, "adam": {"optimiser": "adam", "weight_decay": 0.1},
     "mixup and sam": {"mixup": 0.2, "sam": 0.05}, "recombined": {"augment": Recombination(segments=4)},
@@ -74,10 +74,13 @@ def assert_equal(one, other):
         np.testing.assert_array_equal(weight, other.weights[name], err_msg=name)
 
 
-@pytest.mark.parametrize("mode", ["loop", "vectorise"])
-@pytest.mark.parametrize("kind", KINDS)
+STACKED = ("plain", "patience", "plateau", "augmented")    # the others go through the same lines
+CASES = [(kind, "loop") for kind in KINDS] + [(kind, "vectorise") for kind in STACKED]
+
+
+@pytest.mark.parametrize(("kind", "mode"), CASES)
 def test_goes_on_to_the_bit(make_trials, tmp_path, kind, mode):
-    trials = make_trials(n_trials=32)
+    trials = make_trials(n_trials=32, strength=0.0 if kind == "plateau" else 2.0)    # what is noise is not learned
     runs = some_runs(trials, 3 if mode == "vectorise" else 1, validation=KINDS[kind].get("validation", 0.25))
     whole, told = train(trials, runs, None, mode=mode, **KINDS[kind])
     states = DiskStates(tmp_path / "in_work", keys_of(trials, runs))
@@ -88,6 +91,10 @@ def test_goes_on_to_the_bit(make_trials, tmp_path, kind, mode):
     broken, again = train(trials, runs, states, mode=mode, **KINDS[kind])
     for one, other in zip(whole, broken, strict=True):
         assert_equal(one, other)
+    if kind == "plateau":
+        assert whole[0].history["lr"].iloc[5] < whole[0].history["lr"].iloc[1]    # lowered before the last kill
+    if kind == "best":
+        assert whole[0].best_epoch <= 5
     assert sorted(again) == sorted(told)    # the bar, wandb and the diagnosis see the whole course
 
 
