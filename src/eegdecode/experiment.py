@@ -14,6 +14,8 @@ from eegdecode.data.prepare import load_trials
 from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.recording import Dataset
 from eegdecode.protocols import Splitter
+from eegdecode.reporting.diagnosis.live import LiveDiagnosis
+from eegdecode.reporting.diagnosis.preflight import note_warning
 from eegdecode.reporting.environment import environment
 from eegdecode.reporting.folders import choose_folder, experiment_key
 from eegdecode.reporting.progress import ProgressBar
@@ -76,10 +78,14 @@ def run_experiment(
     states.begin(todo)
     try:
         epochs = {run.name(): trainer.count_epochs(len(run.split.train)) for run in todo}
-        with ProgressBar(epochs, n_reused=len(runs) - len(todo)) as bar:
-            watchers = (bar.epoch, lambda run, row: logger.epoch(run.name(), row))
+        live = LiveDiagnosis(epochs, labels=trials.y, n_classes=len(trials.classes), settings=_known(trainer, model))
+        with ProgressBar(epochs, verdicts=live.verdicts, n_reused=len(runs) - len(todo)) as bar:
+            watchers = (live.epoch, bar.epoch, lambda run, row: logger.epoch(run.name(), row))
             dealt, on_epoch = stacks(runs, todo=todo), partial(_tell, watchers)
-            parts = {"frontend": frontend, "augment": augment, "on_epoch": on_epoch, "states": states}
+            parts = {
+                "frontend": frontend, "augment": augment, "on_epoch": on_epoch, "states": states,
+                "on_warning": partial(note_warning, folder),
+            }    # fmt: skip
             for prediction in trainer.fit(model, trials, dealt, **parts):
                 store.add(prediction)
                 states.drop(prediction.run)
@@ -95,6 +101,12 @@ def _shown(results: Results) -> Results:
     write_report(results.folder)
     rich.print(last_screen(results))
     return results
+
+
+def _known(trainer: Any, model: partial) -> dict[str, float]:
+    """Settings that explain a course, as far as they are known."""
+    values = {"weight_decay": getattr(trainer, "weight_decay", None), "drop": model.keywords.get("drop")}
+    return {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
 
 
 def _tell(watchers: Sequence[Callable], run: Run, row: Mapping[str, float]) -> None:

@@ -25,17 +25,19 @@ NETWORKS = {
     "eegnet": partial(EEGNet, drop=0.25), "sttransformer": partial(STTransformer, width=8, heads=2, depth=1, drop=0.25),
 }    # fmt: skip
 KINDS = {
-    "plain": {}, "no dropout": {"model": partial(EEGNet, drop=0.0)}, "transformer": {"model": NETWORKS["sttransformer"]},
+    "plain": {}, "no dropout": {"model": partial(EEGNet, drop=0.0)},
+    "transformer": {"model": NETWORKS["sttransformer"]},
     "ema": {"average": "ema"}, "swa": {"average": "swa", "swa_share": 0.8, "schedule": "constant"},
     "plateau": {"schedule": "plateau", "plateau_patience": 1, "lr": 0.05}, "best": {"select": "best_val", "lr": 0.3},
-    "patience": {"select": "best_val", "patience": 2, "epochs": 14, "lr": 0.05}, "last, patience": {"patience": 3, "lr": 0.05},
+    "patience": {"select": "best_val", "patience": 2, "epochs": 14, "lr": 0.05},
+    "last, patience": {"patience": 3, "lr": 0.05},
     "no validation": {"validation": 0.0}, "adam": {"optimiser": "adam", "weight_decay": 0.1},
     "mixup and sam": {"mixup": 0.2, "sam": 0.05}, "recombined": {"augment": Recombination(segments=4)},
     "augmented": {"augment": Chain(segments=4, noise=0.1, time_shift=0.1, channel_dropout=0.1), "average": "ema"},
 }    # fmt: skip
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Stands for the end of the process."""
 
 
@@ -48,7 +50,7 @@ def train(trials, runs, states, *, mode="loop", kill_after=None, model=NETWORKS[
     def on_epoch(run, row):
         told.append((run.name(), row["epoch"]))
         if kill_after is not None and row["epoch"] > kill_after:    # its state was written, this epoch's is not
-            raise Killed
+            raise KilledError
 
     material = Material.of(trials, per_trial=False, device="cpu")
     parts = {"frontend": ZScore(), "mode": mode, "on_epoch": on_epoch}
@@ -85,7 +87,7 @@ def test_goes_on_to_the_bit(make_trials, tmp_path, kind, mode):
     whole, told = train(trials, runs, None, mode=mode, **KINDS[kind])
     states = DiskStates(tmp_path / "in_work", keys_of(trials, runs))
     for after in (2, 5):    # killed twice, the second time in what was gone on with
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             train(trials, runs, states, mode=mode, kill_after=after, **KINDS[kind])
         torch.rand(7)    # another process has drawn other numbers
     broken, again = train(trials, runs, states, mode=mode, **KINDS[kind])
@@ -106,7 +108,7 @@ def test_runs_that_have_stopped_stay_stopped(make_trials, tmp_path):
     whole, _ = train(trials, runs, None, **lever)
     lengths = sorted(len(each.history) for each in whole)
     states = DiskStates(tmp_path / "in_work", keys_of(trials, runs))
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train(trials, runs, states, kill_after=lengths[0] + 1, **lever)
     assert lengths[0] + 1 < lengths[-1]
     broken, _ = train(trials, runs, states, **lever)
@@ -117,12 +119,13 @@ def test_runs_that_have_stopped_stay_stopped(make_trials, tmp_path):
 def test_a_failed_run_stays_failed_and_its_neighbour_goes_on(make_trials, tmp_path):
     trials = make_trials(n_trials=32)
     first, second = some_runs(trials, 2)
-    runs = [replace(first, numbers={"lr": 9.0, "weight_decay": 100.0}), replace(second, numbers={"lr": 1e-3, "weight_decay": 0.0})]
+    wild, tame = {"lr": 9.0, "weight_decay": 100.0}, {"lr": 1e-3, "weight_decay": 0.0}
+    runs = [replace(first, numbers=wild), replace(second, numbers=tame)]
     lever = {"mode": "vectorise", "clip": None, "model": NETWORKS["sttransformer"]}
     whole, _ = train(trials, runs, None, **lever)
     assert whole[0].status.startswith("failed")
     states = DiskStates(tmp_path / "in_work", keys_of(trials, runs))
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train(trials, runs, states, kill_after=7, **lever)
     broken, _ = train(trials, runs, states, **lever)
     assert [each.status for each in broken] == [each.status for each in whole]
@@ -139,7 +142,7 @@ def test_worker_processes_keep_states_too(make_trials, tmp_path, workers):
     def fit(states, kill_after=None):
         def on_epoch(run, row):
             if kill_after is not None and row["epoch"] > kill_after:
-                raise Killed
+                raise KilledError
 
         told = {"frontend": ZScore(), "on_epoch": on_epoch, "states": states}
         done = list(trainer.fit(NETWORKS["eegnet"], trials, [runs], **told))
@@ -147,7 +150,7 @@ def test_worker_processes_keep_states_too(make_trials, tmp_path, workers):
 
     whole = fit(None)
     states = DiskStates(tmp_path / "in_work", keys)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         fit(states, kill_after=3)
     kept = [state for run in runs if (state := states.read([run]))]
     assert kept
@@ -172,7 +175,7 @@ def test_a_state_of_another_way_of_computing_is_refused_and_that_is_said(make_tr
     trials = make_trials(n_trials=32)
     runs = some_runs(trials, 1)
     states = DiskStates(tmp_path / "in_work", keys_of(trials, runs))
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train(trials, runs, states, mode="vectorise", kill_after=4)
     whole, _ = train(trials, runs, None)
     broken, _ = train(trials, runs, states)
@@ -191,5 +194,5 @@ def test_a_full_disk_ends_the_states_and_not_the_training(make_trials, tmp_path,
 
 
 def test_bad_seconds_are_named():
-    with pytest.raises(ValueError, match="trainer.save_every must be null or at least 0 s, got -1"):
+    with pytest.raises(ValueError, match=r"trainer.save_every must be null or at least 0 s, got -1"):
         DeepTrainer(device="cpu", save_every=-1)

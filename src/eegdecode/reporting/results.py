@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from eegdecode.reporting import stats
+from eegdecode.reporting.diagnosis.preflight import read_warnings
 from eegdecode.reporting.disk import read_json
 from eegdecode.reporting.folders import MARKER
 from eegdecode.reporting.metrics import METRICS
@@ -53,6 +54,7 @@ def load_results(folder: Path) -> Results:
         raise FileNotFoundError(f"{folder} holds no results: {MARKER} or scores.csv is missing")
     scores = read_scores(folder)
     summary = summarise(scores, marker=marker)
+    summary["preflight"] = read_warnings(folder)
     files = {path.stem for path in (folder / "finished").glob("*.npz")}
     summary["n_other_runs"] = len(files - set(scores["key"]))    # of other settings: left out of everything
     return Results(folder, scores, summary)

@@ -106,7 +106,7 @@ class Keeper:
         return self.kept
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Return all of it but `kept`, for `restore`: arrays, the curves of all runs one below the other, and JSON types."""
+        """Return all but `kept` for `restore`: arrays, the curves of all runs below each other, and JSON types."""
         columns = list(next((row for rows in self.rows for row in rows), {}))
         curves = np.array([list(row.values()) for rows in self.rows for row in rows]).reshape(-1, len(columns))
         arrays = {

@@ -1,8 +1,9 @@
 """An interrupted training goes on where it was: its state as arrays and JSON, written now and then, and put back.
 
-What is put back is all that an epoch hands to the next: weights and running statistics, Adam's moments, averages, rates,
-best weights, curves, patience, and the state of every generator (numpy's of each run, from which the dice of augmentation
-and mixup are seeded in each epoch, and torch's, which draws dropout). So it goes on to the bit on the same machine.
+What is put back is all that an epoch hands to the next: weights and running statistics, Adam's moments, averages,
+rates, best weights, curves, patience, and the state of every generator (numpy's of each run, from which the dice of
+augmentation and mixup are seeded in each epoch, and torch's, which draws dropout). So it goes on to the bit on the same
+machine.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class Saves:
         self._began = self._last = time.monotonic()
 
     def resume(self, work: Work) -> tuple[Task, Sequence[np.random.Generator]]:
-        """Put back what was written, if anything was; return the task and the generators of the runs still in training."""
+        """Put back what was written, if anything was; return task and generators of the runs still in training."""
         state = self.states.read(self.runs) if self.states is not None else None
         if state is None:
             return work.task, work.rngs
@@ -70,7 +71,7 @@ class Saves:
         return unpack(state, work)
 
     def offer(self, epoch: int, work: Work) -> None:
-        """Write the state after an epoch, if the last one is old enough. A failure is told and ends the writing alone."""
+        """Write the state after an epoch if the last one is old enough. A failure is told and ends the writing alone."""
         if self.states is None or self.every is None or epoch <= self.epoch:
             return
         if time.monotonic() - self._last < self.every:

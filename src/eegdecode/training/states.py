@@ -9,8 +9,7 @@ import numpy as np
 
 from eegdecode.runs import Run
 
-
-State = tuple[Mapping[str, np.ndarray], Mapping[str, Any]]    # after an epoch: numbers in arrays, the rest in JSON types
+State = tuple[Mapping[str, np.ndarray], Mapping[str, Any]]    # after an epoch: arrays, and the rest in JSON types
 
 
 @runtime_checkable
