@@ -71,7 +71,7 @@ class Saves:
         return unpack(state, work)
 
     def offer(self, epoch: int, work: Work) -> None:
-        """Write the state after an epoch if the last one is old enough. A failure is told and ends the writing alone."""
+        """Write the state after an epoch if the last one is old enough. A failure is told, and no more are written."""
         if self.states is None or self.every is None or epoch <= self.epoch:
             return
         if time.monotonic() - self._last < self.every:
