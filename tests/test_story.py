@@ -120,7 +120,7 @@ def test_a_killed_experiment_goes_on_where_it_stopped(tmp_path):
     command = [*SMALL, "trainer.epochs=80", "sweep.seeds=3", "trainer.save_every=0"]
     process = start(*command, folder=tmp_path)
     root = tmp_path / "data" / "runs" / "simulated" / "sttransformer"
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while not half_way(root) and process.poll() is None and time.monotonic() < until:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
