@@ -35,7 +35,7 @@ class Work(NamedTuple):
     adam: Adam
     average: Average
     plateau: Plateau
-    rngs: Sequence[np.random.Generator]
+    rngs: list[np.random.Generator]
     keeper: Keeper
 
 
@@ -57,7 +57,7 @@ class Saves:
         self.runs, self.epoch, self.spent = runs, 0, 0.0
         self._began = self._last = time.monotonic()
 
-    def resume(self, work: Work) -> tuple[Task, Sequence[np.random.Generator]]:
+    def resume(self, work: Work) -> tuple[Task, list[np.random.Generator]]:
         """Put back what was written, if anything was; return task and generators of the runs still in training."""
         state = self.states.read(self.runs) if self.states is not None else None
         if state is None:
@@ -102,7 +102,7 @@ def pack(work: Work, *, epoch: int, seconds: float) -> State:
     return {**arrays, **curves, **plateau.state()}, facts
 
 
-def unpack(state: State, work: Work) -> tuple[Task, Sequence[np.random.Generator]]:
+def unpack(state: State, work: Work) -> tuple[Task, list[np.random.Generator]]:
     """Put a state back; return the task and the generators of the runs that are still in training."""
     task, adam, average, plateau, rngs, keeper = work
     (arrays, facts), device = state, task.y.device

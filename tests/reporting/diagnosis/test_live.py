@@ -14,6 +14,7 @@ from tests.reporting.conftest import fill
 
 from eegdecode.reporting.diagnosis.live import MOST_TOLD, LiveDiagnosis
 from eegdecode.reporting.diagnosis.preflight import note_warning, read_warnings
+from eegdecode.reporting.diagnosis.verdicts import Diagnosis
 from eegdecode.reporting.disk import write_json
 from eegdecode.reporting.report import write_report
 from eegdecode.reporting.results import load_results
@@ -36,7 +37,7 @@ def told(row: dict[str, Any], seed: int = 0) -> tuple[str, float]:
     split = Split(*parts, subject="1", session="1", fold=0, protocol="cross_session")
     run, epochs = Run(split, seed), int(history["epoch"].max())
     settings = {name: value for name, value in row["settings"].items() if value is not None}
-    about = {"labels": rows % row["n_classes"], "n_classes": row["n_classes"], "settings": settings}
+    about = {"labels": rows % row["n_classes"], "n_classes": row["n_classes"], "settings": settings, "share": float("inf")}
     live = LiveDiagnosis({run.name(): epochs}, **about)
     for record in history.to_dict("records"):
         live.epoch(run, record)
@@ -79,7 +80,7 @@ def test_many_sick_runs_are_told_of_briefly_and_a_run_once(caplog: Any) -> None:
     rows = np.arange(100)
     runs = [Run(Split(rows[:60], rows[60:80], rows[80:], "1", "1", 0, "cross_session"), seed) for seed in range(8)]
     epochs = int(row["history"]["epoch"].max())
-    live = LiveDiagnosis({run.name(): epochs for run in runs}, labels=rows % 4, n_classes=4)
+    live = LiveDiagnosis({run.name(): epochs for run in runs}, labels=rows % 4, n_classes=4, share=float("inf"))
     for record in row["history"].to_dict("records"):
         for run in runs:
             live.epoch(run, record)
@@ -87,6 +88,29 @@ def test_many_sick_runs_are_told_of_briefly_and_a_run_once(caplog: Any) -> None:
     lines = [line for line in caplog.text.splitlines() if "stuck" in line]
     assert len(lines) == MOST_TOLD + 1
     assert "the report will count them" in lines[-1]
+
+
+def test_looks_take_a_small_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second an epoch, and looks that take a tenth of one: none in the first 25 s, then one every 5 s."""
+    clock, looks = [0.0], []
+
+    def slow(*_: Any, **__: Any) -> list[Diagnosis]:
+        looks.append(clock[0])
+        clock[0] += 0.1
+        return [Diagnosis("learning", "", 0.9)]
+
+    monkeypatch.setattr("eegdecode.reporting.diagnosis.live.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("eegdecode.reporting.diagnosis.live.diagnose", slow)
+    rows = np.arange(100)
+    runs = [Run(Split(rows[:60], rows[60:80], rows[80:], "1", "1", 0, "cross_session"), seed) for seed in range(50)]
+    live = LiveDiagnosis({run.name(): 100 for run in runs}, labels=rows % 4, n_classes=4)
+    for epoch in range(1, 100):
+        clock[0] = max(clock[0], float(epoch))
+        for run in runs:
+            live.epoch(run, {"epoch": epoch, "train_loss": 1.0})
+    assert 25 <= looks[0] <= 30
+    assert 0.1 * len(looks) <= 0.02 * clock[0]
+    assert len(looks) >= 10
 
 
 def test_a_rule_that_breaks_fails_no_training(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:

@@ -9,6 +9,7 @@ at `STABLE` looks in a row: slow learners are stuck for a while. On its way no h
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +22,9 @@ from eegdecode.reporting.diagnosis.verdicts import Diagnosis
 from eegdecode.reporting.stats import chance_level
 from eegdecode.runs import Run
 
-LOOKS = 20      # in a training, evenly; one takes 10 ms
+LOOKS = 20      # in a training, evenly, at most; one takes 5 to 10 ms
+SHARE = 0.02    # of the time since the start that looks may take: with a hundred short runs side by side there are fewer
+FIRST = 0.5     # s that the first look takes: it imports scipy.stats; so there is none in the first 25 s
 STABLE = 3      # looks in a row
 FROM = 0.1      # of the epochs: before, rates still rise
 TOLD = {        # verdict -> share of the epochs from which on it is believed
@@ -46,6 +49,9 @@ class LiveDiagnosis:
     settings : mapping, optional
         ``weight_decay`` and ``drop``, as far as known; a run's own numbers replace them.
 
+    share : float
+        Of the time since the start that looks may take.
+
     Attributes
     ----------
     verdicts : dict of str to str
@@ -54,9 +60,10 @@ class LiveDiagnosis:
 
     def __init__(
         self, epochs: Mapping[str, int], *, labels: np.ndarray, n_classes: int,
-        settings: Mapping[str, float] | None = None,
+        settings: Mapping[str, float] | None = None, share: float = SHARE,
     ) -> None:    # fmt: skip
         self.epochs, self.labels, self.n_classes, self.settings = epochs, labels, n_classes, settings or {}
+        self.share, self._began, self._spent, self._last = share, time.monotonic(), 0.0, FIRST
         self.verdicts: dict[str, str] = {}
         self._rows: dict[str, list[Mapping[str, float]]] = {}
         self._row: dict[str, tuple[str, int]] = {}    # the verdict of the last looks, and of how many
@@ -75,8 +82,13 @@ class LiveDiagnosis:
         rows.append(row)
         if LOOKS * epoch // epochs == LOOKS * before // epochs:
             return
+        now = time.monotonic()
+        if self._spent + self._last > self.share * (now - self._began):
+            return
         try:
             finding = self._look(run, pd.DataFrame(rows))
+            self._last = time.monotonic() - now
+            self._spent += self._last
         except Exception as error:
             log.debug("no diagnosis of %s: %s", name, error)
             return
