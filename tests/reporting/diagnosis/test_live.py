@@ -37,8 +37,8 @@ def told(row: dict[str, Any], seed: int = 0) -> tuple[str, float]:
     split = Split(*parts, subject="1", session="1", fold=0, protocol="cross_session")
     run, epochs = Run(split, seed), int(history["epoch"].max())
     settings = {name: value for name, value in row["settings"].items() if value is not None}
-    about = {"labels": rows % row["n_classes"], "n_classes": row["n_classes"], "settings": settings, "share": float("inf")}
-    live = LiveDiagnosis({run.name(): epochs}, **about)
+    about = {"n_classes": row["n_classes"], "settings": settings, "share": float("inf")}
+    live = LiveDiagnosis({run.name(): epochs}, labels=rows % row["n_classes"], **about)
     for record in history.to_dict("records"):
         live.epoch(run, record)
         if live.verdicts:

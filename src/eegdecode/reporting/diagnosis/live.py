@@ -23,7 +23,7 @@ from eegdecode.reporting.stats import chance_level
 from eegdecode.runs import Run
 
 LOOKS = 20      # in a training, evenly, at most; one takes 5 to 10 ms
-SHARE = 0.02    # of the time since the start that looks may take: with a hundred short runs side by side there are fewer
+SHARE = 0.02    # of the time since the start, at most: a hundred short runs side by side are looked at less often
 FIRST = 0.5     # s that the first look takes: it imports scipy.stats; so there is none in the first 25 s
 STABLE = 3      # looks in a row
 FROM = 0.1      # of the epochs: before, rates still rise
