@@ -117,7 +117,7 @@ def half_way(root):
 
 
 def test_a_killed_experiment_goes_on_where_it_stopped(tmp_path):
-    command = [*SMALL, "trainer.epochs=40", "sweep.seeds=2", "trainer.save_every=0"]
+    command = [*SMALL, "trainer.epochs=80", "sweep.seeds=3", "trainer.save_every=0"]
     process = start(*command, folder=tmp_path)
     root = tmp_path / "data" / "runs" / "simulated" / "sttransformer"
     until = time.monotonic() + 300
@@ -127,9 +127,9 @@ def test_a_killed_experiment_goes_on_where_it_stopped(tmp_path):
     process.communicate()
     (folder,) = root.iterdir()
     kept = {path: path.stat().st_mtime_ns for path in (folder / "finished").glob("*.npz")}
-    assert 1 <= len(kept) < 4
+    assert 1 <= len(kept) < 6
     output = run(*command, folder=tmp_path)
-    assert f"{len(kept)} of 4 runs were finished before" in output
+    assert f"{len(kept)} of 6 runs were finished before" in output
     assert "goes on after epoch" in output    # to the bit, of the runs that were in work
     assert not (folder / "in_work").exists()
     assert list(root.iterdir()) == [folder]

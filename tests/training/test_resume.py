@@ -1,7 +1,13 @@
 """A training that is broken off goes on to the bit: weights, curves, answers, from whichever epoch its state is."""
 
+import os
+import pickle
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -28,13 +34,35 @@ KINDS = {
     "plain": {}, "no dropout": {"model": partial(EEGNet, drop=0.0)},
     "transformer": {"model": NETWORKS["sttransformer"]},
     "ema": {"average": "ema"}, "swa": {"average": "swa", "swa_share": 0.8, "schedule": "constant"},
-    "plateau": {"schedule": "plateau", "plateau_patience": 1, "lr": 0.05}, "best": {"select": "best_val", "lr": 0.3},
+    "plateau": {"schedule": "plateau", "plateau_patience": 1, "lr": 0.3, "epochs": 12},
+    "best": {"select": "best_val", "lr": 0.3},
     "patience": {"select": "best_val", "patience": 2, "epochs": 14, "lr": 0.05},
     "last, patience": {"patience": 3, "lr": 0.05},
     "no validation": {"validation": 0.0}, "adam": {"optimiser": "adam", "weight_decay": 0.1},
     "mixup and sam": {"mixup": 0.2, "sam": 0.05}, "recombined": {"augment": Recombination(segments=4)},
     "augmented": {"augment": Chain(segments=4, noise=0.1, time_shift=0.1, channel_dropout=0.1), "average": "ema"},
 }    # fmt: skip
+
+
+KILLED = """
+import os, pickle, signal, sys
+from pathlib import Path
+from tests.training import test_resume
+from eegdecode.training import loop
+from eegdecode.training.batches import steps_per_epoch
+
+trials, runs, states = pickle.loads(Path(sys.argv[1]).read_bytes())
+update, steps = loop.update, []
+
+def one(task, *rest, **more):
+    steps.append(1)
+    if len(steps) == 4 * steps_per_epoch(len(runs[0].split.train), 16) + 2:    # in the fifth epoch
+        os.kill(os.getpid(), signal.SIGKILL)
+    return update(task, *rest, **more)
+
+loop.update = one
+test_resume.train(trials, runs, states)
+"""
 
 
 class KilledError(Exception):
@@ -94,10 +122,30 @@ def test_goes_on_to_the_bit(make_trials, tmp_path, kind, mode):
     for one, other in zip(whole, broken, strict=True):
         assert_equal(one, other)
     if kind == "plateau":
-        assert whole[0].history["lr"].iloc[5] < whole[0].history["lr"].iloc[1]    # lowered before the last kill
+        assert whole[0].history["lr"].iloc[-1] < whole[0].history["lr"].iloc[1]
     if kind == "best":
         assert whole[0].best_epoch <= 5
     assert sorted(again) == sorted(told)    # the bar, wandb and the diagnosis see the whole course
+
+
+def test_a_process_that_is_killed_goes_on_to_the_bit(make_trials, tmp_path):
+    """SIGKILL in the middle of an epoch, in a process of its own; this one goes on."""
+    trials = make_trials(n_trials=32)
+    runs = some_runs(trials, 1)
+    states = DiskStates(tmp_path / "in_work", keys_of(trials, runs))
+    (tmp_path / "parts.pickle").write_bytes(pickle.dumps((trials, runs, states)))
+    root = Path(__file__).parents[2]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "src")])}
+    killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "parts.pickle"], env=env, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    kept = states.read(runs)
+    assert kept is not None
+    assert kept[1]["epoch"] == 4
+    (broken,), _ = train(trials, runs, states)
+    (whole,), _ = train(trials, runs, None)
+    assert_equal(whole, broken)
+    states.drop(runs[0])
+    assert not (tmp_path / "in_work").exists()
 
 
 def test_runs_that_have_stopped_stay_stopped(make_trials, tmp_path):
