@@ -14,12 +14,15 @@ from eegdecode.data.prepare import load_trials
 from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.recording import Dataset
 from eegdecode.protocols import Splitter
+from eegdecode.reporting.diagnosis.live import LiveDiagnosis
+from eegdecode.reporting.diagnosis.preflight import note_warning
 from eegdecode.reporting.environment import environment
 from eegdecode.reporting.folders import choose_folder, experiment_key
 from eegdecode.reporting.progress import ProgressBar
 from eegdecode.reporting.report import write_report
 from eegdecode.reporting.results import Results
 from eegdecode.reporting.screen import last_screen
+from eegdecode.reporting.states import FOLDER, DiskStates
 from eegdecode.reporting.store import Store
 from eegdecode.reporting.transfer import begin_from, told
 from eegdecode.runs import Run, describe, training_sources
@@ -81,15 +84,21 @@ def run_experiment(
     (folder / "config.yaml").write_text(config)
     logger.start({**facts, "config": config}, folder)
 
-    todo = store.unfinished()
+    todo, states = store.unfinished(), DiskStates(folder / FOLDER, store.keys)
+    states.begin(todo)
     try:
         epochs = {run.name(): trainer.count_epochs(len(run.split.train)) for run in todo}
-        with ProgressBar(epochs, n_reused=len(runs) - len(todo)) as bar:
-            watchers = (bar.epoch, lambda run, row: logger.epoch(run.name(), row))
+        live = LiveDiagnosis(epochs, labels=trials.y, n_classes=len(trials.classes), settings=_known(trainer, model))
+        with ProgressBar(epochs, verdicts=live.verdicts, n_reused=len(runs) - len(todo)) as bar:
+            watchers = (live.epoch, bar.epoch, lambda run, row: logger.epoch(run.name(), row))
             dealt, on_epoch = stacks(runs, todo=todo), partial(_tell, watchers)
-            parts = {"frontend": frontend, "augment": augment, "on_epoch": on_epoch}
+            parts = {
+                "frontend": frontend, "augment": augment, "on_epoch": on_epoch, "states": states,
+                "on_warning": partial(note_warning, folder),
+            }    # fmt: skip
             for prediction in trainer.fit(model, trials, dealt, **parts):
                 store.add(prediction)
+                states.drop(prediction.run)
                 bar.done(prediction)
     finally:    # an interrupted experiment is reported as far as it came
         results = store.score()
@@ -118,6 +127,12 @@ def _shown(results: Results) -> Results:
     write_report(results.folder)
     rich.print(last_screen(results))
     return results
+
+
+def _known(trainer: Any, model: partial) -> dict[str, float]:
+    """Settings that explain a course, as far as they are known."""
+    values = {"weight_decay": getattr(trainer, "weight_decay", None), "drop": model.keywords.get("drop")}
+    return {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
 
 
 def _tell(watchers: Sequence[Callable], run: Run, row: Mapping[str, float]) -> None:

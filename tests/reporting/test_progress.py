@@ -19,7 +19,8 @@ def watch(make_trials, *, terminal: bool) -> str:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=terminal, width=120)
     names = [run.name() for run in runs]
-    with ProgressBar(dict(zip(names, (1, 3), strict=True)), n_reused=4, console=console) as bar:
+    verdicts = {names[1]: "stuck"}
+    with ProgressBar(dict(zip(names, (1, 3), strict=True)), verdicts=verdicts, n_reused=4, console=console) as bar:
         for run, status in zip(runs, ("done", "failed: loss is nan in epoch 2"), strict=True):
             bar.epoch(run, {"epoch": 1, "train_loss": 0.5, "val_loss": float("nan"), "lr": 1e-3})
             bar.done(finished(run, status))
@@ -35,6 +36,6 @@ def test_a_log_file_gets_a_line_for_each_run(make_trials):
 
 def test_a_terminal_gets_a_bar_with_loss_rate_and_time(make_trials):
     screen = watch(make_trials, terminal=True)
-    for text in ("train 0.500", "lr 1.0e-03", "2/2", "left"):
+    for text in ("train 0.500", "lr 1.0e-03", "2/2", "left", "stuck"):
         assert text in screen
     assert "val nan" not in screen

@@ -20,13 +20,18 @@ class ProgressBar:
     ----------
     epochs : mapping
         Name of each run to train -> its epochs, at most.
+    verdicts : mapping, optional
+        Name of a run -> what it suffers from, as soon as that is known (see `LiveDiagnosis`).
     n_reused : int
         Runs that were finished before and are not trained again; they are mentioned once.
     console : rich.console.Console, optional
     """
 
-    def __init__(self, epochs: Mapping[str, int], *, n_reused: int = 0, console: Console | None = None) -> None:
-        self.console = console or Console()
+    def __init__(
+        self, epochs: Mapping[str, int], *, verdicts: Mapping[str, str] | None = None, n_reused: int = 0,
+        console: Console | None = None,
+    ) -> None:    # fmt: skip
+        self.console, self.verdicts = console or Console(), {} if verdicts is None else verdicts
         n_runs = len(epochs)
         self.n_runs, self.n_done, self.epochs = n_runs, 0, epochs
         self._seen: Counter[str] = Counter()    # epochs of the runs in work
@@ -55,7 +60,8 @@ class ProgressBar:
         losses = [f"{label} {row[name]:.3f}" for label, name in (("train", "train_loss"), ("val", "val_loss"))
                   if row.get(name) == row.get(name) and name in row]    # fmt: skip
         rate = [f"lr {row['lr']:.1e}"] if "lr" in row else []
-        status = "  ".join([f"sub {run.split.subject}", *losses, *rate])
+        verdict = [f"[yellow]{self.verdicts[run.name()]}[/]"] if run.name() in self.verdicts else []
+        status = "  ".join([f"sub {run.split.subject}", *losses, *rate, *verdict])
         self._bar.update(self._task, advance=self._seen[run.name()] - passed, status=status)
 
     def done(self, prediction: Prediction | Pretrained) -> None:

@@ -56,6 +56,7 @@ def _parts(results: Results, figures: dict[str, Path], diagnosis: str) -> Iterat
     for name in ("subjects", "curves", "confusion"):
         yield _figure(name, figures)
     yield "## Diagnosis\n\n" + diagnosis if diagnosis else ""
+    yield _preflight(summary)
     yield "## By subject\n\n" + _subjects(summary) if summary["subjects"] else ""
     yield "## All metrics\n\n" + _metrics(summary) if summary["metrics"] else ""
     yield "## Ensemble of seeds\n\n" + _ensemble(summary["ensemble"]) if summary["ensemble"] else ""
@@ -66,6 +67,12 @@ def _parts(results: Results, figures: dict[str, Path], diagnosis: str) -> Iterat
     yield "## What was run\n\n" + _facts(summary)
     yield _config(results.folder)
     yield _files()
+
+
+def _preflight(summary: dict[str, Any]) -> str:
+    lines = [f"- {text}" for text in summary["preflight"]]
+    note = "Seen on one batch before the training, on the first run:"
+    return "\n".join([f"## Preflight\n\n{note}\n", *lines]) if lines else ""
 
 
 def _figure(name: str, figures: dict[str, Path]) -> str:

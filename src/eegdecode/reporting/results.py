@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from eegdecode.reporting import stats
+from eegdecode.reporting.diagnosis.preflight import read_warnings
 from eegdecode.reporting.disk import read_json
 from eegdecode.reporting.ensembles import ensemble_of
 from eegdecode.reporting.folders import MARKER
@@ -59,6 +60,7 @@ def load_results(folder: Path) -> Results:
         own, seeds = of_setting(scores, summary["setting"]), marker.get("seeds") or scores["seed"].unique()
         n_expected = summary["setting_expected"]
         summary["ensemble"] = ensemble_of([folder], own, n_members=len(seeds), n_expected=n_expected)
+    summary["preflight"] = read_warnings(folder)
     files = {path.stem for path in (folder / "finished").glob("*.npz")}
     summary["n_other_runs"] = len(files - set(scores["key"]))    # of other settings: left out of everything
     return Results(folder, scores, summary)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
+
+import yaml
 
 from eegdecode.reporting.diagnosis.folder import diagnosis_sentence, read_diagnoses
 from eegdecode.reporting.disk import plain
 from eegdecode.reporting.results import Results
 
 MODES = ("online", "offline", "disabled")
+LONGEST_TAG = 64    # characters; wandb refuses the job for one more
 log = logging.getLogger(__name__)
 
 
@@ -49,10 +53,13 @@ class WandbTracker:
     mode : str
         ``online`` (needs an account), ``offline`` (below the run folder; ``wandb sync`` sends it later) or
         ``disabled``.
-    project, entity, group, name : str or None
-        Where the job stands in wandb; jobs of one sweep share a group.
+    project, entity, name : str or None
+        Where the job stands in wandb.
+    group : str or None
+        What jobs belong to. None: those of a multirun to its ``out_dir`` (or to data set and time, which the door puts
+        here), the parts of an experiment that was interrupted to its folder; ``WANDB_RUN_GROUP`` goes before that.
     tags : tuple of str
-        Labels to filter by.
+        Labels to filter by, beside data set, model and protocol.
     every : int
         Epochs between logged points of a curve; ``history.csv`` has all of them.
     """
@@ -73,7 +80,8 @@ class WandbTracker:
         if every < 1:
             raise ValueError(f"logger.every must be at least 1 epoch; got {every}")
         self.mode, self.every = mode, every
-        self.about = {"project": project, "entity": entity, "group": group, "name": name, "tags": list(tags)}
+        self.about: dict[str, Any] = {"project": project, "entity": entity, "name": name}
+        self.group, self.tags = group, tags
         self._job: Any = None    # wandb's run
 
     def start(self, config: Mapping[str, Any], folder: Path) -> None:
@@ -100,13 +108,17 @@ class WandbTracker:
     def _open(self, config: Mapping[str, Any], folder: Path) -> None:
         import wandb
 
+        group = self.group or (None if "WANDB_RUN_GROUP" in os.environ else str(folder))
+        named = [str(config[name])[:LONGEST_TAG] for name in ("dataset", "model", "protocol") if config.get(name)]
+        about = {**self.about, "group": group, "tags": list(dict.fromkeys([*self.tags, *named]))}
+        settings = {"config": yaml.safe_load(config["config"])} if "config" in config else {}    # can be searched so
         self._job = wandb.init(
             dir=folder,
             mode=self.mode,    # pyright: ignore[reportArgumentType]
-            config=plain(config),
+            config=plain({**config, **settings}),
             reinit="finish_previous",    # a multirun has several jobs in one process
             settings=wandb.Settings(silent=True, console="off"),    # our own screen stays readable
-            **self.about,
+            **about,
         )
         if self.mode == "online":
             log.info("wandb: %s", self._job.url)

@@ -54,9 +54,12 @@ class ClassicalTrainer:
 
     def fit(
         self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], *, frontend: Any, on_epoch: Callable,
-        augment: Any = None,
+        augment: Any = None, states: Any = None, on_warning: Any = None,
     ) -> Iterator[Prediction]:    # fmt: skip
-        """Fit each run's pipeline and yield its prediction. Of front ends it takes alignment alone."""
+        """Fit each run's pipeline and yield its prediction. Of front ends it takes alignment alone.
+
+        There is no state between start and end of a fit, and no preflight.
+        """
         runs = [run for stack in stacks for run in stack]
         _refuse_what_is_ignored(runs, frontend, augment)
         pipeline = model(sfreq=trials.signal.sfreq, classes=trials.classes)

@@ -32,10 +32,13 @@ class Meter:
         _start_energy()
         self._began = time.perf_counter()
 
-    def read(self, *, n_runs: int = 1) -> dict[str, Any]:
-        """``seconds`` and ``costs`` of each of the runs that were trained together, as `Prediction` takes them."""
-        seconds = (time.perf_counter() - self._began) / n_runs
-        energy = _stop_energy() / n_runs
+    def read(self, *, n_runs: int = 1, before: float = 0.0) -> dict[str, Any]:
+        """``seconds`` and ``costs`` of each of the runs that were trained together, as `Prediction` takes them.
+
+        ``before`` are the seconds of an interrupted training that was gone on with; its energy is not known.
+        """
+        seconds = (before + time.perf_counter() - self._began) / n_runs
+        energy = _stop_energy() / n_runs if not before else NAN
         return {"seconds": seconds, "costs": {"peak_memory_mb": peak_memory(self.device), "energy_wh": energy}}
 
 

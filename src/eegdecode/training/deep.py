@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,6 +22,7 @@ from eegdecode.training.loop import OnEpoch
 from eegdecode.training.preflight import warn
 from eegdecode.training.room import train_here
 from eegdecode.training.settings import DeepSettings
+from eegdecode.training.states import States
 from eegdecode.training.workers import count_cores, train_in_workers
 from eegdecode.trials import Trials
 
@@ -52,23 +53,27 @@ class DeepTrainer(DeepSettings):
 
     def fit(
         self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], *, frontend: FrontEnd,
-        on_epoch: OnEpoch, augment: Recombination | Chain | None = None,
+        on_epoch: OnEpoch, augment: Recombination | Chain | None = None, states: States | None = None,
+        on_warning: Callable[[str], None] | None = None,
     ) -> Iterator[Prediction]:    # fmt: skip
         """Train the runs of all stacks and yield the prediction of each as it is finished.
 
         In ``loop`` mode runs are trained one by one, on a CPU by several worker processes at a time; several GPUs
         have a process each, which take stacks as they become free. Then runs come in any order, and an
-        interruption costs what each process has in work.
+        interruption costs what each process has in work, or where ``states`` are kept the last
+        ``trainer.save_every`` seconds of it. ``on_warning`` is told what the preflight finds.
         """
-        yield from with_arithmetic(self._fit(model, trials, stacks, frontend, on_epoch, augment), model)
+        settings = replace(self, augment=augment, states=states)
+        warned = on_warning or (lambda text: None)
+        yield from with_arithmetic(settings._fit(model, trials, stacks, frontend, on_epoch, warned), model)
 
     def _fit(
         self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], frontend: FrontEnd, on_epoch: OnEpoch,
-        augment: Recombination | Chain | None,
+        on_warning: Callable[[str], None],
     ) -> Iterator[Prediction]:    # fmt: skip
-        settings, devices = replace(self, augment=augment), find_devices(self.device)
-        if isinstance(augment, Chain):
-            augment.check(trials)
+        settings, devices = self, find_devices(self.device)
+        if isinstance(self.augment, Chain):
+            self.augment.check(trials)
         if not getattr(model.func, "stackable", True):
             if self.ensemble == "vectorise":
                 raise ValueError("trainer.ensemble=vectorise is not for this network; take trainer.ensemble=loop")
@@ -79,7 +84,7 @@ class DeepTrainer(DeepSettings):
             return
         learning = next((run for group in groups for run in group if len(run.split.train)), None)
         if learning is not None and (settings.preflight or settings.find_rate):
-            warn(settings, model, trials, learning, frontend=frontend)
+            warn(settings, model, trials, learning, frontend=frontend, on_warning=on_warning)
         if devices == ["cpu"] and mode == "loop":
             devices *= self.workers if isinstance(self.workers, int) else count_cores()
         devices = devices[: sum(map(len, groups))]

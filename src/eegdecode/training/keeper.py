@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +32,8 @@ class Keeper:
         The epoch whose weights each run keeps.
     failures : dict of int to str
         Run -> what went wrong.
+    kept : dict of str to Tensor, or None
+        Weights of runs that have stopped, or of their best epochs so far: name -> (R, ...).
     """
 
     def __init__(self, n_runs: int, *, select: str, patience: int | None) -> None:
@@ -41,7 +44,7 @@ class Keeper:
         self._active = np.ones(n_runs, bool)
         self._least = np.full(n_runs, np.inf)
         self._least_epoch = np.zeros(n_runs, int)
-        self._kept: State | None = None
+        self.kept: State | None = None
 
     @property
     def finished(self) -> bool:
@@ -87,17 +90,38 @@ class Keeper:
 
     def _merge(self, now: State, runs: np.ndarray, take: np.ndarray) -> None:
         """Keep the weights of those of ``runs`` that ``take`` marks."""
-        if self._kept is None:
-            self._kept = {name: t.new_zeros((len(self.rows), *t.shape[1:])) for name, t in now.items()}
-        for name, kept in self._kept.items():
+        if self.kept is None:
+            self.kept = {name: t.new_zeros((len(self.rows), *t.shape[1:])) for name, t in now.items()}
+        for name, kept in self.kept.items():
             to, place = (torch.as_tensor(i, device=kept.device) for i in (runs[take], np.flatnonzero(take)))
             kept[to] = now[name][place]
 
     def best(self, state: Callable[[], State]) -> State:
         """Return the weights that each run keeps, given the present ones of the active runs."""
         now, runs = state(), self.active
-        if self._kept is None:
+        if self.kept is None:
             return now
         take = np.array([self.select == "last" or self.epochs[run] == 0 for run in runs], bool)
         self._merge(now, runs, take)    # the others were kept when they stopped, or at their best
-        return self._kept
+        return self.kept
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Return all but `kept` for `restore`: arrays, the curves of all runs below each other, and JSON types."""
+        columns = list(next((row for rows in self.rows for row in rows), {}))
+        curves = np.array([list(row.values()) for rows in self.rows for row in rows]).reshape(-1, len(columns))
+        arrays = {
+            "curves": curves, "lengths": np.array([len(rows) for rows in self.rows]), "active": self._active,
+            "least": self._least, "least_epoch": self._least_epoch, "epochs": np.array(self.epochs),
+        }    # fmt: skip
+        return arrays, {"columns": columns, "failures": sorted(self.failures.items())}
+
+    def restore(self, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any], *, kept: State | None) -> None:
+        """Put back what `state` gave."""
+        rows = [dict(zip(facts["columns"], row, strict=True)) for row in arrays["curves"].tolist()]
+        rows = [{**row, "epoch": int(row["epoch"])} for row in rows]
+        ends = np.cumsum(arrays["lengths"]).tolist()
+        self.rows = [rows[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        self.failures, self.kept = {int(run): text for run, text in facts["failures"]}, kept
+        self.epochs = arrays["epochs"].tolist()
+        self._active, self._least = arrays["active"].copy(), arrays["least"].copy()
+        self._least_epoch = arrays["least_epoch"].copy()

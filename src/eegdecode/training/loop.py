@@ -24,6 +24,7 @@ from eegdecode.training.frontend import FrontEnd
 from eegdecode.training.heap import keep_freed_memory
 from eegdecode.training.keeper import Keeper
 from eegdecode.training.optim import Adam, Plateau, schedule
+from eegdecode.training.resume import Saves, Work
 from eegdecode.training.settings import DeepSettings
 from eegdecode.training.step import compiled, update
 from eegdecode.training.task import Task, seeds_of
@@ -55,9 +56,15 @@ def train_stack(
     plateau = Plateau(len(runs), patience=settings.plateau_patience, factor=settings.plateau_factor)
     rngs = [np.random.default_rng(seeds_of(run)) for run in runs]
     keeper = Keeper(len(runs), select=settings.select, patience=settings.patience)
+    saves = Saves(settings, runs)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(seeds_of(runs[0]).generate_state(1)[0]))    # dropout
-        for epoch in range(1, epochs + 1):
+        task, rngs = saves.resume(Work(task, adam, average, plateau, rngs, keeper))
+        for run, rows in zip(runs, keeper.rows, strict=True):    # empty for a training that begins
+            for row in rows:
+                on_epoch(run, row)
+        for epoch in range(saves.epoch + 1, epochs + 1):
+            saves.offer(epoch - 1, Work(task, adam, average, plateau, rngs, keeper))
             shares = curve[(epoch - 1) * steps : epoch * steps]
             trained = train_epoch(task, adam, rngs, shares, average=average)
             average.epoch(epoch, epochs, task.ensemble.state)
@@ -81,7 +88,8 @@ def train_stack(
                 plateau.take(stay)
     whole.ensemble.load(keeper.best(task.with_weights(average.mean).ensemble.state))
     sessions = material.trials.meta.groupby(["subject", "session"], sort=False).ngroup().to_numpy()
-    return list(_predictions(whole, keeper, meter.read(n_runs=len(runs)), sessions))
+    measured = meter.read(n_runs=len(runs), before=saves.spent)
+    return list(_predictions(whole, keeper, measured, sessions))
 
 
 def train_epoch(

@@ -52,8 +52,9 @@ class Adam:
         self, params: Stacked, grad: Numbers, *, lr: Float[Tensor, " run"], weight_decay: Float[Tensor, " run"]
     ) -> None:    # fmt: skip
         """Update ``params`` in place. By default weights and no biases or norms decay: those of two axes and more."""
-        if self.first is None or self.second is None or self.decays is None:
+        if self.first is None or self.second is None:
             self.first, self.second = torch.zeros_like(grad), torch.zeros_like(grad)
+        if self.decays is None:
             decays = {name: torch.full_like(p[:1], self.decay_norms or p.ndim > 2) for name, p in params.items()}
             self.decays = flatten(decays)
             if self.rates is not None:
@@ -147,3 +148,11 @@ class Plateau:
     def take(self, places: Int[np.ndarray, " place"]) -> None:
         """Go on with some of the runs alone."""
         self._least, self._waits = self._least[places], self._waits[places]
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Least losses and epochs since, for `restore`."""
+        return {"plateau_least": self._least, "plateau_waits": self._waits}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Put back what `state` gave."""
+        self._least, self._waits = arrays["plateau_least"].copy(), arrays["plateau_waits"].copy()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -39,14 +39,18 @@ RATES = np.logspace(-6, 0, 61)
 log = logging.getLogger(__name__)
 
 
-def warn(settings: DeepSettings, model: partial, trials: Trials, run: Run, *, frontend: FrontEnd) -> None:
-    """Do what ``trainer.preflight`` and ``trainer.find_rate`` ask for, and log what is found."""
+def warn(
+    settings: DeepSettings, model: partial, trials: Trials, run: Run, *, frontend: FrontEnd,
+    on_warning: Callable[[str], None],
+) -> None:    # fmt: skip
+    """Do what ``trainer.preflight`` and ``trainer.find_rate`` ask for, log what is found and hand on each warning."""
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)    # dropout
             if settings.preflight:
                 for warning in preflight(small_task(settings, model, trials, run, frontend=frontend)):
                     log.warning("preflight: %s", warning)
+                    on_warning(warning)
             if settings.find_rate:
                 log.info("%s", find_rate(small_task(settings, model, trials, run, frontend=frontend)))
     except (ValueError, RuntimeError) as error:    # the training meets it too, and says it with what belongs to it

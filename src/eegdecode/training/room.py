@@ -57,7 +57,7 @@ def stack_size(settings: DeepSettings, train: Callable, stacks: Sequence[Sequenc
     if not device.startswith("cuda") or longest <= FEW:
         return UNMEASURED
     few = max(stacks, key=lambda stack: len(stack[0].split.train))[:FEW]
-    brief = replace(settings, epochs=1, patience=None, compile=False)
+    brief = replace(settings, epochs=1, patience=None, compile=False, save_every=None)
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
     try:

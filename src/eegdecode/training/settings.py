@@ -10,6 +10,7 @@ from eegdecode.training.batches import steps_per_epoch
 from eegdecode.training.chain import Chain
 from eegdecode.training.devices import find_devices
 from eegdecode.training.ensemble import MODES
+from eegdecode.training.states import States
 from eegdecode.training.transfer import FINE_TUNE
 
 MOST = 128    # runs side by side: beyond, a stack ends later and a run costs no less; see `eegdecode.sweeps.stacks`
@@ -94,6 +95,12 @@ class DeepSettings:
         result and is not part of a run's identity.
     find_rate : bool
         Whether the loss at each of many rates is shown before the training. No part of a run's identity either.
+    save_every : float or None
+        Seconds between two states of a training in work, from which an interrupted one goes on to the bit; the first
+        comes after as many, so that short runs write none. 0: after every epoch; None: never. No part of a run's
+        identity either.
+    states : States or None
+        Where they are kept; put here by `DeepTrainer.fit`, as is the next.
     augment : Recombination, Chain or None
         Put here by `DeepTrainer.fit`, so that it goes where the settings go; the experiment describes it by itself.
     """
@@ -135,6 +142,8 @@ class DeepSettings:
     workers: int | str | None = field(default=None, repr=False)
     preflight: bool = field(default=True, repr=False)
     find_rate: bool = field(default=False, repr=False)
+    save_every: float | None = field(default=60.0, repr=False)
+    states: States | None = field(default=None, repr=False)
     augment: Recombination | Chain | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -169,6 +178,8 @@ class DeepSettings:
                 "trainer.select=best_val and trainer.patience need validation trials: set trainer.validation=0.2, "
                 "or take trainer.select=last trainer.patience=null"
             )
+        if self.save_every is not None and not self.save_every >= 0:
+            raise ValueError(f"trainer.save_every must be null or at least 0 s, got {self.save_every}")
         if self.clip is not None and self.clip <= 0:
             raise ValueError(f"trainer.clip must be positive or null, got {self.clip}")
         self._check_device()
