@@ -16,6 +16,7 @@ from eegdecode.data.recording import Dataset
 from eegdecode.protocols import Splitter
 from eegdecode.reporting.environment import environment
 from eegdecode.reporting.folders import choose_folder, experiment_key
+from eegdecode.reporting.library import Library
 from eegdecode.reporting.progress import ProgressBar
 from eegdecode.reporting.report import write_report
 from eegdecode.reporting.results import Results
@@ -28,7 +29,7 @@ from eegdecode.sweeps import Sweep, expand, stacks
 def run_experiment(
     *, dataset: Dataset, preprocess: Preprocess, protocol: Splitter, sweep: Sweep, frontend: Any, model: partial,
     trainer: Any, augment: Any, logger: Any, seed: int, device: str, out_dir: str | None, choices: Mapping[str, str],
-    config: str,
+    config: str, run_store: str | None = None,
 ) -> Results:    # fmt: skip
     """Run one experiment from recordings to report.
 
@@ -42,6 +43,8 @@ def run_experiment(
         As typed; the trainer has it too.
     out_dir : str or None
         Run folder; None takes ``data/runs/<dataset>/<model>/<time>``.
+    run_store : str or None
+        Folder of the finished runs of all experiments, see `Library`: what is there is not trained again.
     choices : mapping
         Group -> what was chosen, names for tables and folders.
     config : str
@@ -67,7 +70,8 @@ def run_experiment(
         "select": getattr(trainer, "chosen_by", "last"), "watch_test": getattr(trainer, "watch_test", False),
         **environment(),
     }    # fmt: skip
-    store = Store(folder, runs=runs, classes=trials.classes, facts=facts, **identity)
+    library = Library(run_store) if run_store else None
+    store = Store(folder, runs=runs, classes=trials.classes, facts=facts, library=library, **identity)
     (folder / "config.yaml").write_text(config)
     logger.start({**facts, "config": config}, folder)
 
@@ -76,12 +80,14 @@ def run_experiment(
         epochs = {run.name(): trainer.count_epochs(len(run.split.train)) for run in todo}
         with ProgressBar(epochs, n_reused=len(runs) - len(todo)) as bar:
             watchers = (bar.epoch, lambda run, row: logger.epoch(run.name(), row))
-            dealt, on_epoch = stacks(runs, todo=todo), partial(_tell, watchers)
-            parts = {"frontend": frontend, "augment": augment, "on_epoch": on_epoch}
-            for prediction in trainer.fit(model, trials, dealt, **parts):
-                store.add(prediction)
-                bar.done(prediction)
+            parts = {"frontend": frontend, "augment": augment, "on_epoch": partial(_tell, watchers)}
+            while todo:
+                for prediction in trainer.fit(model, trials, stacks(runs, todo=todo), claim=store.claim, **parts):
+                    store.add(prediction)
+                    bar.done(prediction)
+                todo = store.wait(todo)    # what another process had in work and left undone
     finally:    # an interrupted experiment is reported as far as it came
+        store.close()
         results = store.score()
         logger.finish(_shown(results) if len(results.scores) else None)    # without a run there is nothing to show
     return results

@@ -9,7 +9,7 @@ from functools import partial
 
 import torch
 
-from eegdecode.runs import Prediction, Run
+from eegdecode.runs import Claim, Prediction, Run
 from eegdecode.training.arithmetic import with_arithmetic
 from eegdecode.training.augment import Recombination
 from eegdecode.training.batches import Material
@@ -47,19 +47,19 @@ class DeepTrainer(DeepSettings):
 
     def fit(
         self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], *, frontend: FrontEnd,
-        on_epoch: OnEpoch, augment: Recombination | Chain | None = None,
+        on_epoch: OnEpoch, augment: Recombination | Chain | None = None, claim: Claim = list,
     ) -> Iterator[Prediction]:    # fmt: skip
         """Train the runs of all stacks and yield the prediction of each as it is finished.
 
         In ``loop`` mode runs are trained one by one, on a CPU by several worker processes at a time; several GPUs
         have a process each, which take stacks as they become free. Then runs come in any order, and an
-        interruption costs what each process has in work.
+        interruption costs what each process has in work. Runs are claimed shortly before they are trained.
         """
-        yield from with_arithmetic(self._fit(model, trials, stacks, frontend, on_epoch, augment), model)
+        yield from with_arithmetic(self._fit(model, trials, stacks, frontend, on_epoch, augment, claim), model)
 
     def _fit(
         self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], frontend: FrontEnd, on_epoch: OnEpoch,
-        augment: Recombination | Chain | None,
+        augment: Recombination | Chain | None, claim: Claim,
     ) -> Iterator[Prediction]:    # fmt: skip
         settings, devices = replace(self, augment=augment), find_devices(self.device)
         if isinstance(augment, Chain):
@@ -80,10 +80,13 @@ class DeepTrainer(DeepSettings):
         if len(devices) > 1:
             try:
                 yield from train_in_workers(
-                    settings, model, trials, groups, frontend=frontend, devices=devices, on_epoch=on_epoch
-                )
+                    settings, model, trials, groups, frontend=frontend, devices=devices, on_epoch=on_epoch,
+                    claim=claim,
+                )    # fmt: skip
                 return
             except NoWorkersError as reason:
                 log.warning("training in this process, on %s alone: %s", devices[0], reason)
         material = Material.of(trials, per_trial=frontend.per_trial, device=devices[0])
-        yield from train_here(settings, model, material, groups, frontend=frontend, mode=mode, on_epoch=on_epoch)
+        yield from train_here(
+            settings, model, material, groups, frontend=frontend, mode=mode, on_epoch=on_epoch, claim=claim
+        )
