@@ -108,9 +108,11 @@ class Library:
         gone = self.leases.sweep()
         for key in {file.name.removeprefix(".")[:32] for file in self.folder.glob("??/*")}:
             entry = self.path(key)
-            held = entry.exists() and entry.stat().st_nlink > 1 and not _is_damaged(entry)
-            if not held and not self.leases.is_held(key):
-                gone += [*entry.parent.glob(f"{key}.*"), *entry.parent.glob(f".{key}.*")]
+            if self.is_claimed(key):
+                continue
+            gone += entry.parent.glob(f".{key}.*{TEMPORARY}")
+            if not entry.exists() or entry.stat().st_nlink == 1 or _is_damaged(entry):
+                gone += entry.parent.glob(f"{key}.*")
                 self.remove(key)
         for file in gone:
             file.unlink(missing_ok=True)

@@ -73,8 +73,9 @@ class Store:
         self._said: set[str] = set()
         self._begun: set[str] = set()    # names of the runs that this process has tried, tries or has taken
         self._labels = meta["label"].to_numpy(np.int64)
-        for name in ("finished", "failed"):
-            sweep_temporaries(make_folder(self.folder / name))
+        for place in (make_folder(self.folder / "finished"), make_folder(self.folder / "failed"), self.folder):
+            sweep_temporaries(place)
+        sweep_temporaries(self.folder / "checkpoints")
         splits = list({id(run.split): run.split for run in runs}.values())
         mark_folder(
             self.folder, self.runs.values(), self.numbers, classes=self.classes, facts=self.facts,
