@@ -113,6 +113,15 @@ def hold(folder: Path) -> bool:
     return True
 
 
+def holder_of(folder: Path) -> dict[str, Any]:
+    """The process that works in a folder: its host, pid and command; empty if there is none."""
+    leases = Leases(folder / _HELD)
+    try:
+        return next(iter(leases.holders()), {})
+    finally:
+        leases.close()
+
+
 def release(folder: Path) -> None:
     """Let other processes work in a folder."""
     leases = _held.pop((os.getpid(), Path(folder).resolve()), None)
