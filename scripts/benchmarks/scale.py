@@ -33,12 +33,12 @@ def measure_scale(folder: Path, *sizes: str) -> None:
     lines = [
         "# Many runs",
         f"Stub trainings of {1e3 * TRAINING:.0f} ms: {N_SUBJECTS} subjects, {len(RATES)} rates, the rest seeds; "
-        f"{N_TRIALS} test trials, {N_EPOCHS} epochs of history, {N_PARAMS} weights each. Milliseconds a run, on a core, "
+        f"{N_TRIALS} test trials, {N_EPOCHS} epochs of history, {N_PARAMS} weights each. Milliseconds a run on a core, "
         "so that neighbours do not count; *wall* alone is by the clock, of the training. A column that stays level is "
-        "linear. *new*: keys and an empty folder; *add*: write a run's checkpoint, outcome and rows; *share*: its lease "
-        "and its place in the library, beside that; *score*: tables, `predictions.npz`, summary; *open*: open the "
-        "folder of finished runs again; *unfinished*: find that nothing is left; *take*: fill a second folder from the "
-        "library; *report*: verdicts, figures, `report.md`; *compare*: `scripts/report.py`. Made by "
+        "linear. *new*: keys and an empty folder; *add*: write a run's checkpoint, outcome and rows; *share*: its "
+        "lease and its place in the library, beside that; *score*: tables, `predictions.npz`, summary; *open*: open "
+        "the folder of finished runs again; *unfinished*: find that nothing is left; *take*: fill a second folder from "
+        "the library; *report*: verdicts, figures, `report.md`; *compare*: `scripts/report.py`. Made by "
         "`python scripts/benchmark.py scale`.",
         markdown(table),
     ]
@@ -46,8 +46,8 @@ def measure_scale(folder: Path, *sizes: str) -> None:
     print(table.to_string())
 
 
-def one_size(folder: Path, size: str) -> None:
-    """Print what so many runs cost, as JSON."""
+def one_size(folder: Path, size: str, seconds: str = str(TRAINING)) -> None:
+    """Print what so many runs cost, as JSON; a folder that is there already goes on."""
     from eegdecode.reporting.comparison.write import write_comparison
     from eegdecode.reporting.folders import release
     from eegdecode.reporting.library import Library
@@ -59,20 +59,20 @@ def one_size(folder: Path, size: str) -> None:
     with timed(row, "new", n):
         store = open_store(folder / "one", meta, runs, library)
         todo = store.unfinished()
-    train(store, todo, row)
+    train(store, todo, row, seconds=float(seconds))
     with timed(row, "score", n):
         store.score()
     release(store.folder)
+    with timed(row, "report", n):
+        write_report(folder / "one")
+    with timed(row, "compare", n):
+        write_comparison([folder / "one"], out=folder / "compared")
     with timed(row, "open", n):
         again = open_store(folder / "one", meta, runs, library)
     with timed(row, "unfinished", n):
         assert not again.unfinished()
     with timed(row, "take", n):
         assert not open_store(folder / "other", meta, runs, library).unfinished()
-    with timed(row, "report", n):
-        write_report(folder / "one")
-    with timed(row, "compare", n):
-        write_comparison([folder / "one"], out=folder / "compared")
     files = [file.stat() for file in (folder / "one").rglob("*") if file.is_file()]
     row |= {"files": len(files), "kB_a_run": round(sum(file.st_size for file in files) / n / 1e3, 1),
             "peak_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000}    # fmt: skip
@@ -89,7 +89,7 @@ def timed(row: dict, name: str, n: int) -> Iterator[None]:
     print(name, row[name], flush=True)
 
 
-def train(store, runs: list, row: dict) -> None:
+def train(store, runs: list, row: dict, *, seconds: float) -> None:
     """Train as an experiment does, and note what adding and sharing take apart."""
     labels, began, shared, added = store.meta["label"].to_numpy(), time.perf_counter(), 0.0, 0.0
     publish, free = store.library.publish, store.library.free
@@ -111,14 +111,14 @@ def train(store, runs: list, row: dict) -> None:
         store.claim([run])
         shared += time.process_time() - begin
         prediction = make_prediction(run, labels)
-        time.sleep(TRAINING)
+        time.sleep(seconds)
         begin, before = time.process_time(), sum(marks)
         marks[:] = [before]
         store.add(prediction)
         inside = sum(marks) - before
         shared, added = shared + inside, added + time.process_time() - begin - inside
     row["wall"] = round(1e3 * (time.perf_counter() - began) / len(runs), 2)
-    row["add"], row["share"] = (round(1e3 * seconds / len(runs), 3) for seconds in (added, shared))
+    row["add"], row["share"] = (round(1e3 * spent / len(runs), 3) for spent in (added, shared))
     print("add", row["add"], "share", row["share"], flush=True)
 
 
