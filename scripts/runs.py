@@ -1,11 +1,8 @@
 """Look after run folders: python scripts/runs.py status|retry [FOLDER ...] | prune [LIBRARY]."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
-
-RUNS = Path(os.environ.get("EEGDECODE_RUNS", "data/runs"))
 
 
 def main() -> None:
@@ -15,18 +12,17 @@ def main() -> None:
         "retry: type these commands again; prune: remove shared runs that no run folder holds any more.",
     )
     parser.add_argument("task", choices=("status", "retry", "prune"))
-    parser.add_argument("folders", nargs="*", type=Path, help=f"default: {RUNS}; of prune: {RUNS / '.finished'}")
+    parser.add_argument("folders", nargs="*", type=Path, help="default: data/runs ($EEGDECODE_RUNS); of prune: .finished there")
     words = parser.parse_args()
     try:
-        if words.task == "prune":
-            from eegdecode.reporting.library import Library
+        from eegdecode.reporting import jobs, library  # here, so that --help answers at once
 
-            gone = Library((words.folders or [RUNS / ".finished"])[0]).prune()
+        if words.task == "prune":
+            opened = library.open_library(str(words.folders[0]) if words.folders else "auto")
+            gone = opened.prune() if opened else []
             print(*gone, f"{len(gone)} files removed", sep="\n")
             return
-        from eegdecode.reporting import jobs
-
-        found = jobs.list_jobs(words.folders or [RUNS])
+        found = jobs.list_jobs(words.folders or [library.runs_root()])
         if words.task == "status":
             print(*found, jobs.summary(found), sep="\n")
             sys.exit(any(job.state == "failed" for job in found))

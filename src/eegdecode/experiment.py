@@ -15,8 +15,8 @@ from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.recording import Dataset
 from eegdecode.protocols import Splitter
 from eegdecode.reporting.environment import environment
-from eegdecode.reporting.folders import choose_folder, experiment_key
-from eegdecode.reporting.library import Library
+from eegdecode.reporting.folders import choose_folder, experiment_key, runs_root
+from eegdecode.reporting.library import open_library
 from eegdecode.reporting.progress import ProgressBar
 from eegdecode.reporting.report import write_report
 from eegdecode.reporting.results import Results
@@ -42,9 +42,9 @@ def run_experiment(
     device : str
         As typed; the trainer has it too.
     out_dir : str or None
-        Run folder; None takes ``data/runs/<dataset>/<model>/<time>``.
+        Run folder; None takes ``<dataset>/<model>/<time>`` below `runs_root`.
     run_store : str or None
-        Folder of the finished runs of all experiments, see `Library`: what is there is not trained again.
+        Where the finished runs of all experiments are, see `open_library`: what is there is not trained again.
     choices : mapping
         Group -> what was chosen, names for tables and folders.
     config : str
@@ -62,7 +62,7 @@ def run_experiment(
             "sources": training_sources(), "torch": version("torch"),
         },
     }    # fmt: skip
-    root = Path("data", "runs", choices["dataset"], choices["model"])
+    root = runs_root() / choices["dataset"] / choices["model"]
     folder = Path(out_dir) if out_dir else choose_folder(root, key=experiment_key(runs, **identity))
     facts = {
         **choices, "protocol": protocol.name, "device": getattr(trainer, "machine", "cpu"),
@@ -70,8 +70,8 @@ def run_experiment(
         "select": getattr(trainer, "chosen_by", "last"), "watch_test": getattr(trainer, "watch_test", False),
         **environment(),
     }    # fmt: skip
-    library = Library(run_store) if run_store else None
-    store = Store(folder, runs=runs, classes=trials.classes, facts=facts, library=library, **identity)
+    shared = {"classes": trials.classes, "facts": facts, "library": open_library(run_store)}
+    store = Store(folder, runs=runs, **shared, **identity)
     (folder / "config.yaml").write_text(config)
     logger.start({**facts, "config": config}, folder)
 

@@ -24,6 +24,11 @@ _held: dict[tuple[int, Path], Leases] = {}    # by process: a fork inherits the 
 log = logging.getLogger(__name__)
 
 
+def runs_root() -> Path:
+    """Where run folders lie: ``$EEGDECODE_RUNS``, by default ``data/runs``."""
+    return Path(os.environ.get("EEGDECODE_RUNS") or "data/runs")
+
+
 def experiment_key(
     runs: Sequence[Run],
     *,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from eegdecode.reporting.disk import TEMPORARY, clear_errors, make_folder, write_whole
+from eegdecode.reporting.folders import runs_root
 from eegdecode.reporting.leases import Leases
 from eegdecode.reporting.outcomes import DamagedError, Outcome, checkpoint_belongs, read_outcome
 
@@ -128,6 +129,13 @@ class Library:
             if not self._warned:
                 self._warned = True
                 log.warning("%s. Runs are kept in the run folder alone; run_store=FOLDER takes another", error)
+
+
+def open_library(run_store: str | None) -> Library | None:
+    """The library of an experiment: in a folder, in ``.finished`` below `runs_root` (``auto``), or none."""
+    if run_store is None:
+        return None
+    return Library(runs_root() / ".finished" if run_store == "auto" else run_store)
 
 
 def _is_damaged(entry: Path) -> bool:
