@@ -12,7 +12,7 @@ def main() -> None:
         "retry: type these commands again; prune: remove shared runs that no run folder holds any more.",
     )
     parser.add_argument("task", choices=("status", "retry", "prune"))
-    parser.add_argument("folders", nargs="*", type=Path, help="default: data/runs ($EEGDECODE_RUNS); of prune: .finished there")
+    parser.add_argument("folders", nargs="*", type=Path, help="default: data/runs; of prune: data/runs/.finished")
     words = parser.parse_args()
     try:
         from eegdecode.reporting import jobs, library  # here, so that --help answers at once

@@ -92,7 +92,7 @@ def timed(row: dict, name: str, n: int) -> Iterator[None]:
 def train(store, runs: list, row: dict, *, seconds: float) -> None:
     """Train as an experiment does, and note what adding and sharing take apart."""
     labels, began, shared, added = store.meta["label"].to_numpy(), time.perf_counter(), 0.0, 0.0
-    publish, free = store.library.publish, store.library.free
+    publish, free = store.sharing.library.publish, store.sharing.library.free
     marks: list[float] = []
 
     def timed_publish(*arguments) -> None:
@@ -105,7 +105,7 @@ def train(store, runs: list, row: dict, *, seconds: float) -> None:
         free(key)
         marks.append(time.process_time() - begin)
 
-    store.library.publish, store.library.free = timed_publish, timed_free
+    store.sharing.library.publish, store.sharing.library.free = timed_publish, timed_free
     for run in runs:
         begin = time.process_time()
         store.claim([run])

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from eegdecode.reporting import folders
+from eegdecode.reporting import folders, sharing
 from eegdecode.reporting import library as shared
-from eegdecode.reporting import store as stores
 from eegdecode.reporting.library import Library
 from eegdecode.reporting.predictions import load_predictions
 from eegdecode.runs import Run, run_key
@@ -93,7 +92,7 @@ def test_failed_runs_are_not_shared_and_may_be_tried_by_others(make_store: Any, 
 def test_two_processes_train_no_run_twice_and_wait_for_each_other(
     make_store: Any, tmp_path: Path, libraries: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stores, "LOOKS", (0.01, 0.05))
+    monkeypatch.setattr(sharing, "LOOKS", (0.01, 0.05))
     one, other = (make_store(folder=tmp_path / name, library=lib) for name, lib in zip("ab", libraries, strict=False))
     runs = one.unfinished()
     assert one.claim(runs[:2]) == runs[:2]

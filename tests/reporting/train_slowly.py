@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.reporting.conftest import CLASSES, make_meta, make_prediction, make_runs
 
-from eegdecode.reporting import store as stores
+from eegdecode.reporting import sharing
 from eegdecode.reporting.library import Library
 from eegdecode.reporting.store import Store
 
@@ -24,7 +24,7 @@ def open_store(folder: Path, library: Path | None = None) -> Store:
 
 def train_slowly(folder: Path, library: Path, diary: Path) -> None:
     """Train what is missing as an experiment does, and note when each run was begun, by whom."""
-    stores.LOOKS = (0.02, 0.1)
+    sharing.LOOKS = (0.02, 0.1)
     store = open_store(folder, library)
     todo = store.unfinished()
     while todo:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,10 +17,8 @@ from eegdecode.reporting.library import Library
 from eegdecode.reporting.outcomes import PARTS, DamagedError, Outcome, checkpoint_belongs, outcome_of, shapes_of
 from eegdecode.reporting.predictions import write_predictions
 from eegdecode.reporting.results import Results, load_results
+from eegdecode.reporting.sharing import Sharing
 from eegdecode.runs import Prediction, Run, digest, pool_digest, run_key, split_digest
-
-LOOKS = (0.2, 5.0)    # s between two looks at what others train, at first and later
-LENDERS = 3           # run folders that are named of those that runs come from
 
 log = logging.getLogger(__name__)
 
@@ -67,11 +62,12 @@ class Store:
         self.runs = by_name(runs)
         identity = {"meta": meta, "fingerprints": fingerprints, "context": context}
         self.keys = {name: run_key(run, **identity) for name, run in self.runs.items()}
+        self.sharing = library and Sharing(
+            library, self.folder, keys=self.keys, fits=self._fits, taken=self._append_rows
+        )
         self.numbers = sorted({name for run in runs for name in run.numbers})
         self.watched = bool(self.facts.get("watch_test"))
-        self.library = library
         self._said: set[str] = set()
-        self._begun: set[str] = set()    # names of the runs that this process has tried, tries or has taken
         self._labels = meta["label"].to_numpy(np.int64)
         for place in (make_folder(self.folder / "finished"), make_folder(self.folder / "failed"), self.folder):
             sweep_temporaries(place)
@@ -94,29 +90,17 @@ class Store:
             outcome = self._read("finished", name)
             if outcome is None:
                 absent.append(run)
-            elif self.library:    # it may have been full, or another one, when the run was trained
-                self.library.publish(outcome, self.folder)
-        return self._take(absent)
+            elif self.sharing:    # the library may have been full, or another one, when the run was trained
+                self.sharing.end(run, outcome)
+        return self.sharing.take(absent) if self.sharing else absent
 
     def claim(self, runs: Sequence[Run]) -> list[Run]:
-        """Those of some runs that this process is to train now: nobody else trains them or has done so meanwhile."""
-        if self.library is None:
-            return list(runs)
-        mine = [run for run in runs if self.library.claim(self.keys[run.name()])]
-        self._begun |= {run.name() for run in mine}
-        return self._take(mine)
+        """Those of some runs that this process is to train now, see `Sharing`; all where nothing is shared."""
+        return self.sharing.claim(runs) if self.sharing else list(runs)
 
     def wait(self, runs: Sequence[Run]) -> list[Run]:
-        """Those of some runs that others had in work and left undone; it waits until there are any, or none in work."""
-        left, pause = [run for run in runs if run.name() not in self._begun], LOOKS[0]
-        while self.library and (left := self._take(left)):
-            free = [run for run in left if not self.library.is_claimed(self.keys[run.name()])]
-            if free:
-                return free
-            self._complain(f"waiting for {len(left)} runs of {self.folder} that other processes train")
-            time.sleep(pause)
-            pause = min(2 * pause, LOOKS[1])
-        return []
+        """Those of some runs that another process had in work and left undone, see `Sharing`."""
+        return self.sharing.wait(runs) if self.sharing else []
 
     def add(self, prediction: Prediction) -> None:
         """Write one run at once: the checkpoint, then the outcome that makes it count, then the rows."""
@@ -133,17 +117,14 @@ class Store:
             (self.folder / "failed" / f"{outcome.key}.npz").unlink(missing_ok=True)
         else:
             log.warning("%s %s; the same command, started again, tries it again", name, outcome.status)
-        self._begun.add(name)
-        if self.library:
-            if outcome.done:
-                self.library.publish(outcome, self.folder)
-            self.library.free(outcome.key)
+        if self.sharing:
+            self.sharing.end(run, outcome)
         self._append_rows(run, outcome)
 
     def close(self) -> None:
         """Let other processes train what this one has not."""
-        if self.library:
-            self.library.close()
+        if self.sharing:
+            self.sharing.library.close()
 
     def score(self) -> Results:
         """Write tables, ``predictions.npz`` and ``summary.json`` of what is finished; also half-way."""
@@ -202,25 +183,6 @@ class Store:
 
     def _fits(self, run: Run, outcome: Outcome) -> bool:
         return {part: outcome.logits[part].shape for part in PARTS} == shapes_of(run, len(self.classes))
-
-    def _take(self, runs: Sequence[Run]) -> list[Run]:
-        """Put what the library has into this folder and say who trained it; gives the runs that it has not."""
-        left, lenders = [], Counter[str]()
-        for run in runs if self.library else ():
-            key = self.keys[run.name()]
-            outcome = self.library.take(key, self.folder, fits=partial(self._fits, run))
-            if outcome is None:
-                left.append(run)
-                continue
-            self.library.free(key)
-            self._begun.add(run.name())
-            self._append_rows(run, outcome)
-            lenders[outcome.folder] += 1
-        if lenders:
-            who = ", ".join(f"{folder} ({n})" for folder, n in lenders.most_common(LENDERS))
-            who += f" and {len(lenders) - LENDERS} more" if len(lenders) > LENDERS else ""
-            log.info("%d of %d runs were trained before, by %s", lenders.total(), len(self.runs), who)
-        return left if self.library else list(runs)
 
     def _append_rows(self, run: Run, outcome: Outcome) -> None:
         append_text(self.folder / "scores.csv", self._score_line(run, outcome))
