@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -138,6 +139,20 @@ def test_a_dead_process_that_was_taking_over_is_no_obstacle(make_leases, tmp_pat
     leave(tmp_path, "a", silent=1000)
     (tmp_path / "a.lease.turn").write_text("node7-1-abc")
     assert make_leases().claim("a")
+
+
+def test_a_full_disk_leaves_no_lease_behind(make_leases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(file: int, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "no space")
+
+    leases = make_leases()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", refuse)
+        for _ in range(2):
+            with pytest.raises(OSError, match="no space"):
+                leases.claim("a")
+    assert list(tmp_path.iterdir()) == []
+    assert leases.claim("a")
 
 
 def test_what_dead_processes_left_is_swept(make_leases, tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ class Leases:
         self._file = os.open(heart, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         about = {"machine": this_machine(), "locked": lock(self._file), "host": platform.node(), "pid": os.getpid(),
                  "command": shlex.join(["python", *sys.argv])}    # fmt: skip
-        os.write(self._file, json.dumps(about).encode())
+        _write(self._file, heart, json.dumps(about))
         self._pid = os.getpid()
         threading.Thread(target=_beat, args=(heart, self._ended, self.beat), daemon=True).start()
         atexit.register(self.close)
@@ -193,9 +193,19 @@ def _create(path: Path, holder: str) -> bool:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     except FileExistsError:
         return False
-    os.write(file, holder.encode())
+    _write(file, path, holder)
     os.close(file)
     return True
+
+
+def _write(file: int, path: Path, text: str) -> None:
+    """Fill a file that was just created; a full disk leaves nothing behind."""
+    try:
+        os.write(file, text.encode())
+    except OSError:
+        os.close(file)
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _read(path: Path) -> str | None:
