@@ -26,7 +26,8 @@ RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 
 def measure_scale(folder: Path, *sizes: str) -> None:
     """Write ``scale.csv`` and ``scale.md``; ``benchmark.py scale 1000 30000`` takes other sizes."""
-    write_scale([json.loads(call("scale-of", folder / size, size).splitlines()[-1]) for size in sizes or map(str, SIZES)])
+    told = [call("scale-of", folder / size, size) for size in sizes or map(str, SIZES)]
+    write_scale([json.loads(text.splitlines()[-1]) for text in told])
 
 
 def write_scale(rows: list[dict]) -> None:
