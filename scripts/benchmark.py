@@ -8,8 +8,21 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import ablation, curve, data, diagnosis, engine, halves, length, levers, pretraining, report, start
-from benchmarks import transfer
+from benchmarks import (
+    ablation,
+    curve,
+    data,
+    diagnosis,
+    engine,
+    halves,
+    length,
+    levers,
+    pretraining,
+    report,
+    scale,
+    start,
+    transfer,
+)
 
 TASKS = {
     "data": data.measure_data, "prepare-2a": data.prepare_2a, "load-2a": data.load_2a, "moabb": data.against_moabb,
@@ -19,8 +32,11 @@ TASKS = {
     "curve": curve.measure_curve, "ablation": ablation.measure_ablation, "halves": halves.measure_halves,
     "transfer": transfer.measure_transfer, "pretraining": pretraining.measure_pretraining,
     "report": report.measure_report, "levers": levers.measure_levers, "diagnosis": diagnosis.measure_diagnosis,
+    "scale": scale.measure_scale, "scale-of": scale.one_size,
 }    # fmt: skip
-WRITERS = (ablation, curve, diagnosis, engine, halves, length, levers, pretraining, transfer)    # of tables and figures
+WRITERS = (    # of tables and figures
+    ablation, curve, diagnosis, engine, halves, length, levers, pretraining, scale, transfer,
+)    # fmt: skip
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure what the project promises.")

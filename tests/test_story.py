@@ -106,6 +106,16 @@ def test_the_same_command_trains_nothing_twice_and_another_setting_trains_anew(f
     assert "finished before" not in changed
 
 
+def test_another_folder_takes_what_was_trained_before(finished):
+    folder, _ = finished
+    command = [*SMALL, "trainer.epochs=2", "sweep.seeds=2"]
+    output = run(*command, "out_dir=other", folder=folder.parent)
+    assert "4 of 4 runs were trained before, by out (4)" in output
+    one, other = (pd.read_csv(folder.parent / name / "scores.csv") for name in ("out", "other"))
+    pd.testing.assert_frame_equal(one, other)    # seconds are those of the training
+    assert (folder.parent / "other" / "report.md").exists()
+
+
 def half_way(root):
     """Whether a run is finished and another one has left a state since."""
     written = {kind: [] for kind in ("finished", "in_work")}
@@ -134,7 +144,7 @@ def test_a_killed_experiment_goes_on_where_it_stopped(tmp_path):
     assert not (folder / "in_work").exists()
     assert list(root.iterdir()) == [folder]
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    run(*command, "out_dir=whole", folder=tmp_path)
+    run(*command, "out_dir=whole", "run_store=null", folder=tmp_path)    # trained by itself
     measured = ["seconds", "trials_per_s", "peak_memory_mb", "energy_wh"]    # no two trainings take the same
     broken, whole = (
         pd.read_csv(f / "scores.csv").drop(columns=measured, errors="ignore") for f in (folder, tmp_path / "whole")

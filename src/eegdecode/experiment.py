@@ -17,7 +17,8 @@ from eegdecode.protocols import Splitter
 from eegdecode.reporting.diagnosis.live import LiveDiagnosis
 from eegdecode.reporting.diagnosis.preflight import note_warning
 from eegdecode.reporting.environment import environment
-from eegdecode.reporting.folders import choose_folder, experiment_key
+from eegdecode.reporting.folders import choose_folder, experiment_key, runs_root
+from eegdecode.reporting.library import open_library
 from eegdecode.reporting.progress import ProgressBar
 from eegdecode.reporting.report import write_report
 from eegdecode.reporting.results import Results
@@ -33,7 +34,7 @@ from eegdecode.trials import Trials
 def run_experiment(
     *, dataset: Dataset, preprocess: Preprocess, protocol: Splitter, sweep: Sweep, frontend: Any, model: partial,
     trainer: Any, augment: Any, logger: Any, seed: int, device: str, out_dir: str | None, choices: Mapping[str, str],
-    config: str,
+    config: str, run_store: str | None = None,
 ) -> Results:    # fmt: skip
     """Run one experiment from recordings to report.
 
@@ -46,7 +47,9 @@ def run_experiment(
     device : str
         As typed; the trainer has it too.
     out_dir : str or None
-        Run folder; None takes ``data/runs/<dataset>/<model>/<time>``.
+        Run folder; None takes ``<dataset>/<model>/<time>`` below `runs_root`.
+    run_store : str or None
+        Where the finished runs of all experiments are, see `open_library`: what is there is not trained again.
     choices : mapping
         Group -> what was chosen, names for tables and folders.
     config : str
@@ -69,7 +72,7 @@ def run_experiment(
             "sources": training_sources(), "torch": version("torch"),
         },
     }    # fmt: skip
-    root = Path("data", "runs", choices["dataset"], choices["model"])
+    root = runs_root() / choices["dataset"] / choices["model"]
     folder = Path(out_dir) if out_dir else choose_folder(root, key=experiment_key(runs, **identity))
     facts = {
         **choices, "protocol": protocol.name, "device": getattr(trainer, "machine", "cpu"),
@@ -78,9 +81,8 @@ def run_experiment(
         "select": getattr(trainer, "chosen_by", "last"), "watch_test": getattr(trainer, "watch_test", False),
         **begun, **environment(),
     }    # fmt: skip
-    store = Store(
-        folder, runs=runs, classes=trials.classes, facts=facts, prepared=describe(preprocess), **identity
-    )    # fmt: skip
+    shared = {"classes": trials.classes, "facts": facts, "library": open_library(run_store)}
+    store = Store(folder, runs=runs, prepared=describe(preprocess), **shared, **identity)
     (folder / "config.yaml").write_text(config)
     logger.start({**facts, "config": config}, folder)
 
@@ -91,16 +93,18 @@ def run_experiment(
         live = LiveDiagnosis(epochs, labels=trials.y, n_classes=len(trials.classes), settings=_known(trainer, model))
         with ProgressBar(epochs, verdicts=live.verdicts, n_reused=len(runs) - len(todo)) as bar:
             watchers = (live.epoch, bar.epoch, lambda run, row: logger.epoch(run.name(), row))
-            dealt, on_epoch = stacks(runs, todo=todo), partial(_tell, watchers)
             parts = {
-                "frontend": frontend, "augment": augment, "on_epoch": on_epoch, "states": states,
-                "on_warning": partial(note_warning, folder),
+                "frontend": frontend, "augment": augment, "on_epoch": partial(_tell, watchers), "states": states,
+                "on_warning": partial(note_warning, folder), "claim": store.claim,
             }    # fmt: skip
-            for prediction in trainer.fit(model, trials, dealt, **parts):
-                store.add(prediction)
-                states.drop(prediction.run)
-                bar.done(prediction)
+            while todo:
+                for prediction in trainer.fit(model, trials, stacks(runs, todo=todo), **parts):
+                    store.add(prediction)
+                    states.drop(prediction.run)
+                    bar.done(prediction)
+                todo = store.wait(todo)    # what another process had in work and left undone
     finally:    # an interrupted experiment is reported as far as it came
+        store.close()
         results = store.score()
         logger.finish(_shown(results) if len(results.scores) else None)    # without a run there is nothing to show
     return results

@@ -8,7 +8,7 @@ import hashlib
 import inspect
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,9 @@ class Prediction:
     status: str = "done"
 
 
+Claim = Callable[[Sequence[Run]], list[Run]]    # those of some runs to train now: others may have them in work
+
+
 def run_key(run: Run, *, meta: pd.DataFrame, fingerprints: Mapping[str, str], context: Mapping[str, Any]) -> str:
     """Digest of everything that defines a run: 32 hex digits. Change any of it and the key changes.
 
@@ -165,6 +168,7 @@ def run_key(run: Run, *, meta: pd.DataFrame, fingerprints: Mapping[str, str], co
     subjects = sorted(meta["subject"].iloc[rows].unique())
     identity = {
         "seed": run.seed,
+        "who": [split.subject, split.session, split.fold],    # its random numbers depend on them
         "numbers": dict(run.numbers),
         "split": split_digest([split], meta=meta),
         "data": {subject: fingerprints[subject] for subject in subjects},

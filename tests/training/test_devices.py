@@ -34,13 +34,13 @@ def test_stacks_are_dealt_out_to_devices_and_give_the_same(make_trials, monkeypa
     runs = some_runs(trials, 7)
     here = DeepTrainer(epochs=2, batch_size=16, device="cpu", ensemble="vectorise")
     expected = {p.run: p for p in here.fit(MODEL, trials, [runs], frontend=ZScore(), on_epoch=lambda run, row: None)}
-    stacks, collect = [], workers._collect
+    stacks, collect = [], workers.collect
 
-    def watched(futures, dealt, *others):
+    def watched(begin, dealt, *others, **named):
         stacks.extend(dealt)
-        return collect(futures, dealt, *others)
+        return collect(begin, dealt, *others, **named)
 
-    monkeypatch.setattr(workers, "_collect", watched)
+    monkeypatch.setattr(workers, "collect", watched)
     dealt = on_two_devices(trials, [runs[:5], runs[5:]], on_epoch=lambda *e: told.append(e))
     there = {p.run: p for p in dealt}
     assert stacks == [runs[:3], runs[3:5], runs[5:6], runs[6:]]

@@ -14,13 +14,23 @@ PACKAGES = ("eegdecode", "torch", "numpy", "scipy", "scikit-learn", "mne", "moab
 
 
 def environment() -> dict[str, Any]:
-    """Facts for a `Store`: versions (nothing is imported for them), git commit, command, system."""
+    """Facts for a `Store`: versions (nothing is imported for them), git commit, command, log, system."""
     return {
         "versions": {"python": platform.python_version(), **_versions()},
         "git_commit": git_commit(),
         "command": shlex.join(["python", *sys.argv]),
+        "log": _log(),
         "system": platform.platform(terse=True),
     }
+
+
+def _log() -> str | None:
+    """The file that the output of this process goes to, if it goes to one and the system tells."""
+    try:
+        path = Path("/proc/self/fd/1").resolve(strict=True)
+    except OSError:
+        return None
+    return str(path) if path.is_file() else None
 
 
 def git_commit() -> str | None:

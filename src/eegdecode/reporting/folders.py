@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock, Timeout
 
 from eegdecode.reporting.disk import clear_errors, make_folder, read_json, write_json
+from eegdecode.reporting.leases import Leases
 from eegdecode.runs import Run, digest, split_digest
 
 MARKER = "experiment.json"    # what the folder's experiment is; see `Store`
 SUMMARY = "summary.json"
-_LOCK = ".lock"
-_held: dict[tuple[int, Path], FileLock] = {}    # by process: a fork inherits the table, not the right
+_HELD = ".held"    # below a run folder: who works in it
+_held: dict[tuple[int, Path], Leases] = {}    # by process: a fork inherits the table, not the right
 
 log = logging.getLogger(__name__)
+
+
+def runs_root() -> Path:
+    """Where run folders lie: ``$EEGDECODE_RUNS``, by default ``data/runs``."""
+    return Path(os.environ.get("EEGDECODE_RUNS") or "data/runs")
 
 
 def experiment_key(
@@ -49,7 +55,7 @@ def experiment_key(
 def choose_folder(root: Path, *, key: str) -> Path:
     """The folder below `root` to go on in: the newest unfinished one of this experiment, else a new one.
 
-    The folder is locked for this process until `release` or its end, however it ends.
+    It is held for this process, see `hold`.
     """
     root = make_folder(Path(root))
     ours = [mark.parent for mark in root.glob(f"*/{MARKER}") if read_json(mark).get("key") == key]
@@ -70,6 +76,30 @@ def choose_folder(root: Path, *, key: str) -> Path:
     raise RuntimeError(f"10,000 folders named {name} below {root}; remove some")
 
 
+def by_name(runs: Sequence[Run]) -> dict[str, Run]:
+    """Runs by their names, which must differ."""
+    if not runs:
+        raise ValueError("an experiment needs at least one run")
+    named = {run.name(): run for run in runs}
+    if len(named) < len(runs):
+        twice = next(name for name, n in Counter(run.name() for run in runs).items() if n > 1)
+        raise ValueError(f"two runs have the same name: {twice}")
+    return named
+
+
+def mark_folder(
+    folder: Path, runs: Collection[Run], numbers: Sequence[str], *, classes: Sequence[str], facts: Mapping[str, Any],
+    **identity: str,
+) -> None:    # fmt: skip
+    """Note what a folder's experiment is: enough to summarise it without its runs, data or code."""
+    counts = Counter((run.split.subject, *(run.numbers.get(name) for name in numbers)) for run in runs)
+    columns = ("subject", *numbers)
+    expected = [{**dict(zip(columns, values, strict=True)), "n": n} for values, n in counts.items()]
+    about = {"numbers": numbers, "classes": classes, "facts": facts, "expected": expected}
+    seeds = sorted({run.seed for run in runs})
+    write_json(folder / MARKER, {**identity, **about, "seeds": seeds})
+
+
 def is_complete(folder: Path) -> bool:
     """Whether every run of the folder's experiment is done."""
     summary = read_json(folder / SUMMARY)
@@ -77,21 +107,32 @@ def is_complete(folder: Path) -> bool:
 
 
 def hold(folder: Path) -> bool:
-    """Lock a folder for this process; False if another one works in it. The lock ends with the process."""
+    """Keep other processes out of a folder, on other machines too; False if another one works in it.
+
+    It lasts until `release` or the end of the process, however it ends.
+    """
     mine = (os.getpid(), folder.resolve())
     if mine not in _held:
-        lock = FileLock(folder / _LOCK)
-        try:
-            with clear_errors(folder / _LOCK):
-                lock.acquire(timeout=0)
-        except Timeout:
-            return False
-        _held[mine] = lock
+        leases = Leases(folder / _HELD)
+        with clear_errors(folder):
+            if not leases.claim_or_watch("folder"):
+                leases.close()
+                return False
+        _held[mine] = leases
     return True
+
+
+def holder_of(folder: Path) -> dict[str, Any]:
+    """The process that works in a folder: its host, pid and command; empty if there is none."""
+    leases = Leases(folder / _HELD)
+    try:
+        return next(iter(leases.holders()), {})
+    finally:
+        leases.close()
 
 
 def release(folder: Path) -> None:
     """Let other processes work in a folder."""
-    lock = _held.pop((os.getpid(), Path(folder).resolve()), None)
-    if lock is not None:
-        lock.release()
+    leases = _held.pop((os.getpid(), Path(folder).resolve()), None)
+    if leases is not None:
+        leases.close()

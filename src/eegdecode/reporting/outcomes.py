@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from eegdecode.reporting.checkpoints import file_name
 from eegdecode.reporting.disk import write_whole
+from eegdecode.runs import Prediction, Run
 
 PARTS = ("val", "test")
 
@@ -29,6 +31,8 @@ class Outcome:
         The history of the training, one row an epoch.
     checkpoint : str
         File name below ``checkpoints/`` without suffix; empty where the run has no weights.
+    folder : str
+        The run folder that trained it.
     """
 
     key: str
@@ -40,15 +44,54 @@ class Outcome:
     seconds: float
     status: str
     checkpoint: str
-    costs: Mapping[str, float] = field(default_factory=dict)    # files of before there were any lack these two
+    costs: Mapping[str, float] = field(default_factory=dict)    # files of before there were any lack these three
     chosen: str = ""
+    folder: str = ""
 
     @property
     def done(self) -> bool:
         return self.status == "done"
 
 
-_HEADER = ("key", "columns", "best_epoch", "n_params", "seconds", "status", "checkpoint", "costs", "chosen")
+_HEADER = (
+    "key", "columns", "best_epoch", "n_params", "seconds", "status", "checkpoint", "costs", "chosen", "folder",
+)    # fmt: skip
+
+
+def shapes_of(run: Run, n_classes: int) -> dict[str, tuple[int, int]]:
+    """Shape of a run's logits by part."""
+    return {part: (len(getattr(run.split, part)), n_classes) for part in PARTS}
+
+
+def _floats(logits: np.ndarray) -> np.ndarray:
+    """At least single precision; doubles (of classical pipelines) stay doubles, so their scores are exact."""
+    return np.asarray(logits, np.result_type(logits, np.float32))
+
+
+def outcome_of(prediction: Prediction, *, key: str, n_classes: int, folder: str) -> Outcome:
+    """What is kept of a prediction; one that is called done but holds NaN has failed."""
+    run, status = prediction.run, prediction.status
+    logits = {part: _floats(prediction.logits[part]) for part in PARTS}
+    if status == "done" and any(np.isnan(array).any() for array in logits.values()):
+        status = "failed: the logits hold NaN"
+    shapes = {part: logits[part].shape for part in PARTS}
+    if status == "done" and shapes != shapes_of(run, n_classes):
+        raise ValueError(f"{run.name()}: logits have shapes {shapes}, expected {shapes_of(run, n_classes)}")
+    history = prediction.history
+    return Outcome(
+        key=key,
+        logits=logits,
+        history=history.to_numpy(np.float64),
+        columns=tuple(map(str, history.columns)),
+        best_epoch=int(prediction.best_epoch),
+        n_params=int(prediction.n_params),
+        seconds=float(prediction.seconds),
+        status=status,
+        costs={name: float(value) for name, value in prediction.costs.items()},
+        chosen=prediction.chosen,
+        folder=folder,
+        checkpoint=file_name(run.name(), key) if prediction.weights and status == "done" else "",
+    )
 
 
 def write_outcome(path: Path, outcome: Outcome) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -12,19 +11,14 @@ import numpy as np
 import pandas as pd
 
 from eegdecode.reporting import outcomes, tables
-from eegdecode.reporting.checkpoints import checkpoint_belongs, describe_run, file_name, write_checkpoint
-from eegdecode.reporting.disk import (
-    append_text,
-    make_folder,
-    sweep_temporaries,
-    write_json,
-    write_text,
-    write_whole,
-)
-from eegdecode.reporting.folders import MARKER, SUMMARY, experiment_key, hold, release
-from eegdecode.reporting.outcomes import PARTS, DamagedError, Outcome
+from eegdecode.reporting.checkpoints import checkpoint_belongs, describe_run, write_checkpoint
+from eegdecode.reporting.disk import append_text, make_folder, sweep_temporaries, write_json, write_text, write_whole
+from eegdecode.reporting.folders import SUMMARY, by_name, experiment_key, hold, mark_folder, release
+from eegdecode.reporting.library import Library
+from eegdecode.reporting.outcomes import PARTS, DamagedError, Outcome, outcome_of, shapes_of
 from eegdecode.reporting.predictions import write_predictions
 from eegdecode.reporting.results import Results, load_results
+from eegdecode.reporting.sharing import Sharing
 from eegdecode.reporting.transfer import origin
 from eegdecode.runs import Prediction, Run, digest, pool_digest, run_key, split_digest
 
@@ -51,6 +45,8 @@ class Store:
         and finished runs still count.
     prepared : mapping
         Settings of the preprocessing, noted in checkpoints.
+    library : Library, optional
+        Where finished runs are looked for first and published. With it, runs are shared with other processes.
 
     Notes
     -----
@@ -59,46 +55,57 @@ class Store:
     """
 
     def __init__(
-        self,
-        out_dir: Path | str,
-        *,
-        runs: Sequence[Run],
-        meta: pd.DataFrame,
-        classes: Sequence[str],
-        fingerprints: Mapping[str, str],
-        context: Mapping[str, Any],
-        facts: Mapping[str, Any],
-        prepared: Mapping[str, Any] | None = None,
-    ) -> None:
+        self, out_dir: Path | str, *, runs: Sequence[Run], meta: pd.DataFrame, classes: Sequence[str],
+        fingerprints: Mapping[str, str], context: Mapping[str, Any], facts: Mapping[str, Any],
+        prepared: Mapping[str, Any] | None = None, library: Library | None = None,
+    ) -> None:    # fmt: skip
         self.folder = make_folder(Path(out_dir))
         if not hold(self.folder):
             raise BlockingIOError(f"another process uses {self.folder}: wait for it or give another out_dir")
         self.meta, self.classes, self.facts = meta, tuple(classes), dict(facts)
         self.prepared = dict(prepared or {})
-        self.runs = _by_name(runs)
-        self.keys = {
-            name: run_key(run, meta=meta, fingerprints=fingerprints, context=context)
-            for name, run in self.runs.items()
-        }
+        self.runs = by_name(runs)
+        identity = {"meta": meta, "fingerprints": fingerprints, "context": context}
+        self.keys = {name: run_key(run, **identity) for name, run in self.runs.items()}
+        self.sharing = library and Sharing(
+            library, self.folder, keys=self.keys, fits=self._fits, taken=self._append_rows
+        )
         self.numbers = sorted({name for run in runs for name in run.numbers})
         self.watched = bool(self.facts.get("watch_test"))
         self._said: set[str] = set()
         self._labels = meta["label"].to_numpy(np.int64)
-        for name in ("finished", "failed"):
-            sweep_temporaries(make_folder(self.folder / name))
+        for place in (make_folder(self.folder / "finished"), make_folder(self.folder / "failed"), self.folder):
+            sweep_temporaries(place)
+        sweep_temporaries(self.folder / "checkpoints")
         splits = list({id(run.split): run.split for run in runs}.values())
-        self._mark(
-            key=experiment_key(runs, meta=meta, fingerprints=fingerprints, context=context),
+        mark_folder(
+            self.folder, self.runs.values(), self.numbers, classes=self.classes, facts=self.facts,
+            key=experiment_key(runs, **identity),
             data_hash=digest(dict(fingerprints)),
             split_hash=split_digest(splits, meta=meta),
             pool_hash=pool_digest(splits, meta=meta),
             test_hash=pool_digest(splits, meta=meta, training=False),
-        )
+        )    # fmt: skip
         self._write_tables()
 
     def unfinished(self) -> list[Run]:
-        """Runs without a finished result under their key here; failed and damaged ones are tried again."""
-        return [run for name, run in self.runs.items() if self._read("finished", name) is None]
+        """Runs without a finished result under their key, here or in the library; failed ones are tried again."""
+        absent = []
+        for name, run in self.runs.items():
+            outcome = self._read("finished", name)
+            if outcome is None:
+                absent.append(run)
+            elif self.sharing:    # the library may have been full, or another one, when the run was trained
+                self.sharing.end(run, outcome)
+        return self.sharing.take(absent) if self.sharing else absent
+
+    def claim(self, runs: Sequence[Run]) -> list[Run]:
+        """Those of some runs that this process is to train now, see `Sharing`; all where nothing is shared."""
+        return self.sharing.claim(runs) if self.sharing else list(runs)
+
+    def wait(self, runs: Sequence[Run]) -> list[Run]:
+        """Those of some runs that another process had in work and left undone, see `Sharing`."""
+        return self.sharing.wait(runs) if self.sharing else []
 
     def add(self, prediction: Prediction) -> None:
         """Write one run at once: the checkpoint, then the outcome that makes it count, then the rows."""
@@ -106,7 +113,7 @@ class Store:
         name = run.name()
         if name not in self.keys:
             raise ValueError(f"{name} is not a run of this experiment")
-        outcome = _outcome_of(prediction, self.keys[name], len(self.classes))
+        outcome = outcome_of(prediction, key=self.keys[name], n_classes=len(self.classes), folder=str(self.folder))
         if outcome.checkpoint:
             self._write_checkpoint(prediction, outcome)
         kind = "finished" if outcome.done else "failed"
@@ -115,8 +122,14 @@ class Store:
             (self.folder / "failed" / f"{outcome.key}.npz").unlink(missing_ok=True)
         else:
             log.warning("%s %s; the same command, started again, tries it again", name, outcome.status)
-        append_text(self.folder / "scores.csv", self._score_line(run, outcome))
-        append_text(self.folder / "history.csv", tables.history_text(run, outcome, self.numbers, watched=self.watched))
+        if self.sharing:
+            self.sharing.end(run, outcome)
+        self._append_rows(run, outcome)
+
+    def close(self) -> None:
+        """Let other processes train what this one has not."""
+        if self.sharing:
+            self.sharing.library.close()
 
     def score(self) -> Results:
         """Write tables, ``predictions.npz`` and ``summary.json`` of what is finished; also half-way."""
@@ -129,18 +142,6 @@ class Store:
         if results.summary["complete"]:
             release(self.folder)
         return results
-
-    def _mark(self, **identity: str) -> None:
-        """Note what this folder's experiment is: enough to summarise it without its runs, data or code."""
-        columns = ("subject", *self.numbers)
-        counts = Counter(
-            (run.split.subject, *(run.numbers.get(name) for name in self.numbers))
-            for run in self.runs.values()
-        )
-        expected = [{**dict(zip(columns, values, strict=True)), "n": n} for values, n in counts.items()]
-        about = {"numbers": self.numbers, "classes": self.classes, "facts": self.facts, "expected": expected}
-        seeds = sorted({run.seed for run in self.runs.values()})
-        write_json(self.folder / MARKER, {**identity, **about, "seeds": seeds})
 
     def _write_tables(self) -> list[tuple[str, Run, Mapping[str, np.ndarray]]]:
         """Write both tables anew, whole and in order; gives key, run and logits of what is finished."""
@@ -176,15 +177,21 @@ class Store:
         except DamagedError as error:
             self._complain(f"{error}; {name} is trained anew")
             return None
-        shapes = _shapes(run, len(self.classes))
-        if any(outcome.logits[part].shape != shapes[part] for part in PARTS):
-            self._complain(f"{kind}/{key}.npz: logits are not of shape {shapes}; {name} is trained anew")
+        if not self._fits(run, outcome):
+            self._complain(f"{kind}/{key}.npz: the logits have another shape; {name} is trained anew")
             return None
         weights = outcome.checkpoint
         if weights and not checkpoint_belongs(self.folder / "checkpoints", weights, key):
             self._complain(f"no whole checkpoint of {name} under these settings; it is trained anew")
             return None
         return outcome
+
+    def _fits(self, run: Run, outcome: Outcome) -> bool:
+        return {part: outcome.logits[part].shape for part in PARTS} == shapes_of(run, len(self.classes))
+
+    def _append_rows(self, run: Run, outcome: Outcome) -> None:
+        append_text(self.folder / "scores.csv", self._score_line(run, outcome))
+        append_text(self.folder / "history.csv", tables.history_text(run, outcome, self.numbers, watched=self.watched))
 
     def _complain(self, text: str) -> None:
         """Say it once."""
@@ -201,47 +208,3 @@ class Store:
         about = {"classes": self.classes, "facts": self.facts, "prepared": self.prepared}
         told = describe_run(prediction, outcome.key, meta=self.meta, **about) | origin(prediction.run, self.meta)
         write_checkpoint(self.folder / "checkpoints", outcome.checkpoint, prediction.weights, told)
-
-
-def _by_name(runs: Sequence[Run]) -> dict[str, Run]:
-    if not runs:
-        raise ValueError("an experiment needs at least one run")
-    named = {run.name(): run for run in runs}
-    if len(named) < len(runs):
-        twice = next(name for name, n in Counter(run.name() for run in runs).items() if n > 1)
-        raise ValueError(f"two runs have the same name: {twice}")
-    return named
-
-
-def _shapes(run: Run, n_classes: int) -> dict[str, tuple[int, int]]:
-    return {part: (len(getattr(run.split, part)), n_classes) for part in PARTS}
-
-
-def _floats(logits: np.ndarray) -> np.ndarray:
-    """At least single precision; doubles (of classical pipelines) stay doubles, so their scores are exact."""
-    return np.asarray(logits, np.result_type(logits, np.float32))
-
-
-def _outcome_of(prediction: Prediction, key: str, n_classes: int) -> Outcome:
-    """What is kept of a prediction; one that is called done but holds NaN has failed."""
-    run, status = prediction.run, prediction.status
-    logits = {part: _floats(prediction.logits[part]) for part in PARTS}
-    if status == "done" and any(np.isnan(array).any() for array in logits.values()):
-        status = "failed: the logits hold NaN"
-    shapes = {part: logits[part].shape for part in PARTS}
-    if status == "done" and shapes != _shapes(run, n_classes):
-        raise ValueError(f"{run.name()}: logits have shapes {shapes}, expected {_shapes(run, n_classes)}")
-    history = prediction.history
-    return Outcome(
-        key=key,
-        logits=logits,
-        history=history.to_numpy(np.float64),
-        columns=tuple(map(str, history.columns)),
-        best_epoch=int(prediction.best_epoch),
-        n_params=int(prediction.n_params),
-        seconds=float(prediction.seconds),
-        status=status,
-        costs={name: float(value) for name, value in prediction.costs.items()},
-        chosen=prediction.chosen,
-        checkpoint=file_name(run.name(), key) if prediction.weights and status == "done" else "",
-    )

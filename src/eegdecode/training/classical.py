@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
-from eegdecode.runs import Prediction, Run
+from eegdecode.runs import Claim, Prediction, Run
 from eegdecode.training.align import Align, align_trials
 from eegdecode.training.classical_search import Grid, inner_folds, search_grid
 from eegdecode.training.classical_steps import CCA, EachBand, FilterBank
@@ -54,7 +54,7 @@ class ClassicalTrainer:
 
     def fit(
         self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], *, frontend: Any, on_epoch: Callable,
-        augment: Any = None, states: Any = None, on_warning: Any = None,
+        augment: Any = None, states: Any = None, on_warning: Any = None, claim: Claim = list,
     ) -> Iterator[Prediction]:    # fmt: skip
         """Fit each run's pipeline and yield its prediction. Of front ends it takes alignment alone.
 
@@ -64,7 +64,7 @@ class ClassicalTrainer:
         _refuse_what_is_ignored(runs, frontend, augment)
         pipeline = model(sfreq=trials.signal.sfreq, classes=trials.classes)
         moments = Moments.of(trials.X) if runs and isinstance(frontend, Align) else None
-        for run in runs:
+        for run in (mine for each in runs for mine in claim([each])):
             meter = Meter()
             split, fitted = run.split, _seeded(pipeline, run.seed)
             X = trials.X if moments is None else align_trials(frontend, trials.X, trials.meta, split, moments)

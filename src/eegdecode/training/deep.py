@@ -9,7 +9,7 @@ from functools import partial
 
 import torch
 
-from eegdecode.runs import Prediction, Run
+from eegdecode.runs import Claim, Prediction, Run
 from eegdecode.training.arithmetic import with_arithmetic
 from eegdecode.training.augment import Recombination
 from eegdecode.training.batches import Material
@@ -54,22 +54,23 @@ class DeepTrainer(DeepSettings):
     def fit(
         self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], *, frontend: FrontEnd,
         on_epoch: OnEpoch, augment: Recombination | Chain | None = None, states: States | None = None,
-        on_warning: Callable[[str], None] | None = None,
+        on_warning: Callable[[str], None] | None = None, claim: Claim = list,
     ) -> Iterator[Prediction]:    # fmt: skip
         """Train the runs of all stacks and yield the prediction of each as it is finished.
 
         In ``loop`` mode runs are trained one by one, on a CPU by several worker processes at a time; several GPUs
         have a process each, which take stacks as they become free. Then runs come in any order, and an
         interruption costs what each process has in work, or where ``states`` are kept the last
-        ``trainer.save_every`` seconds of it. ``on_warning`` is told what the preflight finds.
+        ``trainer.save_every`` seconds of it. ``on_warning`` is told what the preflight finds. Runs are claimed shortly
+        before they are trained.
         """
         settings = replace(self, augment=augment, states=states)
         warned = on_warning or (lambda text: None)
-        yield from with_arithmetic(settings._fit(model, trials, stacks, frontend, on_epoch, warned), model)
+        yield from with_arithmetic(settings._fit(model, trials, stacks, frontend, on_epoch, warned, claim), model)
 
     def _fit(
         self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], frontend: FrontEnd, on_epoch: OnEpoch,
-        on_warning: Callable[[str], None],
+        on_warning: Callable[[str], None], claim: Claim,
     ) -> Iterator[Prediction]:    # fmt: skip
         settings, devices = self, find_devices(self.device)
         if isinstance(self.augment, Chain):
@@ -91,10 +92,13 @@ class DeepTrainer(DeepSettings):
         if len(devices) > 1:
             try:
                 yield from train_in_workers(
-                    settings, model, trials, groups, frontend=frontend, devices=devices, on_epoch=on_epoch
-                )
+                    settings, model, trials, groups, frontend=frontend, devices=devices, on_epoch=on_epoch,
+                    claim=claim,
+                )    # fmt: skip
                 return
             except NoWorkersError as reason:
                 log.warning("training in this process, on %s alone: %s", devices[0], reason)
         material = Material.of(trials, per_trial=frontend.per_trial, device=devices[0])
-        yield from train_here(settings, model, material, groups, frontend=frontend, mode=mode, on_epoch=on_epoch)
+        yield from train_here(
+            settings, model, material, groups, frontend=frontend, mode=mode, on_epoch=on_epoch, claim=claim
+        )

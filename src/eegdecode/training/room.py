@@ -10,7 +10,7 @@ from functools import partial
 
 import torch
 
-from eegdecode.runs import Prediction, Run
+from eegdecode.runs import Claim, Prediction, Run
 from eegdecode.training.batches import Material
 from eegdecode.training.frontend import FrontEnd
 from eegdecode.training.loop import OnEpoch, train_stack
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 def train_here(
     settings: DeepSettings, model: partial, material: Material, stacks: Sequence[Sequence[Run]], *,
-    frontend: FrontEnd, mode: str, on_epoch: OnEpoch,
+    frontend: FrontEnd, mode: str, on_epoch: OnEpoch, claim: Claim,
 ) -> Iterator[Prediction]:    # fmt: skip
     """Train stacks on one device, one after the other, each as large as fits."""
 
@@ -35,7 +35,8 @@ def train_here(
         return train_stack(settings, model, material, runs, frontend=frontend, mode=mode, on_epoch=on_epoch)
 
     size = stack_size(settings, train, stacks, device=str(material.x.device))
-    yield from train_as_fits(lambda runs: train(settings, runs=runs, on_epoch=on_epoch), stacks, size=size)
+    trained = partial(train, settings, on_epoch=on_epoch)
+    yield from train_as_fits(lambda runs: trained(runs=runs), stacks, size=size, claim=claim)
 
 
 def stack_size(settings: DeepSettings, train: Callable, stacks: Sequence[Sequence[Run]], *, device: str) -> int:
@@ -75,14 +76,21 @@ def stack_size(settings: DeepSettings, train: Callable, stacks: Sequence[Sequenc
     return size
 
 
-def train_as_fits(train: Train, stacks: Sequence[Sequence[Run]], *, size: int) -> Iterator[Prediction]:
-    """Train ``size`` runs at a time. A stack that the memory does not hold is halved, and so are those after it."""
+def train_as_fits(
+    train: Train, stacks: Sequence[Sequence[Run]], *, size: int, claim: Claim = list
+) -> Iterator[Prediction]:    # fmt: skip
+    """Train ``size`` runs at a time, of those that can be claimed.
+
+    A stack that the memory does not hold is halved, and so are those after it.
+    """
     todo = deque(stacks)
     while todo:
         stack = todo.popleft()
         stack, rest = stack[:size], stack[size:]
         if rest:
             todo.appendleft(rest)
+        if not (stack := claim(stack)):
+            continue
         try:
             predictions = train(stack)
         except RuntimeError as error:    # torch.OutOfMemoryError is one

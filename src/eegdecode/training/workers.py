@@ -9,14 +9,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
-import queue
 import shutil
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
@@ -26,8 +23,9 @@ from threading import Thread
 
 import torch
 
-from eegdecode.runs import Prediction, Run
+from eegdecode.runs import Claim, Prediction, Run
 from eegdecode.training.batches import Material
+from eegdecode.training.collecting import collect
 from eegdecode.training.frontend import FrontEnd
 from eegdecode.training.job import Job, NoWorkersError, job_folder, open_job
 from eegdecode.training.loop import OnEpoch, train_stack
@@ -35,7 +33,6 @@ from eegdecode.training.room import deal, stack_size, train_as_fits
 from eegdecode.training.settings import DeepSettings
 from eegdecode.trials import Trials
 
-LOOK = 0.1    # s between two looks at what the workers tell
 _told: SimpleQueue | None = None    # in a worker: where it tells of its epochs
 _device = ""                        # in a worker: where it trains
 
@@ -47,7 +44,7 @@ def count_cores() -> int:
 
 def train_in_workers(
     settings: DeepSettings, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], *,
-    frontend: FrontEnd, devices: Sequence[str], on_epoch: OnEpoch,
+    frontend: FrontEnd, devices: Sequence[str], on_epoch: OnEpoch, claim: Claim = list,
 ) -> Iterator[Prediction]:    # fmt: skip
     """Train stacks in worker processes, one a device, and yield predictions as they are finished, in any order.
 
@@ -67,9 +64,12 @@ def train_in_workers(
             with _no_interrupt():
                 measured = pool.submit(_measure, folder, stacks)    # on one device: they are taken to be alike
             stacks = deal(stacks, size=measured.result(), n_devices=len(devices))
-        with _no_interrupt():
-            futures = [pool.submit(_train, folder, number, stack) for number, stack in enumerate(stacks)]
-        yield from _collect(futures, stacks, told, on_epoch)
+
+        def begin(number: int, stack: Sequence[Run]) -> Future[Path]:
+            with _no_interrupt():
+                return pool.submit(_train, folder, number, stack)
+
+        yield from collect(begin, stacks, told, on_epoch, claim=claim, ahead=2 * len(devices))
 
 
 def _context() -> BaseContext:
@@ -125,50 +125,6 @@ def _no_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _collect(
-    futures: Sequence[Future[Path]], stacks: Sequence[Sequence[Run]], told: SimpleQueue, on_epoch: OnEpoch
-) -> Iterator[Prediction]:    # fmt: skip
-    """Yield predictions as they come and tell of epochs meanwhile; after a failure, what has come is still seen."""
-    number = {future: i for i, future in enumerate(futures)}
-    ready: queue.SimpleQueue[Future[Path]] = queue.SimpleQueue()
-    for future in futures:
-        future.add_done_callback(ready.put)
-    failure = None
-    for _ in futures:
-        while (future := _look(ready, wait=failure is None)) is None and failure is None:
-            _tell(told, stacks, on_epoch)
-        if future is None:
-            break
-        _tell(told, stacks, on_epoch)    # a run's epochs before its end
-        if error := future.exception():
-            failure = failure or error
-        else:
-            stack = stacks[number[future]]
-            results: list[Prediction] = pickle.loads(future.result().read_bytes())
-            future.result().unlink()
-            yield from (replace(p, run=run) for p, run in zip(results, stack, strict=True))
-    if isinstance(failure, BrokenProcessPool):
-        raise RuntimeError(
-            "a worker process was killed, perhaps for want of memory: finished runs are kept, and the same command "
-            "goes on with the others; trainer.workers=1 needs the least memory"
-        ) from failure
-    if failure is not None:
-        raise failure
-
-
-def _look(ready: queue.SimpleQueue[Future[Path]], *, wait: bool) -> Future[Path] | None:
-    try:
-        return ready.get(block=wait, timeout=LOOK)
-    except queue.Empty:
-        return None
-
-
-def _tell(told: SimpleQueue, stacks: Sequence[Sequence[Run]], on_epoch: OnEpoch) -> None:
-    while not told.empty():
-        number, place, row = told.get()
-        on_epoch(stacks[number][place], row)
 
 
 # ---- in a worker ----------------------------------------------------------------------------------------------------

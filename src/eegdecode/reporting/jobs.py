@@ -1,0 +1,96 @@
+"""Jobs as their run folders tell of them: what is done, failed, in work or waiting, and the command that goes on."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from eegdecode.reporting.disk import read_json
+from eegdecode.reporting.folders import MARKER, holder_of
+from eegdecode.reporting.tables import read_scores
+
+STATES = ("failed", "waiting", "in work", "done")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run folder.
+
+    Attributes
+    ----------
+    state : {"done", "in work", "failed", "waiting"}
+        ``failed``: runs were tried and have failed; ``waiting``: nobody works on what is left.
+    n_done, n_expected : int
+        Runs.
+    command, log : str
+        What goes on with it, typed where it was typed before, and the file that its output went to; empty if unknown.
+    reason : str
+        What went wrong in the first run that failed, or who works in the folder.
+    """
+
+    folder: Path
+    state: str
+    n_done: int
+    n_expected: int
+    command: str = ""
+    log: str = ""
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """A line, and of a job that has failed or waits its command and log."""
+        text = f"{self.state:8} {self.n_done}/{self.n_expected} runs  {self.folder}"
+        text += f"\n  {self.reason}" if self.reason else ""
+        if self.state in ("failed", "waiting"):
+            text += f"\n  command: {self.command}" if self.command else ""
+            text += f"\n  log: {self.log}" if self.log else ""
+        return text
+
+
+def list_jobs(places: Sequence[Path | str]) -> list[Job]:
+    """Look at every run folder at or below some folders; those that need somebody come first."""
+    for place in places:
+        if not Path(place).is_dir():
+            raise ValueError(f"{place} is no folder; give run folders, or folders with run folders below")
+    found = {mark.parent for place in places for mark in Path(place).rglob(MARKER)}
+    return sorted(map(look, found), key=lambda job: (STATES.index(job.state), str(job.folder)))
+
+
+def look(folder: Path) -> Job:
+    """Look at one run folder, also while others write into it."""
+    marker = read_json(folder / MARKER)
+    n_expected = sum(row["n"] for row in marker.get("expected", []))
+    tried = read_scores(folder)["status"] if (folder / "scores.csv").exists() else None
+    n_done = 0 if tried is None else int((tried == "done").sum())
+    bad = [] if tried is None else tried[tried != "done"].tolist()
+    holder = holder_of(folder)
+    if n_expected and n_done == n_expected:
+        state, reason = "done", ""
+    elif holder:
+        state, reason = "in work", f"process {holder.get('pid')} on {holder.get('host')}"
+    else:
+        state, reason = ("failed", f"{bad[0]} ({len(bad)} runs)") if bad else ("waiting", "")
+    facts = marker.get("facts", {})
+    return Job(folder, state, n_done, n_expected, facts.get("command") or "", facts.get("log") or "", reason)
+
+
+def summary(jobs: Sequence[Job]) -> str:
+    """Count jobs and runs."""
+    counts = ", ".join(f"{n} {state}" for state in STATES if (n := sum(job.state == state for job in jobs)))
+    return f"{len(jobs)} jobs: {counts or 'none'}; {sum(j.n_done for j in jobs)}/{sum(j.n_expected for j in jobs)} runs"
+
+
+def retry(jobs: Sequence[Job]) -> Iterator[str]:
+    """Type the commands of jobs that have failed or wait again, one after the other; yield those that fail again.
+
+    Jobs of one multirun share their command.
+    """
+    for command in dict.fromkeys(job.command for job in jobs if job.state in ("failed", "waiting") and job.command):
+        print(f"$ {command}", flush=True)
+        words = shlex.split(command)
+        code = subprocess.run([sys.executable, *words[1:]] if words[0] == "python" else words).returncode
+        if code:
+            yield f"{command} (exit code {code})"

@@ -1,0 +1,67 @@
+"""What run folders tell of their jobs, and the commands that are typed again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from eegdecode.reporting import folders
+from eegdecode.reporting.jobs import list_jobs, retry, summary
+
+from .conftest import fill, make_failed
+
+DOOR = Path(__file__).parents[2] / "scripts" / "runs.py"
+
+
+@pytest.fixture
+def four_jobs(make_store: Any, meta: pd.DataFrame, tmp_path: Path) -> Path:
+    """One done, one in work, one with a failed run, one that was interrupted."""
+    root = tmp_path / "runs"
+    stores = {}
+    for name in ("done", "in work", "failed", "waiting"):
+        facts = {"dataset": "simulated", "model": "eegnet", "log": f"{name}.log"}
+        command = f"python -c 'exit({len(name)})'"
+        stores[name] = make_store(folder=root / name, facts={**facts, "command": command})
+    fill(stores["done"])
+    for name in ("in work", "failed", "waiting"):
+        fill(stores[name], 2)
+    stores["failed"].add(make_failed(stores["failed"].unfinished()[0], meta))
+    for name in ("done", "failed", "waiting"):
+        folders.release(stores[name].folder)
+    yield root
+    folders.release(stores["in work"].folder)
+
+
+def test_each_job_is_told_with_what_it_needs(four_jobs: Path) -> None:
+    jobs = list_jobs([four_jobs])
+    assert [job.folder.name for job in jobs] == [job.state for job in jobs] == ["failed", "waiting", "in work", "done"]
+    assert [job.n_done for job in jobs] == [2, 2, 2, 4]
+    text = str(jobs[0])
+    for part in ("loss is NaN in epoch 3", "2/4 runs", "command: python -c 'exit(6)'", "log: failed.log"):
+        assert part in text
+    assert "command" not in str(jobs[3])
+    assert summary(jobs) == "4 jobs: 1 failed, 1 waiting, 1 in work, 1 done; 10/16 runs"
+
+
+def test_retry_types_what_is_left_and_says_what_fails_again(four_jobs: Path) -> None:
+    again = list(retry(list_jobs([four_jobs])))
+    assert again == ["python -c 'exit(6)' (exit code 6)", "python -c 'exit(7)' (exit code 7)"]
+
+
+def test_no_folder_is_an_error_in_words(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nowhere is no folder"):
+        list_jobs([tmp_path / "nowhere"])
+
+
+def test_the_door(four_jobs: Path) -> None:
+    done = subprocess.run([sys.executable, DOOR, "status", four_jobs], capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr    # something has failed
+    assert "command: python -c 'exit(6)'" in done.stdout
+    (four_jobs / "empty").mkdir()
+    pruned = subprocess.run([sys.executable, DOOR, "prune", four_jobs / "empty"], capture_output=True, text=True)
+    assert (pruned.returncode, pruned.stdout) == (0, "0 files removed\n")
