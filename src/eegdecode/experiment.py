@@ -28,7 +28,7 @@ from eegdecode.sweeps import Sweep, expand, stacks
 def run_experiment(
     *, dataset: Dataset, preprocess: Preprocess, protocol: Splitter, sweep: Sweep, frontend: Any, model: partial,
     trainer: Any, augment: Any, logger: Any, seed: int, device: str, out_dir: str | None, choices: Mapping[str, str],
-    config: str,
+    config: str, screen: Callable[..., Any] | None = None,
 ) -> Results:    # fmt: skip
     """Run one experiment from recordings to report.
 
@@ -46,6 +46,9 @@ def run_experiment(
         Group -> what was chosen, names for tables and folders.
     config : str
         The whole configuration as YAML, kept beside the results.
+    screen : callable, optional
+        What is told of the runs in place of `ProgressBar`, and made as it is. Then the results are the caller's to
+        show: neither report nor last screen is made.
     """
     if "name" in model.keywords:    # which of a library's networks
         choices = {**choices, "model": f"{choices['model']}_{model.keywords['name']}"}
@@ -74,7 +77,7 @@ def run_experiment(
     todo = store.unfinished()
     try:
         epochs = {run.name(): trainer.count_epochs(len(run.split.train)) for run in todo}
-        with ProgressBar(epochs, n_reused=len(runs) - len(todo)) as bar:
+        with (screen or ProgressBar)(epochs, n_reused=len(runs) - len(todo)) as bar:
             watchers = (bar.epoch, lambda run, row: logger.epoch(run.name(), row))
             dealt, on_epoch = stacks(runs, todo=todo), partial(_tell, watchers)
             parts = {"frontend": frontend, "augment": augment, "on_epoch": on_epoch}
@@ -83,7 +86,8 @@ def run_experiment(
                 bar.done(prediction)
     finally:    # an interrupted experiment is reported as far as it came
         results = store.score()
-        logger.finish(_shown(results) if len(results.scores) else None)    # without a run there is nothing to show
+        to_show = screen is None and len(results.scores)    # without a run there is nothing to show
+        logger.finish(_shown(results) if to_show else None)
     return results
 
 
