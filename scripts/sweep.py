@@ -16,7 +16,6 @@ from train import in_words
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
-
 def compose_training(overrides):
     from eegdecode.search.check import Composed
 
@@ -26,28 +25,15 @@ def compose_training(overrides):
     plain, text = OmegaConf.to_container(cfg, resolve=True), OmegaConf.to_yaml(cfg, resolve=True)
     return Composed(plain, choices, text, lambda: instantiate(cfg, _convert_="all"))
 
-
-def main(words: list[str]) -> list[str]:
-    from eegdecode.search import work
-    from eegdecode.search.settings import RUNS, read_search
-
-    if words[0] not in ("status", "retry", "report"):
-        return work.run_search(read_search(words, CONFIGS / "search"), compose_training)
-    folder = Path(words[1]) if words[1:] else work.newest(RUNS)
-    if words[0] == "retry":
-        return work.retry(folder, compose_training, [int(number) for number in words[2:]])
-    said, failed = work.status(folder) if words[0] == "status" else (f"Report: {work.report(folder)}", False)
-    print(said)
-    return ["some trials failed"] if failed else []
-
-
 if __name__ == "__main__":
     if not sys.argv[1:] or sys.argv[1] in ("-h", "--help"):
         sys.exit(print(__doc__, "Searches:", ", ".join(sorted(p.stem for p in (CONFIGS / "search").glob("*.yaml")))))
     logging.basicConfig(format="%(message)s")
     try:
+        from eegdecode.search.commands import obey  # here, so that --help answers at once
+
         with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
-            failures = main(sys.argv[1:])
+            failures = obey(sys.argv[1:], configs=CONFIGS / "search", compose=compose_training)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:

@@ -10,7 +10,7 @@ import yaml
 from eegdecode.reporting.searches.page import verdict
 from eegdecode.reporting.searches.tables import SearchFolder, final_scores
 from eegdecode.search.check import Composed, value_at
-from eegdecode.search.settings import Search
+from eegdecode.search.settings import NOT_IDENTITY, Search
 
 
 def best_yaml(
@@ -23,6 +23,8 @@ def best_yaml(
     groups, settings = [], {}
     for word in words:
         path = word.partition("=")[0].lstrip("+~")
+        if path in NOT_IDENTITY:    # of this machine
+            continue
         if path == "experiment":
             groups.insert(0, composed.choices[path])
         elif path in composed.choices:

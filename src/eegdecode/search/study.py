@@ -176,6 +176,18 @@ def first_number(trial: FrozenTrial) -> int:
     return int(trial.system_attrs.get("failed_trial", trial.number))
 
 
+def count_states(study: Study) -> dict[str, int]:
+    """How many trials count, by state: all but failed ones that are done again."""
+    trials = study.get_trials(deepcopy=False)
+    repeated = _repeated(trials)
+    return {word: sum(trial.state == state and trial.number not in repeated for trial in trials)
+            for state, word in WORDS.items()}    # fmt: skip
+
+
+def _repeated(trials: list[FrozenTrial]) -> set[int]:
+    return {number for trial in trials for number in trial.system_attrs.get("retry_history", [])}
+
+
 def table_of(study: Study, search: Search) -> pd.DataFrame:
     """All trials: a row each, with a column for every objective (by its name) and for every path of the space.
 
@@ -183,8 +195,7 @@ def table_of(study: Study, search: Search) -> pd.DataFrame:
     takes its place.
     """
     trials = study.get_trials(deepcopy=False)
-    repeated = {number for trial in trials for number in trial.system_attrs.get("retry_history", [])}
-    rows = []
+    repeated, rows = _repeated(trials), []
     for trial in trials:
         done = trial.state == TrialState.COMPLETE
         steps = sorted(trial.intermediate_values)

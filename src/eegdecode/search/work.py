@@ -6,7 +6,6 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,13 +15,22 @@ from eegdecode.experiment import run_experiment
 from eegdecode.reporting.disk import make_folder, read_json, write_json, write_text
 from eegdecode.reporting.results import Results
 from eegdecode.reporting.searches.page import write_page
-from eegdecode.reporting.searches.tables import MARKER, failed_trials, read_search_folder, status_text
+from eegdecode.reporting.searches.tables import MARKER, failed_trials, read_search_folder
 from eegdecode.search.best import best_yaml
 from eegdecode.search.check import Compose, check_space
 from eegdecode.search.final import chosen_by, final_overrides, test_once, winner
 from eegdecode.search.objective import Objective
-from eegdecode.search.settings import Search, make_search
-from eegdecode.search.study import Study, give_again, importances, open_study, table_of, try_one, wake_the_dead
+from eegdecode.search.settings import Search
+from eegdecode.search.study import (
+    Study,
+    count_states,
+    give_again,
+    importances,
+    open_study,
+    table_of,
+    try_one,
+    wake_the_dead,
+)
 
 WAIT = 1.0    # s between two looks at the trials of other workers
 SUSPICIOUS = 4    # failures in a row from the start that are no accident: a trial and its repetition, twice
@@ -72,7 +80,7 @@ def _do_trials(study: Study, search: Search, objective: Objective, dealing: File
     said_waiting = False
     while True:
         with dealing:
-            states = _states(study)
+            states = count_states(study)
             if states["waiting"] or sum(states.values()) < search.n_trials:
                 _one(study, search, objective)    # lets the lock go as soon as it has a trial
                 continue
@@ -83,18 +91,6 @@ def _do_trials(study: Study, search: Search, objective: Objective, dealing: File
             said_waiting = True
         time.sleep(WAIT)
         wake_the_dead(study)
-
-
-def _states(study: Study) -> dict[str, int]:
-    """How many trials count, by state: all but failed ones that are done again."""
-    counts = dict.fromkeys(("done", "pruned", "failed", "running", "waiting"), 0)
-    trials = study.get_trials(deepcopy=False)
-    repeated = {number for trial in trials for number in trial.system_attrs.get("retry_history", [])}
-    names = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
-    for trial in trials:
-        if trial.number not in repeated:
-            counts[names[trial.state.name]] += 1
-    return counts
 
 
 def _one(study: Study, search: Search, objective: Objective) -> None:
@@ -131,53 +127,3 @@ def _write_best(search: Search, compose: Compose, best: dict[str, Any] | Any) ->
     words = final_overrides(search, compose, found.final["winner"]["overrides"], found.final["seeds"])
     text = best_yaml(compose(words), words, search=search, found=found, chosen=chosen_by(best, search))
     write_text(search.folder / "best.yaml", text)
-
-
-def search_of(folder: Path) -> Search:
-    """The search that a folder holds, from its own file."""
-    about = read_json(folder / MARKER)
-    if not about:
-        raise ValueError(f"{folder} holds no search: {MARKER} is missing")
-    names = ("n_trials", "sampler", "pruner", "storage", "heartbeat", "objectives", "metric", "share", "test_subjects", "final_seeds")
-    words = {"space": {path: _as_yaml(words) for path, words in about["space"].items()}, "base": about["base"]}
-    options = {name: about[name] for name in names} | {"out_dir": str(folder)}
-    return make_search(about["name"], words, typed=about["typed"], options=options)
-
-
-def _as_yaml(words: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in words.items() if value not in (None, {}, False)}
-
-
-def status(folder: Path) -> tuple[str, bool]:
-    """What a search has done so far, in words, and whether something of it failed."""
-    search = search_of(folder)
-    write_tables(open_study(search, create=False), search)
-    return status_text(folder), bool(failed_trials(folder))
-
-
-def retry(folder: Path, compose: Compose, numbers: list[int] | None = None) -> list[str]:
-    """Give failed trials out again, all or some by their number, and go on with the search."""
-    search = search_of(folder)
-    study = open_study(search, create=False)
-    table = table_of(study, search)
-    failed = table.loc[(table["state"] == "failed") & ~table["repeated"], "trial"].tolist()
-    if wrong := [number for number in numbers or [] if number not in failed]:
-        raise ValueError(f"trial {wrong[0]} has not failed, or was repeated; there are {failed or 'none'}")
-    for number in numbers or failed:
-        give_again(study, int(number), most=None)
-    return run_search(search, compose)
-
-
-def newest(runs: Path) -> Path:
-    """The search that was begun or gone on with last."""
-    found = sorted(runs.glob(f"**/{MARKER}"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise ValueError(f"there is no search below {runs}; begin one: python scripts/sweep.py sweep=NAME")
-    return found[-1].parent
-
-
-def report(folder: Path) -> Path:
-    """Write the report of a search, finished or not."""
-    search = search_of(folder)
-    write_tables(open_study(search, create=False), search)
-    return write_page(folder)
