@@ -1,4 +1,4 @@
-"""Search settings: python scripts/sweep.py sweep=NAME [n_trials=...] [any override of train.py], or status|retry|report.
+"""Search settings: python scripts/sweep.py sweep=NAME [n_trials=...] [override ...], or status|retry|report.
 
 The same command goes on with a stopped search, and joins one that runs: on this machine or, with storage=journal or
 a database, on others.
@@ -12,9 +12,11 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+
 from train import in_words
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+
 
 def compose_training(overrides):
     from eegdecode.search.check import Composed
@@ -24,6 +26,7 @@ def compose_training(overrides):
     cfg = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
     plain, text = OmegaConf.to_container(cfg, resolve=True), OmegaConf.to_yaml(cfg, resolve=True)
     return Composed(plain, choices, text, lambda: instantiate(cfg, _convert_="all"))
+
 
 if __name__ == "__main__":
     if not sys.argv[1:] or sys.argv[1] in ("-h", "--help"):

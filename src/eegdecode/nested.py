@@ -1,4 +1,4 @@
-"""Nested splits: what a search learns from and is judged by, and what its winner is tested on, which no trial of it saw."""
+"""Nested splits: what a search learns from and is judged by, and what its winner alone is tested on."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ class Nested:
         try:
             pools = self.outer(meta.iloc[rows].reset_index(drop=True), validation=0.0)
         except ValueError as error:
-            error.add_note(f"(among the subjects that are searched on; {', '.join(held)} are tested on)" if held else "")
+            if held:
+                error.add_note(f"(among the subjects that are searched on; {', '.join(held)} are tested on)")
             raise
         forbidden = _with_twins(np.concatenate([split.test for split in self.final(meta, validation=0.0)]), meta)
         splits = []

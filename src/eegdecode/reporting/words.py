@@ -74,7 +74,8 @@ def protocol_sentence(results: Results) -> str:
     """The protocol in words."""
     name = protocol_name(results)
     if name.startswith("inner_"):
-        return f"A trial of a search, inside the training trials of {name[6:]}: what is called test is its validation part."
+        inside = f"inside the training trials of {name[6:]}"
+        return f"A trial of a search, {inside}: what is called test is its validation part."
     return PROTOCOLS.get(name, f"Protocol {name}.")
 
 

@@ -37,13 +37,12 @@ def best_yaml(
         "# @package _global_",
         f"# Claim: {verdict(found, final_scores(found))}",
         f"# Command: python scripts/train.py experiment={name}",
-        f"# Time: its search took {found.trials['took'].sum():.0f} s, {len(found.counted)} trials: {found.about['command']}",
+        f"# Time: not measured; its search of {len(found.counted)} trials took {found.trials['took'].sum():.0f} s: "
+        f"{found.about['command']}",
         f"# Number: {_number(found, won)}",
     ]
-    if not groups:
-        return "\n".join(head) + "\n" + yaml.safe_dump(settings, sort_keys=False)
-    body = yaml.safe_dump({"defaults": [*groups, "_self_"]}, sort_keys=False) + "\n" + yaml.safe_dump(settings, sort_keys=False)
-    return "\n".join(head) + "\n" + body
+    defaults = yaml.safe_dump({"defaults": [*groups, "_self_"]}, sort_keys=False) + "\n" if groups else ""
+    return "\n".join(head) + "\n" + defaults + yaml.safe_dump(settings, sort_keys=False)
 
 
 def _number(found: SearchFolder, won: Any) -> str:
@@ -51,7 +50,8 @@ def _number(found: SearchFolder, won: Any) -> str:
     held = f"validation {100 * won['score']:.1f} % in the search" if "score" in won else "chosen by another objective"
     if scores is None:
         return f"{held}; not tested yet"
-    return f"test {metric} {100 * scores['winner'].mean():.1f} %, mean of {len(scores)} subjects and {len(found.final['seeds'])} seeds; {held}"
+    mean, n_seeds = 100 * scores["winner"].mean(), len(found.final["seeds"])
+    return f"test {metric} {mean:.1f} %, mean of {len(scores)} subjects and {n_seeds} seeds; {held}"
 
 
 def _put(settings: dict[str, Any], path: str, value: Any) -> None:

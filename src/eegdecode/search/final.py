@@ -41,7 +41,7 @@ def chosen_by(row: Mapping[str, Any], search: Search) -> dict[str, Any]:
     return chosen
 
 
-def test_once(
+def try_winner(
     row: Mapping[str, Any], search: Search, compose: Compose, *, train: Callable[..., Results] = run_experiment
 ) -> bool:    # fmt: skip
     """Test a winner, and the default beside it; a finished test is not done again.
@@ -65,7 +65,7 @@ def test_once(
         for name, words in (("default", []), (Path(here["folder"]).name, chosen)):
             results = _train(search, compose, words, folder / name, seeds, train)
             if not results.complete:
-                raise RuntimeError(f"{results.folder}: not all runs of the final test are done; the same command goes on")
+                raise RuntimeError(f"{results.folder}: not all runs of the test are done; the same command goes on")
     finally:
         release(folder)
     return True
@@ -88,7 +88,8 @@ def final_overrides(search: Search, compose: Compose, chosen: Sequence[str], see
 
 
 def _train(
-    search: Search, compose: Compose, chosen: Sequence[str], folder: Path, seeds: Sequence[int], train: Callable[..., Results]
+    search: Search, compose: Compose, chosen: Sequence[str], folder: Path, seeds: Sequence[int],
+    train: Callable[..., Results],
 ) -> Results:    # fmt: skip
     composed = compose(final_overrides(search, compose, chosen, seeds))
     parts = composed.build()

@@ -43,7 +43,8 @@ class Objective:
     """
 
     def __init__(
-        self, search: Search, compose: Compose, folder: Path, dealing: FileLock, train: Callable[..., Results] = run_experiment
+        self, search: Search, compose: Compose, folder: Path, dealing: FileLock,
+        train: Callable[..., Results] = run_experiment,
     ) -> None:    # fmt: skip
         self.search, self.compose, self.folder, self.dealing, self.train = search, compose, folder, dealing, train
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -91,15 +92,16 @@ class Search:
         if self.sampler == "grid":
             n_points = sum(1 for _ in points(self.space))
             object.__setattr__(self, "n_trials", min(self.n_trials, n_points))
-        if "://" in (self.storage or "") and "@" in self.storage and ":" in self.storage.split("://")[1].split("@")[0]:    # pyright: ignore
-            raise ValueError("storage holds a password, which would stand in files: leave it to PGPASSWORD or ~/.pgpass")
+        if self.storage and re.search(r"://[^/@]*:[^/@]*@", self.storage):
+            raise ValueError("storage holds a password, which files would hold: leave it to PGPASSWORD or ~/.pgpass")
         if self.storage and self.storage != "journal" and "://" not in self.storage:
-            raise ValueError(f"storage={self.storage}: take journal, a URL (postgresql://user@host/name) or leave it out")
+            raise ValueError(f"storage={self.storage}: take journal, a URL (postgresql://user@host/name) or nothing")
 
     def _check_objectives(self) -> None:
         for name, direction in self.objectives.items():
             if name not in OBJECTIVES or direction not in ("maximize", "minimize"):
-                raise ValueError(f"objectives: {name}: {direction} is none of {', '.join(OBJECTIVES)}: maximize or minimize")
+                names = ", ".join(OBJECTIVES)
+                raise ValueError(f"objectives: {name}: {direction} is none of {names}, with maximize or minimize")
         if not self.objectives:
             raise ValueError("objectives: give at least score: maximize")
         if dict(self.objectives) != {"score": "maximize"} and self.pruner != "none":
@@ -121,8 +123,10 @@ class Search:
         """What two workers of one search agree on."""
         own = [word for word in self.fixed if word.partition("=")[0].lstrip("+") not in NOT_IDENTITY]
         about = {"overrides": own, "objectives": dict(self.objectives), "metric": self.metric, "share": self.share}
-        space = {p.path: {p.kind: list(p.values), "log": p.log, "step": p.step,
-                          "when": {path: list(values) for path, values in p.when.items()}} for p in self.space}    # fmt: skip
+        space = {}
+        for p in self.space:
+            when = {path: list(values) for path, values in p.when.items()}
+            space[p.path] = {p.kind: list(p.values), "log": p.log, "step": p.step, "when": when}
         tested = self.test_subjects and [str(name) for name in self.test_subjects]
         about |= {"name": self.name, "space": space, "test_subjects": tested, "final_seeds": self.final_seeds}
         return {**about, "key": digest(about)}
@@ -160,7 +164,9 @@ def read_search(arguments: Sequence[str], configs: Path) -> Search:
     return make_search(named[0], words, typed=typed, options=options)
 
 
-def make_search(name: str, words: Any, *, typed: Sequence[str] = (), options: Mapping[str, Any] | None = None) -> Search:
+def make_search(
+    name: str, words: Any, *, typed: Sequence[str] = (), options: Mapping[str, Any] | None = None
+) -> Search:    # fmt: skip
     """Make a search of the content of a YAML."""
     where = f"configs/search/{name}.yaml"
     if not isinstance(words, Mapping):

@@ -6,13 +6,14 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 Value = str | int | float | bool | None
 KINDS = ("float", "int", "choice")
 MOST_POINTS = 100_000    # of a grid
 
 
+@runtime_checkable
 class Suggests(Protocol):
     """What a trial of Optuna does for us."""
 

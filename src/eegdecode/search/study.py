@@ -26,6 +26,7 @@ optuna.logging.set_verbosity(optuna.logging.CRITICAL)    # we tell of trials our
 GRACE = 4    # heartbeats without one before a trial counts as dead
 WORDS = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed",
          TrialState.RUNNING: "running", TrialState.WAITING: "waiting"}    # fmt: skip
+BROKEN = (TrialState.FAIL, TrialState.PRUNED)
 Pruned, Trial, Study = optuna.TrialPruned, optuna.Trial, optuna.Study
 
 
@@ -200,7 +201,7 @@ def table_of(study: Study, search: Search) -> pd.DataFrame:
         done = trial.state == TrialState.COMPLETE
         steps = sorted(trial.intermediate_values)
         took = (trial.datetime_complete - trial.datetime_start).total_seconds() if _ended(trial) else float("nan")    # pyright: ignore
-        values = dict(zip(search.objectives, trial.values or [], strict=False)) if done else {}
+        values = dict(zip(search.objectives, trial.values or [], strict=False)) if done else {}    # noqa: PD011
         rows.append({
             "trial": trial.number, "state": WORDS[trial.state], "folder": f"trials/{first_number(trial):04d}",
             **{name: values.get(name, float("nan")) for name in search.objectives}, "took": took,
@@ -208,11 +209,11 @@ def table_of(study: Study, search: Search) -> pd.DataFrame:
             "step": steps[-1] if steps else 0,
             "last": trial.intermediate_values[steps[-1]] if steps else float("nan"),
             "default": bool(trial.user_attrs.get("default")), "repeated": trial.number in repeated,
-            "why": trial.user_attrs.get("why", "its process died") if trial.state in (TrialState.FAIL, TrialState.PRUNED) else "",
+            "why": trial.user_attrs.get("why", "its process died") if trial.state in BROKEN else "",
             **{parameter.path: trial.params.get(parameter.path) for parameter in search.space},
         })    # fmt: skip
-    own = ["trial", "state", "folder", *search.objectives, "took", "training", "step", "last", "default", "repeated", "why"]
-    return pd.DataFrame(rows, columns=[*own, *(parameter.path for parameter in search.space)])
+    own = ["took", "training", "step", "last", "default", "repeated", "why", *(p.path for p in search.space)]
+    return pd.DataFrame(rows, columns=["trial", "state", "folder", *search.objectives, *own])
 
 
 def _ended(trial: FrozenTrial) -> bool:
@@ -225,11 +226,13 @@ def importances(study: Study, search: Search) -> dict[str, float]:
     Of the settings that every finished trial has; empty with fewer than four of them or without any variance.
     """
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len(done) < 4 or len({trial.values[0] for trial in done}) < 2:
+    if len(done) < 4 or len({trial.values[0] for trial in done}) < 2:    # noqa: PD011
         return {}
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     try:
-        found = optuna.importance.get_param_importances(study, evaluator=evaluator, target=lambda t: t.values[0])
+        found = optuna.importance.get_param_importances(
+            study, evaluator=evaluator, target=lambda trial: trial.values[0]    # noqa: PD011
+        )
     except (RuntimeError, ValueError):
         return {}
     return {path: float(share) for path, share in found.items()}

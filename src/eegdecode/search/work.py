@@ -18,7 +18,7 @@ from eegdecode.reporting.searches.page import write_page
 from eegdecode.reporting.searches.tables import MARKER, failed_trials, read_search_folder
 from eegdecode.search.best import best_yaml
 from eegdecode.search.check import Compose, check_space
-from eegdecode.search.final import chosen_by, final_overrides, test_once, winner
+from eegdecode.search.final import chosen_by, final_overrides, try_winner, winner
 from eegdecode.search.objective import Objective
 from eegdecode.search.settings import Search
 from eegdecode.search.study import (
@@ -50,8 +50,8 @@ def run_search(search: Search, compose: Compose, *, train: Callable[..., Results
         table = write_tables(study, search)
     best = winner(table, search)
     if best is None:
-        raise RuntimeError(f"no trial of {search.folder} came to its end; python scripts/sweep.py status {search.folder}")
-    if not test_once(best, search, compose, train=train):
+        raise RuntimeError(f"no trial came to its end; python scripts/sweep.py status {search.folder}")
+    if not try_winner(best, search, compose, train=train):
         print("another worker tests the winner and writes the report")
         return []
     _write_best(search, compose, best)
@@ -102,8 +102,10 @@ def _one(study: Study, search: Search, objective: Objective) -> None:
     row = table.loc[trial.number]
     again = row["state"] == "failed" and give_again(study, trial.number)
     print(_line(row, table, search) + ("; it is tried once more" if again else ""), flush=True)
-    if not again and (table["state"] == "failed").sum() >= SUSPICIOUS and not table["state"].isin(["done", "pruned"]).any():
-        raise RuntimeError(f"no trial has worked yet, the last one says: {row['why']} ({search.folder / row['folder']}/error.txt)")
+    hopeless = (table["state"] == "failed").sum() >= SUSPICIOUS and not table["state"].isin(["done", "pruned"]).any()
+    if hopeless and not again:
+        log = search.folder / row["folder"] / "error.txt"
+        raise RuntimeError(f"no trial has worked yet, the last one says: {row['why']} ({log})")
 
 
 def _line(row: pd.Series, table: pd.DataFrame, search: Search) -> str:

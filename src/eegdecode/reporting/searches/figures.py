@@ -8,7 +8,6 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 from eegdecode.reporting.searches.tables import SearchFolder, short
 from eegdecode.reporting.style import CHANCE, INK, TRAIN, VAL, new_figure, save, styled
@@ -46,7 +45,8 @@ def _history(found: SearchFolder, path: Path) -> Path:
     ax.plot(done["trial"], values, "o", color=TRAIN, ms=4, alpha=0.7, label="finished")
     ax.step(done["trial"], best, where="post", color=VAL, lw=1.5, label="best so far")
     for row in done[done["default"]].to_dict("records"):
-        ax.annotate("default", (row["trial"], row[found.objective]), xytext=(6, 4), textcoords="offset points", fontsize=8)
+        place = (row["trial"], row[found.objective])
+        ax.annotate("default", place, xytext=(6, 4), textcoords="offset points", fontsize=8)
     ax.set(xlabel="trial", ylabel=_label(found, found.objective), title="The search")
     ax.legend()
     return save(figure, path)
@@ -59,7 +59,8 @@ def _importances(found: SearchFolder, path: Path) -> Path:
     ax.barh(list(map(str, shares.index)), shares.to_numpy(), color=TRAIN, height=0.65)
     for place, share in enumerate(shares):
         ax.text(share, place, f" {100 * share:.0f} %", va="center", fontsize=8, color=INK)
-    ax.set(xlabel="share of the validation score's variance (fANOVA)", title="What matters", xlim=(0, shares.max() * 1.12))
+    ax.set(xlabel="share of the validation score's variance (fANOVA)", title="What matters")
+    ax.set_xlim(0, shares.max() * 1.12)
     return save(figure, path)
 
 
@@ -67,7 +68,8 @@ def _parallel(found: SearchFolder, path: Path) -> Path:
     """Every finished trial a line over the settings; those of the best tenth on top and in colour."""
     names, done = list(found.about["space"]), found.ranked.iloc[::-1]
     axes = {name: _heights(done[name], found.about["space"][name]) for name in names}
-    axes[found.objective] = _heights(done[found.objective], {"float": [done[found.objective].min(), done[found.objective].max()]})
+    values = done[found.objective]
+    axes[found.objective] = _heights(values, {"float": [values.min(), values.max()]})
     figure = new_figure(max(6.5, 1.15 * len(axes)), 3.6)
     ax = figure.subplots()
     heights = np.stack([height for height, _ in axes.values()], axis=1)

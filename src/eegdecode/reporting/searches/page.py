@@ -22,7 +22,7 @@ MOST_ROWS = 10    # of the best trials; all are in trials.csv
 ALPHA = 0.05
 _CAPTIONS = {
     "history": "Every trial by its number.",
-    "importances": "How much of the variance of the validation score each setting explains, of those that every trial has.",
+    "importances": "Share of the validation score's variance that a setting explains; of those that every trial has.",
     "parallel": "A line a finished trial; the best tenth is drawn on top.",
     "front": "Trials by two objectives.",
 }
@@ -44,7 +44,7 @@ def _parts(found: SearchFolder, figures: dict[str, Path]) -> Iterator[str]:
     yield f"**{verdict(found, scores)}**"
     counts = found.counted["state"].value_counts()
     if (left := found.about["n_trials"] - len(found.counted)) > 0:
-        yield f"> **Unfinished:** {left} of {found.about['n_trials']} trials are left; go on: `{found.about['command']}`"
+        yield f"> **Unfinished:** {left} of {found.about['n_trials']} trials are left: `{found.about['command']}`"
     yield "\n".join(f"- {line}" for line in _honesty(found, scores))
     if scores is not None:
         yield "## Winner and default\n\n" + _optimism(found, scores)
@@ -52,11 +52,14 @@ def _parts(found: SearchFolder, figures: dict[str, Path]) -> Iterator[str]:
     if len(found.ranked):
         yield "## Settings\n\n" + _settings(found)
         if (found.folder / "best.yaml").exists():
-            yield f"As a file: `best.yaml`; `cp {found.folder}/best.yaml configs/experiment/{found.about['name']}_best.yaml`, then " \
-                  f"`python scripts/train.py experiment={found.about['name']}_best`."    # fmt: skip
-    yield from (f"![{_CAPTIONS[name]}](figures/{path.name})\n\n*{_CAPTIONS[name]}*" for name, path in figures.items())
+            name = f"{found.about['name']}_best"
+            yield f"As an experiment: `cp {found.folder}/best.yaml configs/experiment/{name}.yaml`, then " \
+                  f"`python scripts/train.py experiment={name}`."    # fmt: skip
+    for name, path in figures.items():
+        yield f"![{_CAPTIONS[name]}](figures/{path.name})\n\n*{_CAPTIONS[name]}*"
     if len(found.ranked):
-        yield f"## The best {min(MOST_ROWS, len(found.ranked))} of {len(found.ranked)} finished trials\n\n" + _best(found)
+        shown = min(MOST_ROWS, len(found.ranked))
+        yield f"## The best {shown} of {len(found.ranked)} finished trials\n\n" + _best(found)
     failed = failed_trials(found.folder)
     yield "## Failed trials\n\n" + "\n".join(f"- {line}" for line in failed) if failed else ""
     yield "## How it was searched\n\n" + _how(found, counts)
@@ -69,15 +72,14 @@ def verdict(found: SearchFolder, scores: pd.DataFrame | None) -> str:
     if scores is None:
         return f"Trial {found.ranked.iloc[0]['trial']} is best on validation trials. Nothing was tested yet."
     if not found.final["winner"]["overrides"] or _is_default(found):
-        return f"The default settings won: test {_percent(scores['default'].mean())} %. The search found nothing better."
+        return f"The default won, test {_percent(scores['default'].mean())} %: the search found nothing better."
     d = paired(scores)
     means = f"{_percent(scores['winner'].mean())} % against {_percent(scores['default'].mean())} %"
-    said = f"{100 * d['difference']:+.1f} points [{100 * d['low']:.1f}, {100 * d['high']:.1f}], ahead in {d['ahead']} and " \
-           f"behind in {d['behind']} of {d['n_subjects']} subjects, Wilcoxon p {d['p']:.3g}"    # fmt: skip
-    if d["p"] < ALPHA:
-        word = "beats" if d["difference"] > 0 else "is WORSE than"
-    else:
-        word = "is not shown to beat"
+    interval = f"[{100 * d['low']:.1f}, {100 * d['high']:.1f}]"
+    said = f"{100 * d['difference']:+.1f} points {interval}, ahead in {d['ahead']} and behind in {d['behind']} of " \
+           f"{d['n_subjects']} subjects, Wilcoxon p {d['p']:.3g}"    # fmt: skip
+    established = "beats" if d["difference"] > 0 else "is WORSE than"
+    word = established if d["p"] < ALPHA else "is not shown to beat"
     return f"The winner {word} the default on test trials: {means}: {said}."
 
 
@@ -87,17 +89,19 @@ def _is_default(found: SearchFolder) -> bool:
 
 
 def _honesty(found: SearchFolder, scores: pd.DataFrame | None) -> Iterator[str]:
-    yield "The search was judged inside the training trials alone. No trial of it trained on a test trial, scored one or stored one."
+    yield "The search was judged inside the training trials: no trial of it trained on, scored or stored a test trial."
     if not found.final:
         yield "The winner is tested at the end, once."
         return
     looks, seeds = found.final["looks"], found.final["seeds"]
-    yield f"Winner and default were trained anew on all training trials with fresh seeds ({', '.join(map(str, seeds))}), then tested."
+    named = ", ".join(map(str, seeds))
+    yield f"Winner and default were trained anew on all training trials with fresh seeds ({named}), then tested."
     if len(looks) == 1:
         yield "The test trials were looked at once, for one winner."
     else:
         named = ", ".join(str(look["trial"]) for look in looks)
-        yield f"The search went on after a test: the test trials were looked at for {len(looks)} winners (trials {named}), which flatters the last."
+        yield f"The search went on after a test: the test trials were looked at for {len(looks)} winners (trials " \
+              f"{named}), which flatters the last."    # fmt: skip
     if scores is not None and found.about.get("test_subjects"):
         yield f"Tested on subjects {', '.join(map(str, scores.index))}, whom the search never saw."
     elif scores is not None:
@@ -108,14 +112,16 @@ def _optimism(found: SearchFolder, scores: pd.DataFrame) -> str:
     """Validation against test; the default's gap is what the other trials and splits do, the rest is choosing."""
     trials = found.trials.set_index("trial")
     default = found.trials[found.trials["default"] & (found.trials["state"] == "done")]
-    held = {"winner": trials.loc[found.final["winner"]["trial"], "score"] if "score" in trials else float("nan"),
-            "default": default["score"].mean() if "score" in trials else float("nan")}    # fmt: skip
-    rows = [[name, _percent(held[name]), _percent(scores[name].mean()), _points(held[name] - scores[name].mean())]
-            for name in ("winner", "default")]    # fmt: skip
-    table = _table(["", f"validation {found.about['metric']} %", "test %", "optimism (validation - test), points"], rows)
+    held = dict.fromkeys(("winner", "default"), float("nan"))
+    if "score" in trials:
+        held = {"winner": trials.loc[found.final["winner"]["trial"], "score"], "default": default["score"].mean()}
+    tested = {name: scores[name].mean() for name in held}
+    rows = [[name, _percent(held[name]), _percent(tested[name]), _points(held[name] - tested[name])] for name in held]
+    columns = ["", f"validation {found.about['metric']} %", "test %", "optimism (validation - test), points"]
+    table = _table(columns, rows)
     return table + (
-        "\n\nThe winner was chosen by its validation score, so that this score flatters it. The default was not chosen: its "
-        "gap shows how much easier or harder the test itself is (other trials, more training trials, other seeds)."
+        "\n\nThe winner was chosen by its validation score, so that this score flatters it. The default was not chosen, "
+        "its gap shows how much easier or harder the test itself is (other trials, more to learn from, other seeds)."
     )
 
 
@@ -129,8 +135,10 @@ def _settings(found: SearchFolder) -> str:
     trials = found.trials.set_index("trial")
     number = found.final["winner"]["trial"] if found.final else found.ranked.iloc[0]["trial"]
     default = trials[trials["default"]]
-    rows = [[f"`{path}`", short(trials.loc[number, path]), short(default.iloc[0][path]) if len(default) else "?", _words(words)]
-            for path, words in found.about["space"].items()]    # fmt: skip
+    rows = []
+    for path, words in found.about["space"].items():
+        usual = short(default.iloc[0][path]) if len(default) else "?"
+        rows.append([f"`{path}`", short(trials.loc[number, path]), usual, _words(words)])
     return _table(["setting", f"trial {number}", "default", "searched"], rows)
 
 
@@ -139,7 +147,8 @@ def _words(words: dict[str, Any]) -> str:
         text = ", ".join(map(str, words["choice"]))
     else:
         low, high = words.get("float") or words["int"]
-        text = f"{low:g} to {high:g}" + (", log" if words["log"] else "") + (f", step {words['step']:g}" if words["step"] else "")
+        step = f", step {words['step']:g}" if words["step"] else ""
+        text = f"{low:g} to {high:g}" + (", log" if words["log"] else "") + step
     when = " and ".join(f"{path} is {' or '.join(map(str, values))}" for path, values in words["when"].items())
     return text + (f", when {when}" if when else "")
 
@@ -157,9 +166,9 @@ def _how(found: SearchFolder, counts: pd.Series) -> str:
     lines = [
         f"trials: {states}; sampler {found.about['sampler']}, pruner {found.about['pruner']}",
         f"objectives: {', '.join(f'{name} ({way})' for name, way in found.about['objectives'].items())}",
-        f"all trials took {took:.0f} s together; the runs of the finished ones trained for {trained:.0f} s, added up over processes",
+        f"all trials took {took:.0f} s; the runs of the finished ones trained for {trained:.0f} s, added over processes",
         f"command: `{found.about['command']}`",
-        "`trials.csv` has a row a trial, `trials/` the runs of each; what is called test there are its validation trials",
+        "`trials.csv` has a row a trial, `trials/` the runs of each: what is called test there is validation",
     ]
     return "\n".join(f"- {line}" for line in lines)
 
@@ -174,5 +183,6 @@ def _points(value: float) -> str:
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table; numbers to the right."""
-    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *([str(cell).replace("|", "\\|") for cell in row] for row in rows)]
+    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *cells]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)

@@ -65,7 +65,7 @@ def read_search_folder(folder: Path) -> SearchFolder:
     about = read_json(folder / MARKER)
     if not about or not (folder / "trials.csv").exists():
         raise FileNotFoundError(f"{folder} holds no search: {MARKER} or trials.csv is missing")
-    trials = pd.read_csv(folder / "trials.csv", keep_default_na=False, na_values=[""], float_precision="round_trip")
+    trials = pd.read_csv(folder / "trials.csv", keep_default_na=False, na_values=[""])
     trials["why"] = trials["why"].fillna("")
     return SearchFolder(folder, about, trials, read_json(folder / "importances.json"), read_json(folder / "final.json"))
 
@@ -94,9 +94,11 @@ def status_text(folder: Path) -> str:
     if len(found.ranked):
         best = found.ranked.iloc[0]
         values = ", ".join(f"{name} {best[name]:.4g}" for name in found.about["objectives"])
-        lines.append(f"best so far: trial {best['trial']}, {values} (validation): {settings_of(best, found.about['space'])}")
+        settings = settings_of(best, found.about["space"])
+        lines.append(f"best so far: trial {best['trial']}, {values} (validation): {settings}")
     lines += failed_trials(folder)
-    lines.append("tested: " + (", ".join(look["folder"] for look in found.final["looks"]) if found.final else "not yet"))
+    tested = ", ".join(look["folder"] for look in found.final.get("looks", []))
+    lines.append(f"tested: {tested or 'not yet'}")
     if over < found.about["n_trials"]:
         lines.append(f"go on, or join: {found.about['command']}")
     return "\n".join(lines)
@@ -131,7 +133,7 @@ def final_scores(found: SearchFolder) -> pd.DataFrame | None:
 
 
 def paired(scores: pd.DataFrame) -> dict[str, Any]:
-    """Winner minus default over subjects: mean, 95 % interval (Student's t), subjects ahead and behind, Wilcoxon's p."""
+    """Winner minus default over subjects: mean, 95 % interval (Student's t), ahead and behind, Wilcoxon's p."""
     d = (scores["winner"] - scores["default"]).to_numpy(float).round(12)
     low, high = mean_interval(d)
     counts = {"ahead": int((d > 0).sum()), "behind": int((d < 0).sum()), "n_subjects": len(d)}
