@@ -1,4 +1,4 @@
-"""Measure what is promised: scripts/benchmark.py data|start|engine|curve|length|ablation|levers|halves|report|...
+"""Measure what is promised: scripts/benchmark.py data|start|engine|curve|length|ablation|levers|halves|report|sweep|...
 
 ``data`` needs MNE_DATA for the comparison with MOABB, ``engine`` braindecode for that with its networks. Every figure
 is printed beside its goal.
@@ -8,7 +8,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import ablation, curve, data, diagnosis, engine, halves, length, levers, report, start
+from benchmarks import ablation, curve, data, diagnosis, engine, halves, length, levers, report, search, start
 
 TASKS = {
     "data": data.measure_data, "prepare-2a": data.prepare_2a, "load-2a": data.load_2a, "moabb": data.against_moabb,
@@ -17,6 +17,7 @@ TASKS = {
     "engine": engine.measure_engine, "machine": engine.machine, "epochs": engine.epochs, "runs": engine.runs,
     "curve": curve.measure_curve, "ablation": ablation.measure_ablation, "halves": halves.measure_halves,
     "report": report.measure_report, "levers": levers.measure_levers, "diagnosis": diagnosis.measure_diagnosis,
+    "sweep": search.measure_search,
 }    # fmt: skip
 
 if __name__ == "__main__":
@@ -28,5 +29,5 @@ if __name__ == "__main__":
     arguments = parser.parse_intermixed_args()    # names may stand behind --folder
     with tempfile.TemporaryDirectory() as temporary:
         engine.OUT = length.OUT = curve.OUT = ablation.OUT = arguments.out
-        levers.OUT = halves.OUT = diagnosis.OUT = arguments.out
+        levers.OUT = halves.OUT = diagnosis.OUT = search.OUT = arguments.out
         TASKS[arguments.task](arguments.folder or Path(temporary), *arguments.what)

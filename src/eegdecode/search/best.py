@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -13,9 +13,7 @@ from eegdecode.search.check import Composed, value_at
 from eegdecode.search.settings import NOT_IDENTITY, Search
 
 
-def best_yaml(
-    composed: Composed, words: Sequence[str], *, search: Search, found: SearchFolder, chosen: Mapping[str, Any]
-) -> str:    # fmt: skip
+def best_yaml(composed: Composed, words: Sequence[str], *, search: Search, found: SearchFolder) -> str:
     """Write the overrides of the final test as an experiment, with its claim, its command and its number.
 
     Groups become entries of the defaults list, settings the values that Hydra gave them.

@@ -6,7 +6,6 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pandas as pd
 from filelock import FileLock
@@ -18,7 +17,7 @@ from eegdecode.reporting.searches.page import write_page
 from eegdecode.reporting.searches.tables import MARKER, failed_trials, read_search_folder
 from eegdecode.search.best import best_yaml
 from eegdecode.search.check import Compose, check_space
-from eegdecode.search.final import chosen_by, final_overrides, try_winner, winner
+from eegdecode.search.final import final_overrides, try_winner, winner
 from eegdecode.search.objective import Objective
 from eegdecode.search.settings import Search
 from eegdecode.search.study import (
@@ -54,7 +53,7 @@ def run_search(search: Search, compose: Compose, *, train: Callable[..., Results
     if not try_winner(best, search, compose, train=train):
         print("another worker tests the winner and writes the report")
         return []
-    _write_best(search, compose, best)
+    _write_best(search, compose)
     print(f"Report: {write_page(search.folder)}")
     return failed_trials(search.folder)
 
@@ -124,8 +123,8 @@ def write_tables(study: Study, search: Search) -> pd.DataFrame:
     return table
 
 
-def _write_best(search: Search, compose: Compose, best: dict[str, Any] | Any) -> None:
+def _write_best(search: Search, compose: Compose) -> None:
     found = read_search_folder(search.folder)
     words = final_overrides(search, compose, found.final["winner"]["overrides"], found.final["seeds"])
-    text = best_yaml(compose(words), words, search=search, found=found, chosen=chosen_by(best, search))
+    text = best_yaml(compose(words), words, search=search, found=found)
     write_text(search.folder / "best.yaml", text)

@@ -120,7 +120,7 @@ def _optimism(found: SearchFolder, scores: pd.DataFrame) -> str:
     columns = ["", f"validation {found.about['metric']} %", "test %", "optimism (validation - test), points"]
     table = _table(columns, rows)
     return table + (
-        "\n\nThe winner was chosen by its validation score, so that this score flatters it. The default was not chosen, "
+        "\n\nThe winner was chosen by its validation score, so that this score flatters it. The default was not, "
         "its gap shows how much easier or harder the test itself is (other trials, more to learn from, other seeds)."
     )
 
@@ -166,7 +166,7 @@ def _how(found: SearchFolder, counts: pd.Series) -> str:
     lines = [
         f"trials: {states}; sampler {found.about['sampler']}, pruner {found.about['pruner']}",
         f"objectives: {', '.join(f'{name} ({way})' for name, way in found.about['objectives'].items())}",
-        f"all trials took {took:.0f} s; the runs of the finished ones trained for {trained:.0f} s, added over processes",
+        f"all trials took {took:.0f} s; the runs of the finished ones trained for {trained:.0f} s, added up",
         f"command: `{found.about['command']}`",
         "`trials.csv` has a row a trial, `trials/` the runs of each: what is called test there is validation",
     ]

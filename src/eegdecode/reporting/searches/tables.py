@@ -65,7 +65,7 @@ def read_search_folder(folder: Path) -> SearchFolder:
     about = read_json(folder / MARKER)
     if not about or not (folder / "trials.csv").exists():
         raise FileNotFoundError(f"{folder} holds no search: {MARKER} or trials.csv is missing")
-    trials = pd.read_csv(folder / "trials.csv", keep_default_na=False, na_values=[""])
+    trials = pd.read_csv(folder / "trials.csv", keep_default_na=False, na_values=[""], dtype={"why": str})
     trials["why"] = trials["why"].fillna("")
     return SearchFolder(folder, about, trials, read_json(folder / "importances.json"), read_json(folder / "final.json"))
 
