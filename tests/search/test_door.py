@@ -57,9 +57,11 @@ def test_the_best_configuration_is_an_experiment_that_composes_to_the_same(door,
     monkeypatch.setattr("eegdecode.search.best.verdict", lambda found, scores: "It is better.")
     monkeypatch.setattr("eegdecode.search.best.final_scores", lambda found: None)
 
-    trials = pd.DataFrame({"trial": [3], "state": ["done"], "took": [1.0], "score": [0.5], "repeated": [False]})
-    about = {"command": "python scripts/sweep.py sweep=x", "metric": "accuracy", "objectives": {"score": "maximize"}}
-    found = SearchFolder(tmp_path, about, trials, {}, {"winner": {"trial": 3}, "seeds": [1000, 1001]})
+    row = {"trial": 3, "state": "done", "took": 1.0, "score": 0.5, "repeated": False}
+    trials, command = pd.DataFrame([row]), "python scripts/sweep.py sweep=x"
+    about = {"command": command, "metric": "accuracy", "objectives": {"score": "maximize"}}
+    final = {"winner": {"trial": 3}, "seeds": [1000, 1001]}
+    found = SearchFolder(tmp_path, about, trials, {}, final)
     (tmp_path / "experiment").mkdir()
     text = best_yaml(door.compose_training(words), words, search=search, found=found)
     (tmp_path / "experiment" / "x_best.yaml").write_text(text)
