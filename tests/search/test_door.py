@@ -65,7 +65,7 @@ def test_the_best_configuration_is_an_experiment_that_composes_to_the_same(door,
     (tmp_path / "experiment").mkdir()
     text = best_yaml(door.compose_training(words), words, search=search, found=found)
     (tmp_path / "experiment" / "x_best.yaml").write_text(text)
-    assert text.startswith("# @package _global_\n# Claim: It is better.\n# Command: python scripts/train.py experiment=")
+    assert text.startswith("# @package _global_\n# Claim: It is better.\n# Command: python scripts/train.py")
     again = compose("train", ["experiment=x_best", f"hydra.searchpath=[file://{tmp_path}]", "device=cpu"])
     assert again == compose("train", words)
 

@@ -1,12 +1,23 @@
 import itertools
-from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from eegdecode.runs import Prediction, Run, Split
 from eegdecode.search.watch import STEPS, Watch
 
-EPOCHS, NAMES = 10, ("a", "b", "c", "d")
+EPOCHS = 10
+RUNS = {name: Run(Split(*np.arange(3)[:, None], name, "s", 0, "toy"), seed=0) for name in "abcd"}
+NAMES = tuple(RUNS)
+
+
+def epochs(*names):
+    return {RUNS[name].name(): EPOCHS for name in names}
+
+
+def done(run):
+    return Prediction(run=run, logits={}, history=pd.DataFrame(), best_epoch=0, n_params=0, seconds=0.0)
 
 
 def tell(watch, order):
@@ -14,16 +25,15 @@ def tell(watch, order):
     heights, at = dict(zip(NAMES, (0.2, 0.4, 0.6, 0.8), strict=True)), dict.fromkeys(NAMES, 0)
     for name in order:
         at[name] += 1
-        run = SimpleNamespace(name=lambda name=name: name)
-        watch.epoch(run, {"epoch": at[name], "val_accuracy": heights[name] * at[name] / EPOCHS})
+        watch.epoch(RUNS[name], {"epoch": at[name], "val_accuracy": heights[name] * at[name] / EPOCHS})
         if at[name] == EPOCHS:
-            watch.done(SimpleNamespace(run=run))
+            watch.done(done(RUNS[name]))
 
 
 def values(order, *, side_by_side, **begin):
     told = {}
     watch = Watch(told.__setitem__, side_by_side=side_by_side)
-    with watch(dict.fromkeys(NAMES, EPOCHS), **begin) as bar:
+    with watch(epochs(*NAMES), **begin) as bar:
         tell(bar, order)
     return told
 
@@ -59,15 +69,14 @@ def test_what_the_report_raises_ends_the_training():
     def stop(step, value):
         raise KeyError(step)
 
-    watch = Watch(stop, side_by_side=True)(dict.fromkeys(NAMES, EPOCHS))
+    watch = Watch(stop, side_by_side=True)(epochs(*NAMES))
     with pytest.raises(KeyError):
         tell(watch, list(NAMES) * EPOCHS)
 
 
 def test_a_run_that_stops_early_counts_as_far_as_it_came():
     told = {}
-    watch = Watch(told.__setitem__, side_by_side=False)({"a": EPOCHS})
-    run = SimpleNamespace(name=lambda: "a")
-    watch.epoch(run, {"epoch": 3, "val_accuracy": 0.7})
-    watch.done(SimpleNamespace(run=run))
+    watch = Watch(told.__setitem__, side_by_side=False)(epochs("a"))
+    watch.epoch(RUNS["a"], {"epoch": 3, "val_accuracy": 0.7})
+    watch.done(done(RUNS["a"]))
     assert told[STEPS] == 0.7

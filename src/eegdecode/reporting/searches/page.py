@@ -22,7 +22,7 @@ MOST_ROWS = 10    # of the best trials; all are in trials.csv
 ALPHA = 0.05
 _CAPTIONS = {
     "history": "Every trial by its number.",
-    "importances": "Share of the validation score's variance that a setting explains (fANOVA), of those in every trial.",
+    "importances": "Share of the score's variance that a setting explains (fANOVA), of those in every trial.",
     "parallel": "A line a finished trial; the best tenth is drawn on top.",
     "front": "Trials by two objectives.",
 }
