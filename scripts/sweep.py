@@ -23,9 +23,10 @@ def compose_training(overrides):
 
     cfg = compose("train", list(overrides), return_hydra_config=True)
     choices = {group: name for group, name in cfg.hydra.runtime.choices.items() if "/" not in group}
-    cfg = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     plain, text = OmegaConf.to_container(cfg, resolve=True), OmegaConf.to_yaml(cfg, resolve=True)
-    return Composed(plain, choices, text, lambda: instantiate(cfg, _convert_="all"))
+    assert isinstance(plain, dict)
+    return Composed({str(key): value for key, value in plain.items()}, choices, text, lambda: instantiate(cfg, _convert_="all"))
 
 
 if __name__ == "__main__":

@@ -41,14 +41,14 @@ class Nested:
         The protocol of the experiment.
     share : float
         Share of the subjects, sessions, runs or trials of a training pool that are held out for validation.
-    test_subjects : sequence of str or None
+    test_subjects : sequence of str or int, or None
         Whom the winner is tested on, and whom no search sees. None: every subject where the protocol allows it, else
         the last half of the subjects.
     """
 
     outer: Splitter
     share: float = 0.2
-    test_subjects: Sequence[str] | None = None
+    test_subjects: Sequence[str | int] | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:

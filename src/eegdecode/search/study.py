@@ -14,6 +14,7 @@ from typing import Any
 
 import optuna
 import pandas as pd
+from optuna import Study, Trial
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback, journal
 from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.trial import FrozenTrial, TrialState
@@ -27,7 +28,10 @@ GRACE = 4    # heartbeats without one before a trial counts as dead
 WORDS = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed",
          TrialState.RUNNING: "running", TrialState.WAITING: "waiting"}    # fmt: skip
 BROKEN = (TrialState.FAIL, TrialState.PRUNED)
-Pruned, Trial, Study = optuna.TrialPruned, optuna.Trial, optuna.Study
+
+
+class Pruned(optuna.TrialPruned):
+    """What a trial raises that is not worth its end."""
 
 
 class BeatingJournal(JournalStorage, BaseHeartbeat):

@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 from filelock import FileLock
@@ -98,7 +99,7 @@ def _one(study: Study, search: Search, objective: Objective) -> None:
     table = table_of(study, search)
     if trial is None:
         return
-    row = table.loc[trial.number]
+    row: dict[str, Any] = {str(name): value for name, value in table.iloc[trial.number].to_dict().items()}
     again = row["state"] == "failed" and give_again(study, trial.number)
     print(_line(row, table, search) + ("; it is tried once more" if again else ""), flush=True)
     hopeless = (table["state"] == "failed").sum() >= SUSPICIOUS and not table["state"].isin(["done", "pruned"]).any()
@@ -107,7 +108,7 @@ def _one(study: Study, search: Search, objective: Objective) -> None:
         raise RuntimeError(f"no trial has worked yet, the last one says: {row['why']} ({log})")
 
 
-def _line(row: pd.Series, table: pd.DataFrame, search: Search) -> str:
+def _line(row: dict[str, Any], table: pd.DataFrame, search: Search) -> str:
     values = ", ".join(f"{name} {row[name]:.4g}" for name in search.objectives if row[name] == row[name])
     over, best = table["state"].isin(["done", "pruned", "failed"]) & ~table["repeated"], winner(table, search)
     by = "" if best is None else f", best {best[next(iter(search.objectives))]:.4g} (trial {best['trial']})"
