@@ -22,11 +22,12 @@ def compose_training(overrides):
     from eegdecode.search.check import Composed
 
     cfg = compose("train", list(overrides), return_hydra_config=True)
-    choices = {group: name for group, name in cfg.hydra.runtime.choices.items() if "/" not in group}
+    choices = {group: name for group, name in cfg.hydra.runtime.choices.items() if name and "/" not in group}
     cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     plain, text = OmegaConf.to_container(cfg, resolve=True), OmegaConf.to_yaml(cfg, resolve=True)
     assert isinstance(plain, dict)
-    return Composed({str(key): value for key, value in plain.items()}, choices, text, lambda: instantiate(cfg, _convert_="all"))
+    config = {str(key): value for key, value in plain.items()}
+    return Composed(config, choices, text, lambda: instantiate(cfg, _convert_="all"))
 
 
 if __name__ == "__main__":

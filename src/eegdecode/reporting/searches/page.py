@@ -112,7 +112,7 @@ def _optimism(found: SearchFolder, scores: pd.DataFrame) -> str:
     """Validation against test; the default's gap is what the other trials and splits do, the rest is choosing."""
     trials = found.trials.set_index("trial")
     default = found.trials[found.trials["default"] & (found.trials["state"] == "done")]
-    held: dict[str, float] = {"winner": float("nan"), "default": float("nan")}
+    held: dict[str, Any] = {"winner": float("nan"), "default": float("nan")}
     if "score" in trials:
         held = {"winner": trials.loc[found.final["winner"]["trial"], "score"], "default": default["score"].mean()}
     tested = {name: scores[name].mean() for name in held}
