@@ -12,7 +12,7 @@ from eegdecode.search.work import run_search
 
 if __name__ == "__main__":
     folder, storage, n_trials = sys.argv[1:]
-    eegdecode.search.study.GRACE = 2
+    eegdecode.search.study.GRACE = 6
     stub.without_data(setattr)
     search = stub.search(
         folder, typed=["trainer.pause=0.1"], storage=storage if storage != "sqlite" else None, n_trials=int(n_trials)
