@@ -20,6 +20,7 @@ from benchmarks import (
     pretraining,
     report,
     scale,
+    search,
     start,
     transfer,
 )
@@ -32,10 +33,10 @@ TASKS = {
     "curve": curve.measure_curve, "ablation": ablation.measure_ablation, "halves": halves.measure_halves,
     "transfer": transfer.measure_transfer, "pretraining": pretraining.measure_pretraining,
     "report": report.measure_report, "levers": levers.measure_levers, "diagnosis": diagnosis.measure_diagnosis,
-    "scale": scale.measure_scale, "scale-of": scale.one_size,
+    "scale": scale.measure_scale, "scale-of": scale.one_size, "sweep": search.measure_search,
 }    # fmt: skip
 WRITERS = (    # of tables and figures
-    ablation, curve, diagnosis, engine, halves, length, levers, pretraining, scale, transfer,
+    ablation, curve, diagnosis, engine, halves, length, levers, pretraining, scale, search, transfer,
 )    # fmt: skip
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from eegdecode.reporting.words import PROTOCOLS
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(p for p in CONFIGS.glob("*/*.yaml"))
-GROUPS = [p for p in FILES if p.parent.name not in ("experiment", "launcher", "promises", "task")]
+GROUPS = [p for p in FILES if p.parent.name not in ("experiment", "launcher", "promises", "task", "search")]
 EXPERIMENTS = [p for p in FILES if p.parent.name == "experiment"]
 
 
@@ -112,7 +112,7 @@ def test_the_root_gives_what_the_experiment_takes():
     from eegdecode.experiment import run_experiment
 
     cfg = compose("train")
-    assert set(cfg) | {"choices", "config"} == set(inspect.signature(run_experiment).parameters)
+    assert set(cfg) | {"choices", "config", "screen"} == set(inspect.signature(run_experiment).parameters)
 
 
 def test_the_root_of_the_card_gives_what_it_takes_and_the_promises_of_the_set():

@@ -29,13 +29,15 @@ ALLOWED = {
     "experiment.py": (("trials", "runs", "data", "protocols", "sweeps", "reporting"), ("rich",)),
     "prediction.py": (("trials", "runs", "data", "reporting"), ()),
     "pretraining.py": (("trials", "runs", "data", "protocols", "sweeps", "reporting"), ()),
+    "nested.py": (("runs", "guards", "folds", "protocols"), ()),
+    "search": (("runs", "nested", "experiment", "reporting", "search"), ("optuna",)),
     "card.py": (("trials", "data", "protocols", "sweeps", "reporting"), ()),
     "__init__.py": ((), ()),
 }
 FOREIGN = {"models/foreign.py": "braindecode"}    # an optional extra, imported where its networks are asked for
 HEAVY = {
     "braindecode", "torch", "mne", "moabb", "sklearn", "pyriemann", "matplotlib", "wandb", "scipy", "safetensors",
-    "rich",
+    "rich", "optuna",
 }    # fmt: skip
 AT_THE_DOOR = {"hydra", "omegaconf"}
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -73,6 +75,11 @@ def test_imports_follow_the_table(path):
 def test_torch_func_has_one_home():
     users = [str(path.relative_to(SOURCE)) for path in FILES if "torch.func" in " ".join(imports(path))]
     assert users == ["training/ensemble.py"]
+
+
+def test_optuna_has_one_home():
+    users = [str(path.relative_to(SOURCE)) for path in FILES if "optuna" in " ".join(imports(path))]
+    assert users == ["search/study.py"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))

@@ -34,7 +34,7 @@ from eegdecode.trials import Trials
 def run_experiment(
     *, dataset: Dataset, preprocess: Preprocess, protocol: Splitter, sweep: Sweep, frontend: Any, model: partial,
     trainer: Any, augment: Any, logger: Any, seed: int, device: str, out_dir: str | None, choices: Mapping[str, str],
-    config: str, run_store: str | None = None,
+    config: str, run_store: str | None = None, screen: Callable[..., Any] | None = None,
 ) -> Results:    # fmt: skip
     """Run one experiment from recordings to report.
 
@@ -54,6 +54,9 @@ def run_experiment(
         Group -> what was chosen, names for tables and folders.
     config : str
         The whole configuration as YAML, kept beside the results.
+    screen : callable, optional
+        What is told of the runs in place of `ProgressBar`, and made as it is. Then the results are the caller's to
+        show: neither report nor last screen is made.
     """
     init_from = model.keywords.get("init_from")    # a setting of the run, not of the network
     model = partial(model.func, *model.args, **{k: v for k, v in model.keywords.items() if k != "init_from"})
@@ -91,7 +94,8 @@ def run_experiment(
     try:
         epochs = {run.name(): trainer.count_epochs(len(run.split.train)) for run in todo}
         live = LiveDiagnosis(epochs, labels=trials.y, n_classes=len(trials.classes), settings=_known(trainer, model))
-        with ProgressBar(epochs, verdicts=live.verdicts, n_reused=len(runs) - len(todo)) as bar:
+        shown = screen or partial(ProgressBar, verdicts=live.verdicts)
+        with shown(epochs, n_reused=len(runs) - len(todo)) as bar:
             watchers = (live.epoch, bar.epoch, lambda run, row: logger.epoch(run.name(), row))
             parts = {
                 "frontend": frontend, "augment": augment, "on_epoch": partial(_tell, watchers), "states": states,
@@ -106,7 +110,8 @@ def run_experiment(
     finally:    # an interrupted experiment is reported as far as it came
         store.close()
         results = store.score()
-        logger.finish(_shown(results) if len(results.scores) else None)    # without a run there is nothing to show
+        to_show = screen is None and len(results.scores)    # without a run there is nothing to show
+        logger.finish(_shown(results) if to_show else None)
     return results
 
 

@@ -75,6 +75,9 @@ def _counts(summary: dict[str, Any]) -> str:
 def protocol_sentence(results: Results) -> str:
     """The protocol in words."""
     name = protocol_name(results)
+    if name.startswith("inner_"):
+        inside = f"inside the training trials of {name[6:]}"
+        return f"A trial of a search, {inside}: what is called test is its validation part."
     return PROTOCOLS.get(name, f"Protocol {name}.")
 
 

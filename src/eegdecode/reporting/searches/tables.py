@@ -1,0 +1,140 @@
+"""What lies in the folder of a search, and what is asked of it: how far it is, what failed, what the test says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eegdecode.reporting.comparison.pairs import mean_interval, wilcoxon
+from eegdecode.reporting.disk import read_json
+from eegdecode.reporting.results import load_results
+from eegdecode.reporting.stats import subject_means
+
+MARKER = "search.json"
+OVER = ("done", "pruned", "failed")
+
+
+@dataclass(frozen=True, eq=False)
+class SearchFolder:
+    """A search as it lies on disk.
+
+    Attributes
+    ----------
+    about : dict
+        ``search.json``: name, space, objectives, metric, command and the like.
+    trials : DataFrame
+        ``trials.csv``: a row a trial.
+    importances : dict of str to float
+    final : dict
+        ``final.json``: who was tested, with which seeds; empty before the test.
+    """
+
+    folder: Path
+    about: dict[str, Any]
+    trials: pd.DataFrame
+    importances: dict[str, float]
+    final: dict[str, Any]
+
+    @property
+    def objective(self) -> str:
+        """What the winner is chosen by: the score, or the first objective."""
+        names = list(self.about["objectives"])
+        return "score" if "score" in names else names[0]
+
+    @property
+    def ranked(self) -> pd.DataFrame:
+        """Finished trials, the best first."""
+        done = self.trials[self.trials["state"] == "done"]
+        rising = self.about["objectives"][self.objective] == "minimize"
+        return done.sort_values(self.objective, ascending=rising, kind="stable")
+
+    @property
+    def counted(self) -> pd.DataFrame:
+        """Trials that no later one repeats."""
+        return self.trials[~self.trials["repeated"]]
+
+
+def read_search_folder(folder: Path) -> SearchFolder:
+    """Read the folder of a search, finished or not."""
+    folder = Path(folder)
+    about = read_json(folder / MARKER)
+    if not about or not (folder / "trials.csv").exists():
+        raise FileNotFoundError(f"{folder} holds no search: {MARKER} or trials.csv is missing")
+    trials = pd.read_csv(folder / "trials.csv", keep_default_na=False, na_values=[""], dtype={"why": str})
+    trials["why"] = trials["why"].fillna("")
+    return SearchFolder(folder, about, trials, read_json(folder / "importances.json"), read_json(folder / "final.json"))
+
+
+def failed_trials(folder: Path) -> list[str]:
+    """Each failed trial that was not made good, with what it said, its log and the command that tries it again."""
+    found = read_search_folder(folder)
+    failed = found.counted[found.counted["state"] == "failed"]
+    lines = []
+    for row in failed.to_dict("records"):
+        log = found.folder / row["folder"] / "error.txt"
+        where = f"log {log}" if log.exists() else f"no log below {log.parent}"
+        settings = " ".join(f"{path}={value}" for path in found.about["space"] if (value := row[path]) == value)
+        again = f"python scripts/sweep.py retry {found.folder} {row['trial']}"
+        lines.append(f"trial {row['trial']} failed: {row['why']}; {settings}; {where}; again: {again}")
+    return lines
+
+
+def status_text(folder: Path) -> str:
+    """How far a search is, what is best so far, and what failed."""
+    found = read_search_folder(folder)
+    counts = found.counted["state"].value_counts()
+    over = int(sum(counts.get(state, 0) for state in OVER))
+    said = ", ".join(f"{counts.get(state, 0)} {state}" for state in (*OVER, "running", "waiting"))
+    lines = [f"{found.folder}: {over} of {found.about['n_trials']} trials are over ({said})"]
+    if len(found.ranked):
+        best = found.ranked.iloc[0]
+        values = ", ".join(f"{name} {best[name]:.4g}" for name in found.about["objectives"])
+        settings = settings_of(best, found.about["space"])
+        lines.append(f"best so far: trial {best['trial']}, {values} (validation): {settings}")
+    lines += failed_trials(folder)
+    tested = ", ".join(look["folder"] for look in found.final.get("looks", []))
+    lines.append(f"tested: {tested or 'not yet'}")
+    if over < found.about["n_trials"]:
+        lines.append(f"go on, or join: {found.about['command']}")
+    return "\n".join(lines)
+
+
+def settings_of(row: Mapping[str, Any] | pd.Series, space: Mapping[str, Any]) -> str:
+    """The searched settings of a trial in a line."""
+    return " ".join(f"{path}={short(row[path])}" for path in space if row[path] == row[path])
+
+
+def short(value: Any) -> str:
+    """A value for a table: three digits of a number."""
+    if isinstance(value, float | np.floating):
+        return f"{value:.3g}" if value == value else "–"
+    return "–" if value is None else str(value)
+
+
+def final_scores(found: SearchFolder) -> pd.DataFrame | None:
+    """Test score of each subject, columns ``winner`` and ``default``; None before both were tested to their end."""
+    if not found.final:
+        return None
+    columns = {}
+    for name, folder in (("winner", found.final["winner"]["folder"]), ("default", found.final["default"])):
+        try:
+            results = load_results(found.folder / folder)
+        except FileNotFoundError:
+            return None
+        if not results.complete:
+            return None
+        columns[name] = subject_means(results.scores, f"test_{found.about['metric']}")
+    return pd.DataFrame(columns)
+
+
+def paired(scores: pd.DataFrame) -> dict[str, Any]:
+    """Winner minus default over subjects: mean, 95 % interval (Student's t), ahead and behind, Wilcoxon's p."""
+    d = (scores["winner"] - scores["default"]).to_numpy(float).round(12)
+    low, high = mean_interval(d)
+    counts = {"ahead": int((d > 0).sum()), "behind": int((d < 0).sum()), "n_subjects": len(d)}
+    return {"difference": float(d.mean()), "low": low, "high": high, **counts, "p": wilcoxon(d) if d.any() else 1.0}

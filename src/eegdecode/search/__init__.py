@@ -1,0 +1,1 @@
+"""Searches of settings: Optuna over the overrides of ``scripts/train.py``, judged inside the training trials."""

@@ -1,0 +1,60 @@
+"""The best configuration as a file of ``configs/experiment/``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from eegdecode.reporting.searches.page import verdict
+from eegdecode.reporting.searches.tables import SearchFolder, final_scores
+from eegdecode.search.check import Composed, value_at
+from eegdecode.search.settings import NOT_IDENTITY, Search
+
+
+def best_yaml(composed: Composed, words: Sequence[str], *, search: Search, found: SearchFolder) -> str:
+    """Write the overrides of the final test as an experiment, with its claim, its command and its number.
+
+    Groups become entries of the defaults list, settings the values that Hydra gave them.
+    """
+    groups, settings = [], {}
+    for word in words:
+        path = word.partition("=")[0].lstrip("+~")
+        if path in NOT_IDENTITY:    # of this machine
+            continue
+        if path == "experiment":
+            groups.insert(0, composed.choices[path])
+        elif path in composed.choices:
+            groups.append({f"override /{path}": composed.choices[path]})
+        else:
+            _put(settings, path, value_at(composed, path))
+    name = f"{search.name}_best"
+    won = found.ranked[found.ranked["trial"] == found.final["winner"]["trial"]].iloc[0]
+    head = [
+        "# @package _global_",
+        f"# Claim: {verdict(found, final_scores(found))}",
+        f"# Command: python scripts/train.py experiment={name}",
+        f"# Time: not measured; its search of {len(found.counted)} trials took {found.trials['took'].sum():.0f} s: "
+        f"{found.about['command']}",
+        f"# Number: {_number(found, won)}",
+    ]
+    defaults = yaml.safe_dump({"defaults": [*groups, "_self_"]}, sort_keys=False) + "\n" if groups else ""
+    return "\n".join(head) + "\n" + defaults + yaml.safe_dump(settings, sort_keys=False)
+
+
+def _number(found: SearchFolder, won: Any) -> str:
+    scores, metric = final_scores(found), found.about["metric"]
+    held = f"validation {100 * won['score']:.1f} % in the search" if "score" in won else "chosen by another objective"
+    if scores is None:
+        return f"{held}; not tested yet"
+    mean, n_seeds = 100 * scores["winner"].mean(), len(found.final["seeds"])
+    return f"test {metric} {mean:.1f} %, mean of {len(scores)} subjects and {n_seeds} seeds; {held}"
+
+
+def _put(settings: dict[str, Any], path: str, value: Any) -> None:
+    *above, last = path.split(".")
+    node = settings
+    for part in above:
+        node = node.setdefault(part, {})
+    node[last] = value

@@ -1,0 +1,128 @@
+"""A search space is held against the composed configuration before any work starts."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eegdecode.search.space import Parameter, Space, Value, overrides
+
+
+@dataclass(frozen=True)
+class Composed:
+    """What Hydra makes of some overrides of ``scripts/train.py``; the door knows Hydra, nobody here does.
+
+    Attributes
+    ----------
+    config : dict
+        The whole configuration.
+    choices : dict of str to str
+        Group -> what is chosen.
+    text : str
+        The configuration as YAML.
+    build : callable
+        Instantiates it: the keyword arguments of `run_experiment` but for ``choices`` and ``config``.
+    """
+
+    config: Mapping[str, Any]
+    choices: Mapping[str, str]
+    text: str
+    build: Callable[[], dict[str, Any]]
+
+
+Compose = Callable[[Sequence[str]], Composed]
+
+
+def check_space(space: Space, compose: Compose, fixed: Sequence[str]) -> dict[str, Value] | None:
+    """Refuse what the configuration does not know or does not take; return the default point if it is in the space.
+
+    Every end of a range and every choice is composed and instantiated once (a tenth of a second each), so that
+    settings refuse here what they would refuse in the hundredth trial.
+
+    Parameters
+    ----------
+    fixed : sequence of str
+        The overrides that every trial has.
+    """
+    _refuse_twice(space, fixed)
+    default, known = compose(fixed), {parameter.path: parameter for parameter in space}
+    for parameter in space:
+        context = overrides(_context(parameter, known))
+        around = compose([*fixed, *context]) if context else default
+        _check_type(parameter, value_at(around, parameter.path))
+        for value in parameter.values:
+            try:
+                compose([*fixed, *context, *overrides({parameter.path: value})]).build()
+            except Exception as error:
+                said = " ".join(str(error.__cause__ or error).split())
+                raise ValueError(f"space: {parameter.path}={value} is refused: {said}") from error
+    return _default_point(space, default)
+
+
+def value_at(composed: Composed, path: str) -> Any:
+    """What stands at a path of the configuration; of a group its choice."""
+    if path in composed.choices:
+        return composed.choices[path]
+    node: Any = composed.config
+    for part in path.split("."):
+        if not isinstance(node, Mapping) or part not in node:
+            near = difflib.get_close_matches(path, [*composed.choices, *_paths(composed.config)], n=3)
+            hint = f"; did you mean {', '.join(near)}?" if near else ""
+            raise ValueError(f"space: the configuration has no {path}{hint}")
+        node = node[part]
+    return node
+
+
+def _paths(node: Mapping[str, Any], head: str = "") -> Iterator[str]:
+    for key, value in node.items():
+        yield head + str(key)
+        if isinstance(value, Mapping):
+            yield from _paths(value, f"{head}{key}.")
+
+
+def _context(parameter: Parameter, known: Mapping[str, Parameter]) -> dict[str, Value]:
+    """Values of other parameters with which this one exists."""
+    context: dict[str, Value] = {}
+    for path, values in parameter.when.items():
+        context |= {**_context(known[path], known), path: values[0]}
+    return context
+
+
+def _check_type(parameter: Parameter, default: Any) -> None:
+    """A whole number stays one, a word a word; a default of null takes anything."""
+    path, kind = parameter.path, parameter.kind
+    if isinstance(default, Mapping | list):
+        if kind != "choice":
+            raise ValueError(f"space: {path} is no number but {default}; take one of its parts")
+        return
+    if isinstance(default, bool | str) and kind != "choice":
+        raise ValueError(f"space: {path} is {default!r} in the configuration, so it takes choice: [...], not {kind}")
+    if isinstance(default, int) and kind == "float":
+        raise ValueError(f"space: {path} is the whole number {default} in the configuration; take int: [low, high]")
+    if kind != "choice" or default is None:
+        return
+    alike = (int, float) if isinstance(default, float) else type(default)
+    for value in parameter.values:
+        if value is not None and (not isinstance(value, alike) or isinstance(value, bool) != isinstance(default, bool)):
+            raise ValueError(f"space: {path}={value!r} is of another type than {default!r} in the configuration")
+
+
+def _refuse_twice(space: Space, fixed: Sequence[str]) -> None:
+    """What is searched cannot be typed as well."""
+    typed = {word.partition("=")[0].lstrip("+~") for word in fixed}
+    for parameter in space:
+        if parameter.path in typed:
+            raise ValueError(f"{parameter.path} is searched, and typed too: leave it out of the command or the space")
+
+
+def _default_point(space: Space, default: Composed) -> dict[str, Value] | None:
+    point: dict[str, Value] = {}
+    for parameter in space:
+        if parameter.exists(point):
+            value = value_at(default, parameter.path)
+            if not parameter.holds(value):
+                return None
+            point[parameter.path] = value
+    return point

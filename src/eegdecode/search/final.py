@@ -1,0 +1,97 @@
+"""The one test: winner and default are trained anew on all training trials, with fresh seeds, and tested."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from eegdecode.experiment import run_experiment
+from eegdecode.nested import Final
+from eegdecode.reporting.disk import make_folder, read_json, write_json
+from eegdecode.reporting.folders import hold, release
+from eegdecode.reporting.results import Results
+from eegdecode.search.check import Compose
+from eegdecode.search.objective import nested_of
+from eegdecode.search.settings import Search
+from eegdecode.search.space import overrides
+
+APART = 1000    # between the seeds of a search and those of its final test
+
+
+def winner(table: pd.DataFrame, search: Search) -> Mapping[str, Any] | None:
+    """The finished trial with the best score, or first objective; the earliest of equals. None without any."""
+    done = table[table["state"] == "done"]
+    if done.empty:
+        return None
+    by = "score" if "score" in search.objectives else next(iter(search.objectives))
+    order = done.sort_values(by, ascending=search.objectives[by] == "minimize", kind="stable")
+    return {str(name): value for name, value in order.iloc[0].to_dict().items()}
+
+
+def chosen_by(row: Mapping[str, Any], search: Search) -> dict[str, Any]:
+    """The values of a row of the table, as they are typed; only those that exist."""
+    chosen: dict[str, Any] = {}
+    for parameter in search.space:
+        if parameter.exists(chosen):
+            value = row[parameter.path]
+            chosen[parameter.path] = int(value) if parameter.kind == "int" else value
+    return chosen
+
+
+def try_winner(
+    row: Mapping[str, Any], search: Search, compose: Compose, *, train: Callable[..., Results] = run_experiment
+) -> bool:    # fmt: skip
+    """Test a winner, and the default beside it; a finished test is not done again.
+
+    False if another worker is at it. Every winner that was ever tested is kept in ``final.json``: a search that goes
+    on and finds another one looks at the test trials a second time, and the report says so.
+    """
+    folder = make_folder(search.folder / "final")
+    if not hold(folder):
+        return False
+    try:
+        chosen = overrides(chosen_by(row, search))
+        about = read_json(search.folder / "final.json")
+        looks = [*about.get("looks", [])]
+        here = {"trial": int(row["trial"]), "folder": f"final/trial-{int(row['trial']):04d}", "overrides": chosen}
+        if here not in looks:
+            looks.append(here)
+        seeds = fresh_seeds(search, compose)
+        found = {"looks": looks, "winner": here, "default": "final/default", "seeds": seeds}
+        write_json(search.folder / "final.json", found)    # before the look, which a crash does not undo
+        for name, words in (("default", []), (Path(here["folder"]).name, chosen)):
+            results = _train(search, compose, words, folder / name, seeds, train)
+            if not results.complete:
+                raise RuntimeError(f"{results.folder}: not all runs of the test are done; the same command goes on")
+    finally:
+        release(folder)
+    return True
+
+
+def fresh_seeds(search: Search, compose: Compose) -> list[int]:
+    """Seeds that no trial had."""
+    config = compose(search.fixed).config
+    seeds, first = config["sweep"]["seeds"], int(config["seed"])
+    last = first + int(seeds) - 1 if isinstance(seeds, int) else max(seeds)
+    return list(range(last + APART, last + APART + search.final_seeds))
+
+
+def final_overrides(search: Search, compose: Compose, chosen: Sequence[str], seeds: Sequence[int]) -> list[str]:
+    """Overrides of a final test: nothing is held out, unless the trainer chooses its epoch by it."""
+    typed = [word for word in search.fixed if not word.startswith(("sweep.seeds=", "seed=", "trainer.validation="))]
+    words = [*typed, *chosen, f"sweep.seeds=[{','.join(map(str, seeds))}]"]
+    trainer = compose([*search.fixed, *chosen]).build()["trainer"]
+    return [*words, f"trainer.validation={trainer.validation if getattr(trainer, 'chooses', False) else 0.0}"]
+
+
+def _train(
+    search: Search, compose: Compose, chosen: Sequence[str], folder: Path, seeds: Sequence[int],
+    train: Callable[..., Results],
+) -> Results:    # fmt: skip
+    composed = compose(final_overrides(search, compose, chosen, seeds))
+    parts = composed.build()
+    parts |= {"protocol": Final(nested_of(search, parts["protocol"])), "out_dir": str(folder)}
+    return train(**parts, choices=composed.choices, config=composed.text)

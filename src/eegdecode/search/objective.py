@@ -1,0 +1,108 @@
+"""One trial: its overrides composed, its runs trained as stacks in this process, its validation score returned."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from eegdecode.experiment import run_experiment
+from eegdecode.nested import Inner, Nested
+from eegdecode.reporting.disk import make_folder, write_text
+from eegdecode.reporting.folders import release
+from eegdecode.reporting.results import Results
+from eegdecode.reporting.stats import subject_means
+from eegdecode.search.check import Compose, Composed
+from eegdecode.search.settings import Search
+from eegdecode.search.space import overrides, suggest
+from eegdecode.search.study import Pruned, Trial, first_number, frozen
+from eegdecode.search.watch import STEPS, Watch
+
+DIVERGED = "failed: loss is"    # what a run says whose rate was too high: no crash, but a bad setting
+
+
+class Objective:
+    """Scores a trial on validation trials; its folder holds no test trial of the experiment.
+
+    Parameters
+    ----------
+    compose : callable
+        The door's: overrides -> `Composed`.
+    folder : Path
+        Of the search.
+    dealing : FileLock
+        Held while a trial is taken, so that no two workers take the last one; let go as soon as it is ours.
+    train : callable
+        `run_experiment`, or what stands for it in a test.
+    """
+
+    def __init__(
+        self, search: Search, compose: Compose, folder: Path, dealing: FileLock,
+        train: Callable[..., Results] = run_experiment,
+    ) -> None:    # fmt: skip
+        self.search, self.compose, self.folder, self.dealing, self.train = search, compose, folder, dealing, train
+
+    def __call__(self, trial: Trial) -> tuple[float, ...]:
+        """Run a trial. A setting that diverges is pruned, for nobody has to try it again; a crash is raised."""
+        self.dealing.release(force=True)
+        folder = make_folder(self.folder / "trials" / f"{first_number(frozen(trial)):04d}")
+        try:
+            return self._run(trial, folder)
+        except Pruned:
+            raise
+        except BaseException as error:
+            said = " ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
+            write_text(folder / "error.txt", "".join(traceback.format_exception(error)))
+            trial.set_user_attr("why", " ".join(said.split())[:300])
+            raise
+        finally:
+            release(folder)
+
+    def _run(self, trial: Trial, folder: Path) -> tuple[float, ...]:
+        composed = self.compose([*self.search.fixed, *overrides(suggest(self.search.space, trial))])
+        parts = inner_parts(self.search, composed, folder)
+        judge = partial(_judge, trial) if self.search.pruner != "none" else lambda step, value: None
+        watch = Watch(judge, side_by_side=getattr(parts["trainer"], "mode", "loop") == "vectorise")
+        began = time.perf_counter()
+        results = self.train(**parts, choices=composed.choices, config=composed.text, screen=watch)
+        scores = results.scores
+        if not results.complete:
+            why = scores.loc[scores["status"] != "done", "status"].iloc[0]
+            if not str(why).startswith(DIVERGED):
+                raise RuntimeError(f"{results.summary['n_failed']} run(s) failed: {why}")
+            trial.set_user_attr("why", f"diverged: {why}")
+            raise Pruned(why)
+        trial.set_user_attr("training", float(scores["seconds"].sum()))
+        trial.set_user_attr("wall", time.perf_counter() - began)
+        found = {
+            "score": float(subject_means(scores, f"val_{self.search.metric}").mean()),
+            "n_params": float(scores["n_params"].max()), "seconds": float(scores["seconds"].sum()),
+        }    # fmt: skip
+        return tuple(found[name] for name in self.search.objectives)
+
+
+def inner_parts(search: Search, composed: Composed, folder: Path) -> dict[str, Any]:
+    """The parts of a trial: those of the experiment, but for a protocol that holds no test trial of it."""
+    parts = composed.build()
+    if hasattr(parts["trainer"], "preflight"):    # a second a trial, and its warnings would drown
+        parts["trainer"] = replace(parts["trainer"], preflight=False)
+    return parts | {"protocol": Inner(nested_of(search, parts["protocol"])), "out_dir": str(folder)}
+
+
+def nested_of(search: Search, protocol: Any) -> Nested:
+    """The protocol in two parts."""
+    return Nested(protocol, share=search.share, test_subjects=search.test_subjects)
+
+
+def _judge(trial: Trial, step: int, value: float) -> None:
+    """Report a value; whoever falls behind before its end is stopped."""
+    trial.report(value, step)
+    if step < STEPS and trial.should_prune():
+        trial.set_user_attr("why", f"behind at {step}/{STEPS} of its training")
+        raise Pruned

@@ -1,0 +1,131 @@
+"""A search from its first check to its report; any number of processes do the same, on any number of nodes."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock
+
+from eegdecode.experiment import run_experiment
+from eegdecode.reporting.disk import make_folder, read_json, write_json, write_text
+from eegdecode.reporting.results import Results
+from eegdecode.reporting.searches.page import write_page
+from eegdecode.reporting.searches.tables import MARKER, failed_trials, read_search_folder
+from eegdecode.search.best import best_yaml
+from eegdecode.search.check import Compose, check_space
+from eegdecode.search.final import final_overrides, try_winner, winner
+from eegdecode.search.objective import Objective
+from eegdecode.search.settings import Search
+from eegdecode.search.study import (
+    Study,
+    count_states,
+    give_again,
+    importances,
+    open_study,
+    table_of,
+    try_one,
+    wake_the_dead,
+)
+
+WAIT = 1.0    # s between two looks at the trials of other workers
+SUSPICIOUS = 4    # failures in a row from the start that are no accident: a trial and its repetition, twice
+
+
+def run_search(search: Search, compose: Compose, *, train: Callable[..., Results] = run_experiment) -> list[str]:
+    """Do trials until there are ``n_trials``, test the winner once, write the report; give what failed, in words."""
+    default = check_space(search.space, compose, search.fixed)
+    _claim(search, compose)
+    study = open_study(search, default=default)
+    dealing = FileLock(search.folder / ".dealing")
+    objective = Objective(search, compose, search.folder, dealing, train)
+    try:
+        _do_trials(study, search, objective, dealing)
+    finally:
+        dealing.release(force=True)
+        table = write_tables(study, search)
+    best = winner(table, search)
+    if best is None:
+        raise RuntimeError(f"no trial came to its end; python scripts/sweep.py status {search.folder}")
+    if not try_winner(best, search, compose, train=train):
+        print("another worker tests the winner and writes the report")
+        return []
+    _write_best(search, compose)
+    print(f"Report: {write_page(search.folder)}")
+    return failed_trials(search.folder)
+
+
+def _claim(search: Search, compose: Compose) -> None:
+    """Note what the folder's search is; refuse a folder of another one."""
+    mine, marker = search.identity(), make_folder(search.folder) / MARKER
+    there = read_json(marker)
+    if there and there.get("key") != mine["key"]:
+        other = [name for name in mine if name != "key" and there.get(name) != mine[name]]
+        said = "; ".join(f"{name} was {there.get(name)}, now {mine[name]}" for name in other)
+        raise ValueError(f"{search.folder} holds another search ({said}): give another folder, out_dir=...")
+    command = shlex.join(["python", *sys.argv])
+    about = {
+        **mine, "n_trials": search.n_trials, "sampler": search.sampler, "pruner": search.pruner,
+        "storage": search.storage, "heartbeat": search.heartbeat, "base": search.base, "typed": search.typed,
+        "choices": compose(search.fixed).choices, "command": there.get("command", command),
+    }    # fmt: skip
+    write_json(marker, about)
+
+
+def _do_trials(study: Study, search: Search, objective: Objective, dealing: FileLock) -> None:
+    said_waiting = False
+    while True:
+        with dealing:
+            states = count_states(study)
+            if states["waiting"] or sum(states.values()) < search.n_trials:
+                _one(study, search, objective)    # lets the lock go as soon as it has a trial
+                continue
+        if not states["running"]:
+            return
+        if not said_waiting:    # one that dies is given out again, to us
+            print(f"waiting for {states['running']} trial(s) of other workers")
+            said_waiting = True
+        time.sleep(WAIT)
+        wake_the_dead(study)
+
+
+def _one(study: Study, search: Search, objective: Objective) -> None:
+    """Run a trial, say what came of it, and give it out once more if it crashed."""
+    trial = try_one(study, objective)
+    table = table_of(study, search)
+    if trial is None:
+        return
+    row: dict[str, Any] = {str(name): value for name, value in table.iloc[trial.number].to_dict().items()}
+    again = row["state"] == "failed" and give_again(study, trial.number)
+    print(_line(row, table, search) + ("; it is tried once more" if again else ""), flush=True)
+    hopeless = (table["state"] == "failed").sum() >= SUSPICIOUS and not table["state"].isin(["done", "pruned"]).any()
+    if hopeless and not again:
+        log = search.folder / row["folder"] / "error.txt"
+        raise RuntimeError(f"no trial has worked yet, the last one says: {row['why']} ({log})")
+
+
+def _line(row: dict[str, Any], table: pd.DataFrame, search: Search) -> str:
+    values = ", ".join(f"{name} {row[name]:.4g}" for name in search.objectives if row[name] == row[name])
+    over, best = table["state"].isin(["done", "pruned", "failed"]) & ~table["repeated"], winner(table, search)
+    by = "" if best is None else f", best {best[next(iter(search.objectives))]:.4g} (trial {best['trial']})"
+    what = values or f"{row['state']}: {row['why']}"
+    return f"[{int(over.sum())}/{search.n_trials}] trial {row['trial']}: {what}{by}, {row['took']:.1f} s"
+
+
+def write_tables(study: Study, search: Search) -> pd.DataFrame:
+    """Write ``trials.csv`` and ``importances.json``: what report and status read, without the study."""
+    table = table_of(study, search)
+    write_text(search.folder / "trials.csv", table.to_csv(index=False))
+    write_json(search.folder / "importances.json", importances(study, search))
+    return table
+
+
+def _write_best(search: Search, compose: Compose) -> None:
+    found = read_search_folder(search.folder)
+    words = final_overrides(search, compose, found.final["winner"]["overrides"], found.final["seeds"])
+    text = best_yaml(compose(words), words, search=search, found=found)
+    write_text(search.folder / "best.yaml", text)

@@ -1,0 +1,92 @@
+"""scripts/sweep.py as it is typed, on Hydra's own configurations."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+
+from eegdecode.reporting.searches.tables import SearchFolder
+from eegdecode.search.best import best_yaml
+from eegdecode.search.check import check_space
+from eegdecode.search.settings import make_search
+from eegdecode.search.space import overrides
+
+ROOT = Path(__file__).parents[2]
+SEARCHES = sorted((ROOT / "configs" / "search").glob("*.yaml"))
+SMALL = ["dataset.n_trials=9", "dataset.subjects=[1,2]", "preprocess.sfreq=100", "trainer.epochs=1",
+         "trainer.workers=1", "device=cpu", "final_seeds=1"]    # fmt: skip
+
+
+@pytest.fixture
+def door(monkeypatch):
+    """The module of the door, and Hydra ready."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    spec = importlib.util.spec_from_file_location("sweep_door", ROOT / "scripts" / "sweep.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "configs")):
+        yield module
+
+
+@pytest.mark.parametrize("path", SEARCHES, ids=lambda path: path.stem)
+def test_every_search_fits_the_configuration_and_begins_with_the_defaults(door, path):
+    search = make_search(path.stem, yaml.safe_load(path.read_text()))
+    default = check_space(search.space, door.compose_training, search.fixed)
+    assert default is not None
+    assert default["augment"] == "none"
+    assert f"sweep={path.stem}" in path.read_text()
+
+
+def test_what_hydra_or_a_setting_refuses_is_told_with_the_path(door):
+    space = {"model.spatial_heads": {"int": [1, 2]}, "trainer.optimiser": {"choice": ["adam", "lion"]}}
+    search = make_search("x", {"space": space, "base": ["model=sttransformer"]})
+    with pytest.raises(ValueError, match=r"trainer\.optimiser=lion is refused: .*must be one of adamw, adam"):
+        check_space(search.space, door.compose_training, search.fixed)
+
+
+def test_the_best_configuration_is_an_experiment_that_composes_to_the_same(door, tmp_path, monkeypatch):
+    search = make_search("x", yaml.safe_load(SEARCHES[-1].read_text()), typed=["dataset=ssvep_exo", "device=cpu"])
+    chosen = {"trainer.lr": 2.5e-05, "model.depth": 3, "model.width": 24, "augment": "noise", "augment.noise": 0.25}
+    words = [*search.fixed, *overrides(chosen), "sweep.seeds=[1000,1001]", "trainer.validation=0.0"]
+    monkeypatch.setattr("eegdecode.search.best.verdict", lambda found, scores: "It is better.")
+    monkeypatch.setattr("eegdecode.search.best.final_scores", lambda found: None)
+
+    row = {"trial": 3, "state": "done", "took": 1.0, "score": 0.5, "repeated": False}
+    trials, command = pd.DataFrame([row]), "python scripts/sweep.py sweep=x"
+    about = {"command": command, "metric": "accuracy", "objectives": {"score": "maximize"}}
+    final = {"winner": {"trial": 3}, "seeds": [1000, 1001]}
+    found = SearchFolder(tmp_path, about, trials, {}, final)
+    (tmp_path / "experiment").mkdir()
+    text = best_yaml(door.compose_training(words), words, search=search, found=found)
+    (tmp_path / "experiment" / "x_best.yaml").write_text(text)
+    assert text.startswith("# @package _global_\n# Claim: It is better.\n# Command: python scripts/train.py")
+    again = compose("train", ["experiment=x_best", f"hydra.searchpath=[file://{tmp_path}]", "device=cpu"])
+    assert again == compose("train", words)
+
+
+def run(*words, folder):
+    env = {**os.environ, "EEGDECODE_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1",
+           "PYTHONPATH": str(ROOT / "src")}    # fmt: skip
+    done = subprocess.run([sys.executable, str(ROOT / "scripts" / "sweep.py"), *words], cwd=folder, env=env,
+                          capture_output=True, text=True, timeout=300)    # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_real_search_of_two_trials(tmp_path):
+    code, said = run("sweep=sttransformer_search", "n_trials=2", *SMALL, folder=tmp_path)
+    assert code == 0, said
+    folder = tmp_path / "data" / "runs" / "sttransformer_search"
+    assert (pd.read_csv(folder / "trials.csv")["state"] == "done").all()
+    for name in ("report.md", "best.yaml", "study.db", "final/default/report.md"):
+        assert (folder / name).exists(), name
+    code, said = run("status", folder=tmp_path)
+    assert code == 0, said
+    assert "2 of 2 trials are over" in said
+    code, said = run("sweep=sttransformer_search", "n_trials=2", "trainer.epocs=2", folder=tmp_path)
+    assert (code, "Could not override 'trainer.epocs'" in said) == (1, True)

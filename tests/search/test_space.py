@@ -1,0 +1,133 @@
+import pytest
+import yaml
+from tests.search import stub
+
+from eegdecode.search.check import check_space
+from eegdecode.search.settings import Search, make_search, read_search
+from eegdecode.search.space import overrides, points, read_space, suggest, text
+
+SPACE = """
+augment: {choice: [none, noise]}
+augment.noise: {float: [1e-2, 0.5], log: true, when: {augment: noise}}
+model.depth: {int: [1, 4]}
+model.drop: {float: [0.1, 0.5], step: 0.2}
+"""
+
+
+class First:
+    """Suggests the first choice, or the end that is asked for."""
+
+    def __init__(self, last=False):
+        self.last = last
+
+    def suggest_float(self, name, low, high, *, step, log):
+        return high if self.last else low
+
+    def suggest_int(self, name, low, high, *, step, log):
+        return high if self.last else low
+
+    def suggest_categorical(self, name, choices):
+        return choices[-1 if self.last else 0]
+
+
+def test_a_parameter_exists_only_with_its_condition():
+    space = read_space(yaml.safe_load(SPACE), "x")
+    assert suggest(space, First()) == {"augment": "none", "model.depth": 1, "model.drop": 0.1}
+    assert suggest(space, First(last=True))["augment.noise"] == 0.5
+    assert overrides(suggest(space, First(last=True)))[0] == "augment=noise"    # groups before their settings
+
+
+def test_a_grid_has_every_combination_once():
+    space = tuple(p for p in read_space(yaml.safe_load(SPACE), "x") if p.path != "augment.noise")
+    found = list(points(space))
+    assert len(found) == 2 * 4 * 3
+    assert len({tuple(point.items()) for point in found}) == len(found)
+    with pytest.raises(ValueError, match=r"augment.noise has endless values"):
+        list(points(read_space(yaml.safe_load(SPACE), "x")))
+
+
+def test_values_as_hydra_reads_them():
+    values = (None, True, 3, 1e-05, "time_shift", "[a,b]", "1e3", "null")
+    words = ["null", "true", "3", "1e-05", "time_shift", "'[a,b]'", "'1e3'", "'null'"]
+    assert [text(value) for value in values] == words
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        ("{a.b: {float: [1, 0.5]}}", "low 1 is not below high 0.5"),
+        ("{a.b: {float: [0, 1], log: true}}", "begins above 0, got low 0"),
+        ("{a.b: {int: [1, 2.5]}}", "2.5 is no whole number"),
+        ("{a.b: {float: [low, 1]}}", "'low' is no number"),
+        ("{a.b: {float: [0, 1], int: [0, 1]}}", "must say one of"),
+        ("{a.b: {float: [0, 1], logarithmic: true}}", "does not know logarithmic"),
+        ("{a.b: {choice: [1]}}", "at least two values"),
+        ("{a.b: {choice: [1, 1]}}", "stands twice"),
+        ("{a.b: {choice: [[1, 2], 3]}}", "a word or a number"),
+        ("{a.b: {int: [1, 2], when: {c: 1}}}", "must stand above it"),
+        ("{c: {choice: [x, y]}, a.b: {int: [1, 2], when: {c: z}}}", "c is never 'z'"),
+        ("{}", "at least one override"),
+    ],
+)
+def test_what_is_wrong_in_a_space_is_named(space, said):
+    with pytest.raises(ValueError, match=said):
+        read_space(yaml.safe_load(space), "configs/search/x.yaml")
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        ("{trainer.lrr: {float: [1.0e-4, 1.0e-2]}}", r"no trainer\.lrr; did you mean trainer\.lr"),
+        ("{trainer.depth: {float: [1, 4]}}", r"depth is the whole number 2 .* take int"),
+        ("{trainer.kind: {float: [1, 4]}}", "kind is 'good' .* takes choice"),
+        ("{trainer: {float: [1, 4]}}", "trainer is no number"),
+        ("{trainer.depth: {choice: [a, b]}}", "depth='a' is of another type than 2"),
+        ("{augment: {choice: [none, nois]}}", "augment=nois is refused: Could not find"),
+    ],
+)
+def test_a_space_is_held_against_the_configuration(space, said):
+    with pytest.raises(ValueError, match=said):
+        check_space(read_space(yaml.safe_load(space), "x"), stub.compose, [])
+
+
+def test_what_is_searched_cannot_be_typed_too():
+    space = read_space(yaml.safe_load("{trainer.lr: {float: [1.0e-4, 1.0e-2]}}"), "x")
+    with pytest.raises(ValueError, match=r"trainer\.lr is searched, and typed"):
+        check_space(space, stub.compose, ["trainer.lr=0.1"])
+    assert check_space(space, stub.compose, ["trainer.depth=3"]) == {"trainer.lr": 1e-3}    # the default is in it
+    narrow = read_space(yaml.safe_load("{trainer.lr: {float: [2.0e-3, 1.0e-2]}}"), "x")
+    assert check_space(narrow, stub.compose, []) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"sampler": "bayes"}, "sampler must be one of tpe"), ({"n_trials": 0}, "n_trials must be"),
+        ({"pruner": "always"}, "pruner must be one of"), ({"metric": "acc"}, "metric must be one of accuracy"),
+        ({"share": 1.0}, "share=1.0"), ({"storage": "study.db"}, "storage=study.db: take journal"),
+        ({"objectives": {"speed": "maximize"}}, "speed: maximize is none of score"),
+        ({"objectives": {"score": "maximize", "n_params": "minimize"}, "pruner": "median"}, "pruner=median judges by"),
+        ({"storage": "postgresql://me:secret@host/db"}, "holds a password"),
+    ],
+)    # fmt: skip
+def test_settings_of_a_search_are_checked(options, said):
+    with pytest.raises(ValueError, match=said):
+        make_search("x", {"space": stub.SPACE}, options=options)
+
+
+def test_a_command_is_taken_apart(tmp_path):
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump({"space": stub.SPACE, "base": ["model=eegnet"], "n_trials": 9}))
+    words = ["sweep=small", "dataset=zhou2016", "sweep.seeds=3", "test_subjects=[1,2]"]
+    search = read_search([*words, "n_trials=20"], tmp_path)
+    assert isinstance(search, Search)
+    assert (search.n_trials, search.test_subjects) == (20, [1, 2])
+    assert search.fixed == ["model=eegnet", "dataset=zhou2016", "sweep.seeds=3"]
+    other = read_search([*words, "device=cuda"], tmp_path)
+    assert other.identity() == search.identity()    # a worker on another machine
+    for words, said in [(["sweep=smal"], "did you mean small"), (["n_trials=3"], "say which search"),
+                        (["sweep=small", "fast"], "'fast' is no override")]:    # fmt: skip
+        with pytest.raises(ValueError, match=said):
+            read_search(words, tmp_path)
+    (tmp_path / "odd.yaml").write_text("n_trails: 3\nspace: {}\n")
+    with pytest.raises(ValueError, match=r"n_trails; n_trials\?"):
+        read_search(["sweep=odd"], tmp_path)

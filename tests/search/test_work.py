@@ -1,0 +1,191 @@
+"""A search from start to report, on an experiment that trains nothing."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from tests.search import stub
+
+import eegdecode.search.study as study_module
+from eegdecode.nested import Final, Nested
+from eegdecode.protocols import CrossSession
+from eegdecode.reporting.predictions import load_predictions
+from eegdecode.search.commands import obey, retry, search_of
+from eegdecode.search.final import winner
+from eegdecode.search.study import open_study, table_of
+from eegdecode.search.work import run_search
+
+
+@pytest.fixture
+def trials(monkeypatch):
+    return stub.without_data(monkeypatch.setattr)
+
+
+def table(folder):
+    return pd.read_csv(folder / "trials.csv")
+
+
+def test_a_search_finds_the_rate_and_tests_its_winner_once(tmp_path, trials, capsys):
+    folder = tmp_path / "found"
+    assert run_search(stub.search(folder, n_trials=12), stub.compose) == []
+    found = table(folder)
+    assert (found["state"] == "done").sum() == 12
+    assert found["default"].tolist() == [True] + [False] * 11    # the default settings are the first trial
+    best = found.loc[found["score"].idxmax()]
+    assert abs(np.log10(best["trainer.lr"]) + 2) < 0.5
+    final = json.loads((folder / "final.json").read_text())
+    assert final["winner"]["trial"] == best["trial"]
+    assert final["seeds"] == [1000, 1001]
+    report = (folder / "report.md").read_text()
+    for text in ("fresh seeds (1000, 1001)", "looked at once", "optimism", "## By subject", "Wilcoxon", "fANOVA"):
+        assert text in report
+    assert {path.name for path in (folder / "figures").iterdir()} == {"history.png", "parallel.png", "importances.png"}
+    assert (folder / "best.yaml").read_text().startswith("# @package _global_\n# Claim: The winner")
+    assert yaml.safe_load((folder / "best.yaml").read_text())["trainer"]["lr"] == best["trainer.lr"]
+    assert "[12/12]" in capsys.readouterr().out
+
+
+def test_no_trial_trains_on_a_test_trial_or_stores_one(tmp_path, trials):
+    run_search(stub.search(tmp_path / "found", n_trials=3), stub.compose)
+    tested = Final(Nested(CrossSession()))(trials.meta, validation=0.0)
+    names = set(trials.meta["trial"].iloc[np.concatenate([split.test for split in tested])])
+    for trial in sorted((tmp_path / "found" / "trials").iterdir()):
+        kept = load_predictions(trial)
+        assert len(kept) == 3
+        seen = {name for one in kept for part in ("val", "test") for name in one.trials[part]}
+        assert seen
+        assert not seen & names
+        assert not (trial / "report.md").exists()
+    kept = load_predictions(tmp_path / "found" / "final" / "default")
+    assert {name for one in kept for name in one.trials["test"]} == names
+    assert len(kept) == 2 * 3
+
+
+def test_a_stopped_search_goes_on_to_its_total_and_a_second_look_is_told(tmp_path, trials):
+    folder = tmp_path / "found"
+    run_search(stub.search(folder, n_trials=2), stub.compose)
+    looks = json.loads((folder / "final.json").read_text())["looks"]
+    run_search(stub.search(folder, n_trials=2), stub.compose)
+    assert len(table(folder)) == 2
+    assert json.loads((folder / "final.json").read_text())["looks"] == looks
+    run_search(stub.search(folder, n_trials=12), stub.compose)
+    assert len(table(folder)) == 12
+    assert len(json.loads((folder / "final.json").read_text())["looks"]) == 2
+    assert "looked at for 2 winners" in (folder / "report.md").read_text()
+    with pytest.raises(ValueError, match=r"holds another search .*share was 0\.2, now 0\.3"):
+        run_search(stub.search(folder, share=0.3), stub.compose)
+
+
+def test_a_crashed_trial_is_recorded_and_tried_once_more(tmp_path, trials, capsys):
+    folder, space = tmp_path / "found", {"trainer.kind": {"choice": ["good", "crash"]}}
+    search = stub.search(folder, space, sampler="grid", n_trials=9)
+    assert search.n_trials == 2
+    (failure,) = run_search(search, stub.compose)
+    found = table(folder)
+    crashed = found[found["trainer.kind"] == "crash"]
+    assert crashed["state"].tolist() == ["failed", "failed"]
+    assert crashed["repeated"].tolist() == [True, False]
+    assert set(crashed["folder"]) == {crashed["folder"].iloc[0]}    # nothing is trained twice
+    assert "the kernel died" in failure
+    assert f"sweep.py retry {folder}" in failure
+    assert "Traceback" in (folder / crashed["folder"].iloc[0] / "error.txt").read_text()
+    assert obey(["status", str(folder)], configs=tmp_path, compose=stub.compose) == ["1 trial(s) failed"]
+    assert "trainer.kind=crash" in capsys.readouterr().out
+    number = int(crashed["trial"].iloc[1])
+    with pytest.raises(ValueError, match="trial 0 has not failed"):
+        retry(folder, stub.compose, [0] if number else [1])
+    retry(folder, stub.compose, [number])
+    assert (table(folder)["trainer.kind"] == "crash").sum() == 3
+
+
+def test_when_nothing_works_the_search_stops_and_says_why(tmp_path, trials):
+    with pytest.raises(RuntimeError, match=r"no trial has worked yet.*the kernel died.*error\.txt"):
+        run_search(stub.search(tmp_path, typed=["trainer.kind=crash"], n_trials=50), stub.compose)
+    assert len(table(tmp_path)) == 4
+
+
+def test_a_setting_that_diverges_is_pruned_and_not_tried_again(tmp_path, trials):
+    space = {"trainer.kind": {"choice": ["good", "diverge"]}}
+    assert run_search(stub.search(tmp_path, space, sampler="grid", n_trials=9), stub.compose) == []
+    found = table(tmp_path).set_index("trainer.kind")
+    assert found.loc["diverge", "state"] == "pruned"
+    assert "diverged: failed: loss is nan" in found.loc["diverge", "why"]
+
+
+@pytest.mark.parametrize("pruner", ["median", "hyperband"])
+def test_trials_that_fall_behind_are_stopped_before_their_end(tmp_path, trials, pruner):
+    run_search(stub.search(tmp_path, n_trials=25, pruner=pruner, sampler="random"), stub.compose)
+    found = table(tmp_path)
+    pruned = found[found["state"] == "pruned"]
+    assert len(pruned) > 0
+    assert (pruned["step"] < 20).all()
+    assert pruned["why"].str.contains("/20 of its training").all()
+    assert winner(found, search_of(tmp_path))["state"] == "done"
+    folder = tmp_path / pruned["folder"].iloc[0]
+    assert len(list((folder / "finished").glob("*.npz"))) < 3
+
+
+@pytest.mark.parametrize("sampler", ["cmaes", "tpe", "random"])
+def test_samplers_and_conditions(tmp_path, trials, sampler):
+    space = {**stub.SPACE, "augment": {"choice": ["none", "noise"]},
+             "augment.noise": {"float": [0.1, 0.5], "when": {"augment": "noise"}}}    # fmt: skip
+    run_search(stub.search(tmp_path, space, sampler=sampler, n_trials=8), stub.compose)
+    found = table(tmp_path)
+    assert (found["augment.noise"].notna() == (found["augment"] == "noise")).all()
+    assert found["trainer.lr"].between(1e-4, 1e-1).all()
+
+
+def test_several_objectives(tmp_path, trials):
+    objectives = {"score": "maximize", "n_params": "minimize", "seconds": "minimize"}
+    run_search(stub.search(tmp_path, objectives=objectives, n_trials=8), stub.compose)
+    found = table(tmp_path)
+    assert (found["n_params"] == 100 * found["trainer.depth"]).all()
+    assert winner(found, search_of(tmp_path))["score"] == found["score"].max()
+    assert (tmp_path / "figures" / "front.png").exists()
+
+
+@pytest.mark.parametrize("storage", [None, "journal"])
+def test_the_trial_of_a_process_that_died_is_done_by_another(tmp_path, trials, storage, monkeypatch):
+    monkeypatch.setattr(study_module, "GRACE", 1)
+    search = stub.search(tmp_path, storage=storage, n_trials=2)
+    study = open_study(search)
+    with pytest.warns(UserWarning, match="Heartbeat"):    # a worker that took a trial, gave a sign of life, and died
+        dead = study.ask()
+    study._storage.record_heartbeat(dead._trial_id)
+    assert run_search(search, stub.compose) == []
+    found = table(tmp_path)
+    assert found["state"].tolist().count("done") == 2
+    assert found.loc[0, ["state", "repeated", "why"]].tolist() == ["failed", True, "its process died"]
+    assert (found["folder"] == "trials/0000").sum() == 2
+
+
+def start(folder, storage, n_trials):
+    script = Path(__file__).parent / "search_slowly.py"
+    return subprocess.Popen([sys.executable, str(script), str(folder), storage, str(n_trials)], stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True)    # fmt: skip
+
+
+def test_a_killed_worker_and_two_that_join(tmp_path):
+    """Killed in its second trial; two others do that trial again and the rest, and no more than the total."""
+    first = start(tmp_path, "journal", 8)
+    until = time.monotonic() + 60
+    while not (tmp_path / "trials" / "0001").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    others = [start(tmp_path, "journal", 8) for _ in range(2)]
+    said = [process.communicate(timeout=120)[0] for process in others]
+    assert [process.returncode for process in others] == [0, 0], said
+    found = table_of(open_study(search_of(tmp_path), create=False), search_of(tmp_path))
+    assert (found["state"] == "done").sum() == 8
+    assert found.loc[found["state"] == "failed", "why"].tolist() == ["its process died"]
+    assert len(list((tmp_path / "trials").iterdir())) == 8
+    assert "Report:" in "".join(said)
+    assert all("trial" in output for output in said)
