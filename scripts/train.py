@@ -7,9 +7,9 @@ import sys
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
+from hydra_plugins.eegdecode_launchers import compared, fail, failures, job_folder
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
-failures, compared = [], set()  # jobs of a multirun: one that fails does not stop the others; folders of comparisons
 
 def in_words(error: Exception) -> str:
     cause = (isinstance(error, InstantiationException) and error.__cause__) or error
@@ -22,11 +22,10 @@ def in_words(error: Exception) -> str:
 @hydra.main(version_base="1.3", config_path="../configs", config_name="train")
 def main(cfg: DictConfig) -> None:
     context = HydraConfig.get()
-    choices = {group: name for group, name in context.runtime.choices.items() if "/" not in group}
-    if cfg.out_dir and not OmegaConf.is_missing(context.job, "num"):  # of a multirun
-        swept = [choices[group] for group in context.sweeper.params or ()]  # by the experiment itself: a comparison
-        compared.update([cfg.out_dir] if swept else [])
-        cfg.out_dir = "/".join([cfg.out_dir, *(swept or [f"{context.job.num}_{choices['model']}"])])
+    choices = {group: name for group, name in context.runtime.choices.items() if "/" not in group and group != "launcher"}
+    number = OmegaConf.select(context, "job.num", throw_on_missing=False)  # of a multirun in this process
+    if cfg.out_dir and number is not None:
+        cfg.out_dir = job_folder(cfg.out_dir, number=number, choices=choices, swept=context.sweeper.params or ())
     try:
         from eegdecode.experiment import run_experiment  # here, so that --help and a typo answer at once
 
@@ -35,11 +34,11 @@ def main(cfg: DictConfig) -> None:
         parts = hydra.utils.instantiate(cfg, _convert_="all")
         results = run_experiment(**parts, choices=choices, config=OmegaConf.to_yaml(cfg, resolve=True))
         if not results.complete:
-            failures.append(f"{results.folder}: not all runs are done; the same command tries the others again")
+            fail(f"{results.folder}: not all runs are done; the same command tries the others again", context)
     except Exception as error:
         if "HYDRA_FULL_ERROR" in os.environ:
             raise
-        failures.append(f"{cfg.out_dir}: {in_words(error)}" if compared else in_words(error))
+        fail(f"{cfg.out_dir}: {in_words(error)}" if compared else in_words(error), context)
     except KeyboardInterrupt:
         sys.exit(130)
 
