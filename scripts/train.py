@@ -7,8 +7,9 @@ import sys
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
-from hydra_plugins.eegdecode_launchers import compared, fail, failures, job_folder
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+
+from hydra_plugins.eegdecode_launchers import compared, fail, failures, job_folder
 
 
 def in_words(error: Exception) -> str:
@@ -22,7 +23,8 @@ def in_words(error: Exception) -> str:
 @hydra.main(version_base="1.3", config_path="../configs", config_name="train")
 def main(cfg: DictConfig) -> None:
     context = HydraConfig.get()
-    choices = {group: name for group, name in context.runtime.choices.items() if "/" not in group and group != "launcher"}
+    choices = {group: name for group, name in context.runtime.choices.items() if "/" not in group}
+    del choices["launcher"]  # where it runs is no part of what it is
     number = OmegaConf.select(context, "job.num", throw_on_missing=False)  # of a multirun in this process
     if cfg.out_dir and number is not None:
         cfg.out_dir = job_folder(cfg.out_dir, number=number, choices=choices, swept=context.sweeper.params or ())

@@ -22,6 +22,7 @@ ALLOWED = {
     "models": (tuple(f"models.{name}" for name in SHARED_LAYERS), ("torch",)),    # no network knows another
     "training": (("trials", "runs", "training"), ("torch", "sklearn", "pyriemann", "scipy")),
     "reporting": (("runs", "reporting"), ("sklearn", "scipy", "matplotlib", "wandb", "safetensors", "rich")),
+    "launching": (("launching",), ("joblib", "submitit", "ray")),
     "experiment.py": (("trials", "runs", "data", "protocols", "sweeps", "reporting"), ("rich",)),
     "card.py": (("trials", "data", "protocols", "sweeps", "reporting"), ()),
     "__init__.py": ((), ()),
@@ -29,7 +30,7 @@ ALLOWED = {
 FOREIGN = {"models/foreign.py": "braindecode"}    # an optional extra, imported where its networks are asked for
 HEAVY = {
     "braindecode", "torch", "mne", "moabb", "sklearn", "pyriemann", "matplotlib", "wandb", "scipy", "safetensors",
-    "rich",
+    "rich", "joblib", "submitit", "ray",
 }    # fmt: skip
 AT_THE_DOOR = {"hydra", "omegaconf"}
 FILES = sorted(SOURCE.rglob("*.py"))

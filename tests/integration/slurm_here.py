@@ -54,7 +54,7 @@ MpiDefault=none
 SwitchType=switch/none
 SlurmdParameters=config_overrides
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
-PartitionName=all Nodes={host} Default=YES MaxTime=60 State=UP
+PartitionName=all Nodes={host} Default=YES MaxTime=UNLIMITED State=UP
 """
 
 

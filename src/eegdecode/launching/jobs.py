@@ -79,10 +79,11 @@ def run(job: Job) -> Ended:
     began = time.monotonic()
     job.log.parent.mkdir(parents=True, exist_ok=True)
     cores = {name: str(job.cores) for name in ("OMP_NUM_THREADS", "EEGDECODE_CORES")}
+    environment = {**os.environ, **job.environment, **cores}
     with job.log.open("wb") as log:
         process = subprocess.Popen(
             [*_mortal(), sys.executable, job.script, *job.arguments], cwd=job.folder, start_new_session=True,
-            env={**os.environ, **job.environment, **cores}, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+            env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
         )    # fmt: skip
         with _noted(process):
             code = process.wait()

@@ -7,18 +7,26 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from eegdecode.launching.jobs import Ended, Job, run
 
 ALIVE = {"PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "STAGE_OUT", "SIGNALING", "STOPPED",
          "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESIZING", "RESV_DEL_HOLD", "SPECIAL_EXIT"}    # fmt: skip
+USUAL = {"None", "Priority", "Resources", "JobArrayTaskLimit", "BeginTime", "Cleaning"}    # reasons to wait
 GRACE = 30.0    # s that a result may take to be seen on a file system of a network after its job has left the queue
+
+
+class State(NamedTuple):
+    """What Slurm says of a job: ``PENDING`` and, why."""
+
+    name: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class Resumable:
-    """A job that Slurm puts back into its queue at its time limit: finished runs are kept, it goes on with the others."""
+    """A job that Slurm puts back into its queue at its time limit: finished runs are kept, the others follow."""
 
     job: Job
 
@@ -69,7 +77,7 @@ def run_on_slurm(
     jobs = [replace(job, cores=cores) for job in jobs]
     with executor.batch():
         handles = [executor.submit(Resumable(job)) for job in jobs]
-    print(f"{len(jobs)} jobs in Slurm's queue, cores for each: {cores}; squeue shows them, scancel ends one", flush=True)
+    print(f"{len(jobs)} jobs in Slurm's queue, cores for each: {cores}; squeue shows them", flush=True)
     waiting = dict(zip((handle.job_id for handle in handles), zip(jobs, handles, strict=True), strict=True))
     try:
         yield from _watch(waiting, poll)
@@ -79,21 +87,28 @@ def run_on_slurm(
 
 
 def _watch(waiting: dict[str, tuple[Job, Any]], poll: float) -> Iterator[Ended]:
-    """Yield jobs as they end, and take them out. submitit asks sacct, which small clusters do not have: we ask squeue."""
-    began, gone = time.monotonic(), {}
+    """Yield jobs as they end, and take them out.
+
+    submitit would ask sacct, which a cluster without accounting does not have, and a killed job would never end.
+    """
+    began, gone, said = time.monotonic(), {}, set()
     while waiting:
         states = _states(list(waiting))
+        reasons = {state.reason for state in (states or {}).values() if state.name == "PENDING"}
+        for reason in sorted(reasons - said - USUAL):
+            said.add(reason)
+            print(f"Slurm lets jobs wait: {reason}", flush=True)
         for number, (job, handle) in list(waiting.items()):
             if handle.paths.result_pickle.exists():
                 ended = _result(job, handle, time.monotonic() - began)
             else:
-                state = None if states is None else states.get(number, "no longer known")
-                if state is None or state in ALIVE:
+                state = None if states is None else states.get(number, State("NO LONGER KNOWN", ""))
+                if state is None or state.name in ALIVE:
                     gone.pop(number, None)
                     continue
                 if time.monotonic() - gone.setdefault(number, time.monotonic()) < min(GRACE, 3 * poll):
                     continue
-                reason = f"lost by Slurm: {state.lower().replace('_', ' ')} (job {number}; {handle.paths.stderr})"
+                reason = f"lost by Slurm: {state.name.lower().replace('_', ' ')} (job {number}; {handle.paths.stderr})"
                 ended = Ended(job, reason, time.monotonic() - began)
             del waiting[number]
             yield ended
@@ -107,17 +122,18 @@ def _result(job: Job, handle: Any, seconds: float) -> Ended:
         return Ended(job, str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__, seconds)
 
 
-def _states(numbers: Sequence[str]) -> dict[str, str] | None:
+def _states(numbers: Sequence[str]) -> dict[str, State] | None:
     """State of each job that the controller still knows; None if it does not answer."""
     arrays = sorted({number.partition("_")[0] for number in numbers})
-    ask = ["squeue", "--noheader", "--array", "--states=all", "--format=%i %T", f"--jobs={','.join(arrays)}"]
+    ask = ["squeue", "--noheader", "--array", "--states=all", "--format=%i %T %r", f"--jobs={','.join(arrays)}"]
     try:
         done = subprocess.run(ask, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return None
     if done.returncode:
         return {} if "Invalid job id" in done.stderr else None
-    return dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if " " in line)
+    rows = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+    return {row[0]: State(row[1], row[2]) for row in rows if len(row) == 3}
 
 
 def _submitit() -> Any:
