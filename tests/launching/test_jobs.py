@@ -90,17 +90,6 @@ def test_jobs_share_the_cores_of_the_machine(job, monkeypatch, capsys, options, 
         assert end.job.log.read_text().split()[1:3] == [str(cores)] * 2
 
 
-def test_a_trainer_has_as_many_workers_as_its_job_has_cores(monkeypatch):
-    from eegdecode.training.workers import count_cores
-
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    assert count_cores() == 8
-    monkeypatch.setenv("EEGDECODE_CORES", "2")
-    assert count_cores() == 2
-    monkeypatch.setenv("EEGDECODE_CORES", "99")
-    assert count_cores() == 8
-
-
 @pytest.mark.parametrize("options", [{"n_jobs": 0}, {"cores": 0}])
 def test_no_job_and_no_core_are_mistakes(job, options):
     with pytest.raises(ValueError, match="must not be 0"):
