@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
-from hydra_plugins.eegdecode_launchers import compared, fail, failures, job_folder
+from eegdecode.launching.record import compared, fail, failures, job_folder
 
 
 def in_words(error: Exception) -> str:
@@ -26,7 +26,8 @@ def main(cfg: DictConfig) -> None:
     choices = {group: name for group, name in context.runtime.choices.items() if "/" not in group}
     del choices["launcher"]  # where it runs is no part of what it is
     number = OmegaConf.select(context, "job.num", throw_on_missing=False)  # of a multirun in this process
-    if cfg.out_dir and number is not None:
+    command = None if number is None else ["python", sys.argv[0], "-m", *context.overrides.task]
+    if cfg.out_dir and command:
         cfg.out_dir = job_folder(cfg.out_dir, number=number, choices=choices, swept=context.sweeper.params or ())
     try:
         from eegdecode.experiment import run_experiment  # here, so that --help and a typo answer at once
@@ -36,11 +37,11 @@ def main(cfg: DictConfig) -> None:
         parts = hydra.utils.instantiate(cfg, _convert_="all")
         results = run_experiment(**parts, choices=choices, config=OmegaConf.to_yaml(cfg, resolve=True))
         if not results.complete:
-            fail(f"{results.folder}: not all runs are done; the same command tries the others again", context)
+            fail(f"{results.folder}: not all runs are done; the same command tries the others again", command=command)
     except Exception as error:
         if "HYDRA_FULL_ERROR" in os.environ:
             raise
-        fail(f"{cfg.out_dir}: {in_words(error)}" if compared else in_words(error), context)
+        fail(f"{cfg.out_dir}: {in_words(error)}" if compared else in_words(error), command=command)
     except KeyboardInterrupt:
         sys.exit(130)
 

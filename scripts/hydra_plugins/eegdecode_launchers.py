@@ -7,9 +7,8 @@ first with it, the second stops waiting at the first job that fails, the third n
 from __future__ import annotations
 
 import re
-import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,22 +19,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-failures: list[str] = []        # of a multirun: a job that fails does not stop the others
-compared: set[str] = set()      # folders of comparisons
-
-
-def job_folder(out_dir: str, *, number: int, choices: Mapping[str, str], swept: Sequence[str]) -> str:
-    """Folder of a job below `out_dir`; `swept` are the groups that the experiment itself sweeps: a comparison."""
-    compared.update([out_dir] if swept else [])
-    return "/".join([out_dir, *([choices[group] for group in swept] or [f"{number}_{choices['model']}"])])
-
-
-def fail(reason: str, context: DictConfig) -> None:
-    """Note a failure for the end; of a multirun in this process it is said at once, and with the job's command."""
-    if OmegaConf.select(context, "job.num", throw_on_missing=False) is not None:
-        reason = f"{reason}\n  command: {shlex.join(['python', sys.argv[0], '-m', *context.overrides.task])}"
-        print(f"FAILED: {reason}", flush=True)
-    failures.append(reason)
+from eegdecode.launching.record import failures, job_folder
 
 
 class CommandLauncher(Launcher):
