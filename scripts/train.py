@@ -11,7 +11,6 @@ from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
 from eegdecode.launching.record import compared, fail, failures, job_folder
 
-
 def in_words(error: Exception) -> str:
     cause = (isinstance(error, InstantiationException) and error.__cause__) or error
     if isinstance(cause, MissingMandatoryValue):
@@ -24,9 +23,8 @@ def in_words(error: Exception) -> str:
 def main(cfg: DictConfig) -> None:
     context = HydraConfig.get()
     choices = {group: name for group, name in context.runtime.choices.items() if "/" not in group}
-    del choices["launcher"]  # where it runs is no part of what it is
     number = OmegaConf.select(context, "job.num", throw_on_missing=False)  # of a multirun in this process
-    command = None if number is None else ["python", sys.argv[0], "-m", *context.overrides.task]
+    command = None if number is None else ["python", sys.argv[0], *context.overrides.task]
     if cfg.out_dir and command:
         cfg.out_dir = job_folder(cfg.out_dir, number=number, choices=choices, swept=context.sweeper.params or ())
     try:

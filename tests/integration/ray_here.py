@@ -21,9 +21,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-PATIENCE = {"RAY_raylet_start_wait_time_s": "120"}    # a busy machine needs more than the 30 s that Ray gives a node
-
-
 def absent() -> str:
     """Why no Ray can be started here; empty if it can."""
     return "" if importlib.util.find_spec("ray") else "ray is not installed: pip install -e '.[ray]'"
@@ -40,7 +37,7 @@ class Ray:
     @property
     def env(self) -> dict[str, str]:
         """Environment in which a sweep finds this Ray."""
-        ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self._token, "RAY_USAGE_STATS_ENABLED": "0", **PATIENCE}
+        ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self._token, "RAY_USAGE_STATS_ENABLED": "0"}
         return {**os.environ, **ours, **({"RAY_ADDRESS": self.address} if self.address else {})}
 
     def start(self) -> None:

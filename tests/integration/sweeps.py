@@ -68,7 +68,8 @@ def sleepers(folder, seconds):
     """Jobs that do nothing, to be lost with their node."""
     script = folder / "sleeper.py"
     script.write_text(SLEEPER)
-    return [Job(str(script), (str(s),), folder / "logs" / f"{n}.log", folder=str(folder)) for n, s in enumerate(seconds)]
+    logs = [folder / "logs" / f"{number}.log" for number in range(len(seconds))]
+    return [Job(str(script), (str(s),), log, folder=str(folder)) for s, log in zip(seconds, logs, strict=True)]
 
 
 def check_a_killed_job_and_a_second_start(launcher, *options, folder, env):
