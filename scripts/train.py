@@ -11,6 +11,7 @@ from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 
 from eegdecode.launching.record import compared, fail, failures, job_folder
 
+
 def in_words(error: Exception) -> str:
     cause = (isinstance(error, InstantiationException) and error.__cause__) or error
     if isinstance(cause, MissingMandatoryValue):
@@ -42,7 +43,6 @@ def main(cfg: DictConfig) -> None:
         fail(f"{cfg.out_dir}: {in_words(error)}" if compared else in_words(error), command=command)
     except KeyboardInterrupt:
         sys.exit(130)
-
 
 if __name__ == "__main__":
     main()

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+
 def absent() -> str:
     """Why no Ray can be started here; empty if it can."""
     return "" if importlib.util.find_spec("ray") else "ray is not installed: pip install -e '.[ray]'"

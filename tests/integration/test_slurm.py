@@ -48,7 +48,7 @@ def test_jobs_of_a_node_that_was_lost_are_told_and_the_others_end(ours, tmp_path
 
 
 def test_ctrl_c_takes_the_jobs_out_of_the_queue(cluster, tmp_path):
-    typed = ["launcher=slurm", *OPTIONS, "model=csp_lda", "seed=0,1", "hydra.launcher.sbatch={hold: true}"]
+    typed = ["launcher=slurm", *OPTIONS, "model=csp_lda", "seed=0,1", "+hydra.launcher.sbatch.hold=true"]
     process = start(*typed, folder=tmp_path, SLURM_CONF=cluster.env["SLURM_CONF"])
     waiting = ["squeue", "-h", "-t", "PENDING"]
     until(lambda: cluster.ask(*waiting), process)
