@@ -24,9 +24,9 @@ def in_words(error: Exception) -> str:
 def main(cfg: DictConfig) -> None:
     context = HydraConfig.get()
     choices = {group: name for group, name in context.runtime.choices.items() if "/" not in group}
-    number = OmegaConf.select(context, "job.num", throw_on_missing=False)  # of a multirun in this process
+    number = None if OmegaConf.is_missing(context.job, "num") else context.job.num  # of a multirun in this process
     command = None if number is None else ["python", sys.argv[0], *context.overrides.task]
-    if cfg.out_dir and command:
+    if cfg.out_dir and number is not None:
         cfg.out_dir = job_folder(cfg.out_dir, number=number, choices=choices, swept=context.sweeper.params or ())
     try:
         from eegdecode.experiment import run_experiment  # here, so that --help and a typo answer at once

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import cast
 
 import joblib
 
@@ -35,7 +36,7 @@ def run_here(jobs: Sequence[Job], *, n_jobs: int = -1, cores: int | None = None)
         return Ended(job, "not begun: the sweep was interrupted", 0.0) if ended.is_set() else run(job)
 
     parallel = joblib.Parallel(n_jobs=at_once, backend="threading", return_as="generator_unordered")
-    results = parallel(joblib.delayed(start)(replace(job, cores=share)) for job in jobs)
+    results = cast(Iterator[Ended], parallel(joblib.delayed(start)(replace(job, cores=share)) for job in jobs))
     try:
         yield from results
     finally:
