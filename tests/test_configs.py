@@ -99,6 +99,17 @@ def test_comparisons_name_what_there_is_and_choose_nothing(name):
         assert getattr(trainer, "select", "last") == "last"
 
 
+@pytest.mark.parametrize("name", [path.stem for path in FILES if path.parent.name == "launcher"])
+def test_launchers_give_what_their_function_takes(name):
+    starts = {"joblib": "here.run_here", "slurm": "slurm.run_on_slurm", "ray": "on_ray.run_on_ray"}
+    launcher = compose("train", overrides=[f"launcher={name}"], return_hydra_config=True).hydra.launcher
+    if name == "local":
+        assert launcher._target_.endswith("BasicLauncher")
+        return
+    known, _ = parameters(f"eegdecode.launching.{starts[launcher.where]}")
+    assert set(launcher) == known - {"jobs"} | {"_target_", "where"}
+
+
 def test_readings_of_s3t_differ_in_the_protocol_and_only_the_leaky_one_watches():
     heads = {reading: compose("train", overrides=[f"experiment=s3t_bci4_2a{reading}"])
              for reading in ("", "_pooled", "_leaky")}    # fmt: skip

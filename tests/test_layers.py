@@ -26,6 +26,7 @@ ALLOWED = {
     "reporting": (
         ("runs", "pretrained", "reporting"), ("sklearn", "scipy", "matplotlib", "wandb", "safetensors", "rich")
     ),
+    "launching": (("launching",), ("joblib", "submitit", "ray")),
     "experiment.py": (("trials", "runs", "data", "protocols", "sweeps", "reporting"), ("rich",)),
     "prediction.py": (("trials", "runs", "data", "reporting"), ()),
     "pretraining.py": (("trials", "runs", "data", "protocols", "sweeps", "reporting"), ()),
@@ -37,7 +38,7 @@ ALLOWED = {
 FOREIGN = {"models/foreign.py": "braindecode"}    # an optional extra, imported where its networks are asked for
 HEAVY = {
     "braindecode", "torch", "mne", "moabb", "sklearn", "pyriemann", "matplotlib", "wandb", "scipy", "safetensors",
-    "rich", "optuna",
+    "rich", "optuna", "joblib", "submitit", "ray",
 }    # fmt: skip
 AT_THE_DOOR = {"hydra", "omegaconf"}
 FILES = sorted(SOURCE.rglob("*.py"))

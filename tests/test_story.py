@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -240,12 +241,15 @@ def test_a_mistake_is_named_without_a_traceback(arguments, message, tmp_path):
     assert len([line for line in output.splitlines() if line[:1] != "\t"]) < 15, output    # Hydra lists what there is
 
 
-def test_a_multirun_does_all_jobs_and_reports_the_failed_one(tmp_path):
+@pytest.mark.parametrize("launcher", ["local", "joblib"])
+def test_a_multirun_does_all_jobs_and_reports_the_failed_one(tmp_path, launcher):
     output = run(
-        "-m", "dataset.n_trials=6", "dataset.subjects=[1]", "model=csp_lda", "device=cpu",
+        "-m", f"launcher={launcher}", "dataset.n_trials=6", "dataset.subjects=[1]", "model=csp_lda", "device=cpu",
         "out_dir=out", "protocol.test=first,last,each", folder=tmp_path, code=1,
     )    # fmt: skip
-    assert "protocol.test must be last, each, a number or a list of sessions, got 'first'" in output
+    reason = "protocol.test must be last, each, a number or a list of sessions, got 'first'"
+    assert output.count(reason) == 2    # at once, and at the end
+    assert re.search(rf"{re.escape(reason)}\n  command: python .*protocol.test=first", output)
     assert sorted(p.name for p in tmp_path.glob("out/*/summary.json")) == ["summary.json"] * 2
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["1_csp_lda", "2_csp_lda"]
 

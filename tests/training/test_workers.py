@@ -234,3 +234,12 @@ def test_no_worker_outlives_its_parent(sent, tmp_path):
 def test_bad_numbers_of_workers_are_named(workers):
     with pytest.raises(ValueError, match=f"trainer.workers must be auto or at least 1, got {workers!r}"):
         DeepTrainer(workers=workers)
+
+
+def test_a_trainer_has_as_many_workers_as_its_job_has_cores(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    assert count_cores() == 8
+    monkeypatch.setenv("EEGDECODE_CORES", "2")
+    assert count_cores() == 2
+    monkeypatch.setenv("EEGDECODE_CORES", "99")
+    assert count_cores() == 8

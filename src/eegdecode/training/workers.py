@@ -38,8 +38,9 @@ _device = ""                        # in a worker: where it trains
 
 
 def count_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use: those of a job that shares its machine are in $EEGDECODE_CORES."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(there, int(os.environ.get("EEGDECODE_CORES") or there))
 
 
 def train_in_workers(

@@ -1,0 +1,23 @@
+"""What a sweep leaves to be said at its end. Here, for Hydra loads the files of its plugins a second time."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+failures: list[str] = []        # a job that fails does not stop the others
+compared: set[str] = set()      # folders of comparisons
+
+
+def job_folder(out_dir: str, *, number: int, choices: Mapping[str, str], swept: Sequence[str]) -> str:
+    """Folder of a job below `out_dir`; `swept` are the groups that the experiment itself sweeps: a comparison."""
+    compared.update([out_dir] if swept else [])
+    return "/".join([out_dir, *([choices[group] for group in swept] or [f"{number}_{choices['model']}"])])
+
+
+def fail(reason: str, *, command: Sequence[str] | None = None) -> None:
+    """Note a failure for the end; that of a job of a sweep, which has a command, is said at once too."""
+    if command:
+        reason = f"{reason}\n  command: {shlex.join(command)}"
+        print(f"FAILED: {reason}", flush=True)
+    failures.append(reason)
