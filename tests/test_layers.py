@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from eegdecode.runs import SHARED_LAYERS
+from eegdecode.identity import SHARED_LAYERS
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "eegdecode"
@@ -14,24 +14,25 @@ SOURCE = ROOT / "src" / "eegdecode"
 ALLOWED = {
     "trials.py": ((), ()),
     "runs.py": ((), ()),
+    "identity.py": (("runs",), ()),
     "pretrained.py": (("runs",), ()),
-    "data": (("trials", "runs", "data"), ("mne", "moabb", "scipy")),
+    "data": (("trials", "runs", "identity", "data"), ("mne", "moabb", "scipy")),
     "guards.py": (("runs",), ()),
     "folds.py": (("runs",), ("sklearn",)),
     "protocols.py": (("runs", "guards", "folds"), ("sklearn",)),
     "calibration.py": (("runs", "guards", "folds"), ()),
     "sweeps.py": (("runs",), ()),
     "models": (tuple(f"models.{name}" for name in SHARED_LAYERS), ("torch",)),    # no network knows another
-    "training": (("trials", "runs", "pretrained", "training"), ("torch", "sklearn", "pyriemann", "scipy")),
+    "training": (("trials", "runs", "identity", "pretrained", "training"), ("torch", "sklearn", "pyriemann", "scipy")),
     "reporting": (
-        ("runs", "pretrained", "reporting"), ("sklearn", "scipy", "matplotlib", "wandb", "safetensors", "rich")
+        ("runs", "identity", "pretrained", "reporting"), ("sklearn", "scipy", "matplotlib", "wandb", "safetensors", "rich")
     ),
     "launching": (("launching",), ("joblib", "submitit", "ray")),
-    "experiment.py": (("trials", "runs", "data", "protocols", "sweeps", "reporting"), ("rich",)),
-    "prediction.py": (("trials", "runs", "data", "reporting"), ()),
-    "pretraining.py": (("trials", "runs", "data", "protocols", "sweeps", "reporting"), ()),
+    "experiment.py": (("trials", "runs", "identity", "data", "protocols", "sweeps", "reporting"), ("rich",)),
+    "prediction.py": (("trials", "runs", "identity", "data", "reporting"), ()),
+    "pretraining.py": (("trials", "runs", "identity", "data", "protocols", "sweeps", "reporting"), ()),
     "nested.py": (("runs", "guards", "folds", "protocols"), ()),
-    "search": (("runs", "nested", "experiment", "reporting", "search"), ("optuna",)),
+    "search": (("runs", "identity", "nested", "experiment", "reporting", "search"), ("optuna",)),
     "card.py": (("trials", "data", "protocols", "sweeps", "reporting"), ()),
     "__init__.py": ((), ()),
 }

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from eegdecode.identity import describe, digest, pool_digest, run_key, split_digest, training_sources
 from eegdecode.models.eegnet import EEGNet
-from eegdecode.runs import Run, Split, describe, digest, pool_digest, run_key, split_digest, training_sources
+from eegdecode.runs import Run, Split
 from eegdecode.trials import Trials, concatenate
 
 

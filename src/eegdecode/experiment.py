@@ -13,6 +13,7 @@ import rich
 from eegdecode.data.prepare import load_trials
 from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.recording import Dataset
+from eegdecode.identity import describe, training_sources
 from eegdecode.protocols import Splitter
 from eegdecode.reporting.diagnosis.live import LiveDiagnosis
 from eegdecode.reporting.diagnosis.preflight import note_warning
@@ -26,7 +27,7 @@ from eegdecode.reporting.screen import last_screen
 from eegdecode.reporting.states import FOLDER, DiskStates
 from eegdecode.reporting.store import Store
 from eegdecode.reporting.transfer import begin_from, told
-from eegdecode.runs import Run, describe, training_sources
+from eegdecode.runs import Run
 from eegdecode.sweeps import Sweep, expand, stacks
 from eegdecode.trials import Trials
 

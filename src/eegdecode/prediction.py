@@ -9,11 +9,11 @@ from pathlib import Path
 from eegdecode.data.prepare import load_trials
 from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.recording import Dataset
+from eegdecode.identity import describe
 from eegdecode.reporting.answers import answer_sentences, answer_table, differences
 from eegdecode.reporting.checkpoints import known_trials, read_checkpoint
 from eegdecode.reporting.disk import make_folder, write_text
 from eegdecode.reporting.ensembles import combine
-from eegdecode.runs import describe
 
 log = logging.getLogger(__name__)
 

@@ -14,12 +14,13 @@ import pandas as pd
 from eegdecode.data.prepare import load_trials
 from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.recording import Dataset
+from eegdecode.identity import describe, run_key, training_sources
 from eegdecode.protocols import Splitter
 from eegdecode.reporting.environment import environment
 from eegdecode.reporting.folders import choose_folder, experiment_key
 from eegdecode.reporting.pretraining import PretrainingFolder, last_words
 from eegdecode.reporting.progress import ProgressBar
-from eegdecode.runs import Split, describe, run_key, training_sources
+from eegdecode.runs import Split
 from eegdecode.sweeps import Sweep, expand, stacks
 
 

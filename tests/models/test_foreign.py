@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from eegdecode.identity import describe
 from eegdecode.models.foreign import braindecode
-from eegdecode.runs import Run, Split, describe
+from eegdecode.runs import Run, Split
 from eegdecode.training.deep import DeepTrainer
 from eegdecode.training.frontend import ZScore
 

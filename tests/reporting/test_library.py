@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from eegdecode.identity import run_key
 from eegdecode.reporting import folders, sharing
 from eegdecode.reporting import library as shared
 from eegdecode.reporting.library import Library
 from eegdecode.reporting.predictions import load_predictions
-from eegdecode.runs import Run, run_key
+from eegdecode.runs import Run
 
 from .conftest import fill, make_failed, make_prediction, make_runs
 

@@ -3,10 +3,10 @@ import logging
 import pytest
 from tests.training.test_transfer import few, fit, learn
 
+from eegdecode.identity import run_key
 from eegdecode.protocols import CrossSession, CrossSubject
 from eegdecode.reporting.store import Store
 from eegdecode.reporting.transfer import begin_from, origin
-from eegdecode.runs import run_key
 
 
 def test_each_run_gets_the_checkpoint_of_its_subject_and_seed(make_trials, tmp_path, caplog):

@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 from sklearn import cross_decomposition
 from sklearn.base import clone
 
+from eegdecode.identity import describe
 from eegdecode.protocols import CrossSession
-from eegdecode.runs import describe
 from eegdecode.sweeps import Sweep, expand
 from eegdecode.training.augment import Recombination
 from eegdecode.training.classical import ClassicalTrainer

@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 import pytest
 
+from eegdecode.identity import describe
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.protocols import CrossSession, CrossSubject
-from eegdecode.runs import describe
 from eegdecode.sweeps import Sweep, expand
 from eegdecode.training.align import Align
 from eegdecode.training.decoder import decode

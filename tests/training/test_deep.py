@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from eegdecode.identity import describe, run_key
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.models.sttransformer import STTransformer
 from eegdecode.protocols import CrossSession, WithinSession
-from eegdecode.runs import WATCHED, describe, run_key
+from eegdecode.runs import WATCHED
 from eegdecode.sweeps import Sweep, expand
 from eegdecode.training.align import Align
 from eegdecode.training.deep import DeepTrainer

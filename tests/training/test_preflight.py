@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from eegdecode.identity import describe
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.models.s3t import S3T
 from eegdecode.models.sttransformer import STTransformer
 from eegdecode.protocols import WithinSession
-from eegdecode.runs import describe
 from eegdecode.sweeps import Sweep, expand
 from eegdecode.training.deep import DeepTrainer
 from eegdecode.training.frontend import CSP, Identity, ZScore

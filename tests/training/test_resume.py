@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 import torch
 
+from eegdecode.identity import run_key
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.models.sttransformer import STTransformer
 from eegdecode.protocols import WithinSession
 from eegdecode.reporting.states import DiskStates
-from eegdecode.runs import run_key
 from eegdecode.sweeps import Sweep, expand
 from eegdecode.training.augment import Recombination
 from eegdecode.training.batches import Material

@@ -20,7 +20,7 @@ from filelock import FileLock
 from eegdecode.data.entry import read_entry, stamps, write_entry
 from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.recording import Dataset, Fetched, FromFiles
-from eegdecode.runs import describe, digest
+from eegdecode.identity import describe, digest
 from eegdecode.trials import Trials
 
 log = logging.getLogger(__name__)

@@ -12,9 +12,10 @@ from typing import Any
 
 import pandas as pd
 
+from eegdecode.identity import digest, split_digest
 from eegdecode.reporting.disk import clear_errors, make_folder, read_json, write_json
 from eegdecode.reporting.leases import Leases
-from eegdecode.runs import Run, digest, split_digest
+from eegdecode.runs import Run
 
 MARKER = "experiment.json"    # what the folder's experiment is; see `Store`
 SUMMARY = "summary.json"

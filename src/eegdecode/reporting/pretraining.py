@@ -35,7 +35,7 @@ class PretrainingFolder:
     folder : path
         Created, and locked for this process.
     keys : mapping
-        Name of each run -> its key, see `eegdecode.runs.run_key`. A checkpoint of the same key is not made again.
+        Name of each run -> its key, see `eegdecode.identity.run_key`. A checkpoint of the same key is not made again.
     key : str
         Of the experiment.
     facts : mapping

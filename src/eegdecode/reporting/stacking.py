@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from eegdecode.identity import digest
 from eegdecode.reporting.checkpoints import WEIGHTS, file_name, read_checkpoint, write_checkpoint
 from eegdecode.reporting.disk import read_json
 from eegdecode.reporting.ensembles import BY, SPLIT
 from eegdecode.reporting.folders import MARKER
 from eegdecode.reporting.outcomes import read_outcome
 from eegdecode.reporting.results import load_results
-from eegdecode.runs import digest
 
 SAME = ("model", "classes", "numbers", "trained_on")    # in what members may not differ
 

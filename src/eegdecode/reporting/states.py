@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from eegdecode.identity import digest
 from eegdecode.reporting.disk import make_folder, sweep_temporaries, write_whole
 from eegdecode.reporting.outcomes import DamagedError
-from eegdecode.runs import Run, digest
+from eegdecode.runs import Run
 
 FOLDER = "in_work"
 Kept = tuple[Mapping[str, np.ndarray], Mapping[str, Any]]    # as `eegdecode.training.states.State`

@@ -10,6 +10,7 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 
+from eegdecode.identity import digest, pool_digest, run_key, split_digest
 from eegdecode.reporting import outcomes, tables
 from eegdecode.reporting.checkpoints import checkpoint_belongs, describe_run, write_checkpoint
 from eegdecode.reporting.disk import append_text, make_folder, sweep_temporaries, write_json, write_text, write_whole
@@ -20,7 +21,7 @@ from eegdecode.reporting.predictions import write_predictions
 from eegdecode.reporting.results import Results, load_results
 from eegdecode.reporting.sharing import Sharing
 from eegdecode.reporting.transfer import origin
-from eegdecode.runs import Prediction, Run, digest, pool_digest, run_key, split_digest
+from eegdecode.runs import Prediction, Run
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
+from eegdecode.identity import digest
 from eegdecode.reporting.metrics import METRICS
-from eegdecode.runs import digest
 from eegdecode.search.space import Space, points, read_space
 
 SAMPLERS = ("tpe", "cmaes", "random", "grid")

@@ -13,8 +13,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from eegdecode.identity import describe
 from eegdecode.pretrained import Pretrained
-from eegdecode.runs import Run, describe
+from eegdecode.runs import Run
 from eegdecode.training.augment import draw_batches
 from eegdecode.training.batches import Material, cut, steps_per_epoch
 from eegdecode.training.devices import find_devices

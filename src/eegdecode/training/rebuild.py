@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from eegdecode.runs import describe
+from eegdecode.identity import describe
 from eegdecode.training.frontend import FrontEnd
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from eegdecode.runs import Run, describe
+from eegdecode.identity import describe
+from eegdecode.runs import Run
 from eegdecode.training.align import fit_frontend
 from eegdecode.training.batches import Material, Memory, Signals, cut
 from eegdecode.training.chain import Chain, Changer

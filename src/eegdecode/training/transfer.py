@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from eegdecode.runs import Source, describe
+from eegdecode.identity import describe
+from eegdecode.runs import Source
 from eegdecode.trials import Signal
 
 FINE_TUNE = ("full", "head", "layerwise", "frozen_front")

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from eegdecode.identity import digest
 from eegdecode.reporting import stats
 from eegdecode.reporting.comparison.gather import Entry, subject_scores
 from eegdecode.reporting.comparison.groups import Comparison
 from eegdecode.reporting.comparison.meta import combine_sets
 from eegdecode.reporting.comparison.pairs import mean_interval
-from eegdecode.runs import digest
 
 # column of scores.csv -> (heading, its unit); those that a folder does not have are left out
 COSTS = {

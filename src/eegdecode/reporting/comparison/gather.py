@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from eegdecode.identity import digest
 from eegdecode.reporting.disk import read_json
 from eegdecode.reporting.folders import MARKER
 from eegdecode.reporting.results import choose_setting, of_setting, settings_of
 from eegdecode.reporting.tables import RUN_COLUMNS, read_scores
-from eegdecode.runs import digest
 
 _MODEL = ("model", "trainer", "frontend", "augment")    # groups that say what a row is
 _AROUND = ("dataset", "preprocess", "protocol")    # groups that say what it is measured on
