@@ -78,6 +78,7 @@ def run(*words, folder):
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_real_search_of_two_trials(tmp_path):
     code, said = run("sweep=sttransformer_search", "n_trials=2", *SMALL, folder=tmp_path)
     assert code == 0, said
