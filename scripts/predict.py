@@ -1,11 +1,13 @@
 """Predict trials by a checkpoint: python scripts/predict.py checkpoint=PATH [dataset=...] [preprocess=...]."""
 
 import logging
+import os
 import sys
 
 import hydra
-from hydra.errors import InstantiationException
-from omegaconf import DictConfig, MissingMandatoryValue
+from omegaconf import DictConfig
+
+from errors import in_words
 
 PARTS = ("checkpoint", "dataset", "preprocess", "decode", "by", "out")
 
@@ -19,12 +21,10 @@ def main(cfg: DictConfig) -> None:
 
         parts = hydra.utils.instantiate(cfg, _convert_="all")
         print(predict(**{part: parts[part] for part in PARTS}))
-    except (InstantiationException, MissingMandatoryValue) as error:
-        cause = error.__cause__ or error
-        missing = isinstance(cause, MissingMandatoryValue)
-        sys.exit(f"error: {str(cause).splitlines()[0]}" + (f"; give it: {cause.full_key}=..." if missing else ""))
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    except Exception as error:
+        if "HYDRA_FULL_ERROR" in os.environ:
+            raise
+        sys.exit(f"error: {in_words(error)}")
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -1,12 +1,14 @@
 """Prepare a data set and tell what is in it: python scripts/prepare.py dataset=... | cache=list|prune|check."""
 
 import logging
+import os
 import sys
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig
+
+from errors import in_words
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="prepare")
@@ -22,10 +24,10 @@ def main(cfg: DictConfig) -> None:
         parts = hydra.utils.instantiate(cfg, _convert_="all")
         parts = {key: value for key, value in parts.items() if key not in ("cache", "device")}
         print(prepare(**parts, name=HydraConfig.get().runtime.choices["dataset"]))
-    except InstantiationException as error:
-        sys.exit(f"error: {error.__cause__ or error}")
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    except Exception as error:
+        if "HYDRA_FULL_ERROR" in os.environ:
+            raise
+        sys.exit(f"error: {in_words(error)}")
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -1,12 +1,14 @@
 """Pretrain encoders on unlabelled trials: python scripts/pretrain.py [task=masked|forecast] [key=value ...]."""
 
 import logging
+import os
 import sys
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
+
+from errors import in_words
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="pretrain")
@@ -19,10 +21,10 @@ def main(cfg: DictConfig) -> None:
 
         parts = hydra.utils.instantiate(cfg, _convert_="all")
         print(pretrain(**parts, choices=choices, config=OmegaConf.to_yaml(cfg, resolve=True)))
-    except InstantiationException as error:
-        sys.exit(f"error: {error.__cause__ or error}")
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    except Exception as error:
+        if "HYDRA_FULL_ERROR" in os.environ:
+            raise
+        sys.exit(f"error: {in_words(error)}")
     except KeyboardInterrupt:
         sys.exit(130)
 

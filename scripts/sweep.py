@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from train import in_words
+from errors import in_words
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 

@@ -7,20 +7,12 @@ import time
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
-from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from eegdecode.launching.record import compared, fail, failures, job_folder
+from errors import in_words
 
 STARTED = time.strftime("%Y-%m-%d_%H-%M-%S")
-
-
-def in_words(error: Exception) -> str:
-    cause = (isinstance(error, InstantiationException) and error.__cause__) or error
-    if isinstance(cause, MissingMandatoryValue):
-        return f"{str(cause).splitlines()[0]}; give it: {cause.full_key}=..."
-    how = "" if isinstance(cause, ValueError | OSError) else f"({type(cause).__name__}); HYDRA_FULL_ERROR=1 shows where"
-    return " ".join([str(error if how else cause), *getattr(cause, "__notes__", []), *([how] if how else [])])
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="train")

@@ -25,7 +25,8 @@ ALLOWED = {
     "models": (tuple(f"models.{name}" for name in SHARED_LAYERS), ("torch",)),    # no network knows another
     "training": (("trials", "runs", "identity", "pretrained", "training"), ("torch", "sklearn", "pyriemann", "scipy")),
     "reporting": (
-        ("runs", "identity", "pretrained", "reporting"), ("sklearn", "scipy", "matplotlib", "wandb", "safetensors", "rich")
+        ("runs", "identity", "pretrained", "reporting"),
+        ("sklearn", "scipy", "matplotlib", "wandb", "safetensors", "rich"),
     ),
     "launching": (("launching",), ("joblib", "submitit", "ray")),
     "experiment.py": (("trials", "runs", "identity", "data", "protocols", "sweeps", "reporting"), ("rich",)),

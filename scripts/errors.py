@@ -1,0 +1,13 @@
+"""An error as a user shall read it: what is wrong, in one line, without Hydra around it."""
+
+from hydra.errors import InstantiationException
+from omegaconf import MissingMandatoryValue
+
+
+def in_words(error: Exception) -> str:
+    """What went wrong; of an error that nobody foresaw also its type, and how to see where."""
+    cause = (isinstance(error, InstantiationException) and error.__cause__) or error
+    if isinstance(cause, MissingMandatoryValue):
+        return f"{str(cause).splitlines()[0]}; give it: {cause.full_key}=..."
+    how = "" if isinstance(cause, ValueError | OSError) else f"({type(cause).__name__}); HYDRA_FULL_ERROR=1 shows where"
+    return " ".join([str(error if how else cause), *getattr(cause, "__notes__", []), *([how] if how else [])])
