@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 from scipy.stats import wilcoxon
 
 from benchmarks.table import markdown
+from eegdecode.reporting.predictions import load_predictions
 from eegdecode.reporting.results import load_results
+from eegdecode.reporting.stats import chance_bound
 
 OUT = Path("notebooks/benchmarks")
 OURS, RIVALS = "sttransformer", ("ts_lr", "cca", "eegnet")    # as far as they were trained
@@ -24,12 +27,7 @@ HALVES = ("chose", "untouched", "all")
 
 def measure_halves(folder: Path) -> None:
     """Write ``halves.csv`` and ``halves.md``."""
-    rows = [
-        row
-        for place in CHOSE
-        for ours in sorted(folder.glob(f"compare_{place}/*/{OURS}/scores.csv"))
-        for row in _rows(place, ours.parent.parent)
-    ]
+    rows = [row for place, ours in _ours(folder) for row in _rows(place, ours.parent)]
     if not rows:
         raise SystemExit(f"{folder} holds no compare_*/PROTOCOL/{OURS}: python scripts/train.py experiment=compare_...")
     table = pd.DataFrame(rows)
@@ -44,8 +42,47 @@ def measure_halves(folder: Path) -> None:
         "two-sided, not corrected. Made by `python scripts/benchmark.py halves --folder data/runs` from "
         "`python scripts/train.py experiment=compare_SET`.",
         markdown(table),
+        "## The errors of sttransformer",
+        "*recall*: of each class, in %, subjects averaged. *at chance*: subjects whose mean over seeds does not exceed "
+        "what guessing exceeds in 5 % of cases. *sure errors*: share of wrong answers whose probability is above 90 %. "
+        "*same error*: share of wrong answers that every seed gives to that trial: what training again does not mend.",
+        markdown(pd.DataFrame([_errors(place, ours) for place, ours in _ours(folder)])),
     ]
     (OUT / "halves.md").write_text("\n\n".join(lines) + "\n")
+
+
+def _ours(folder: Path) -> list[tuple[str, Path]]:
+    """Data set and run folder of each comparison that holds ours."""
+    return [
+        (place, scores.parent)
+        for place in CHOSE for scores in sorted(folder.glob(f"compare_{place}/*/{OURS}/scores.csv"))
+        if load_results(scores.parent).complete
+    ]    # fmt: skip
+
+
+def _errors(place: str, folder: Path) -> dict:
+    """What the errors of a run folder look like."""
+    kept = load_predictions(folder)
+    answers = pd.concat([
+        pd.DataFrame({
+            "subject": run.subject, "trial": run.trials["test"], "label": run.labels["test"],
+            "answer": run.logits["test"].argmax(1), "sure": softmax(run.logits["test"], axis=1).max(1),
+        }) for run in kept
+    ])    # fmt: skip
+    answers["right"] = answers["answer"] == answers["label"]
+    recall = answers.groupby(["label", "subject"])["right"].mean().groupby("label").mean()
+    by_subject = answers.groupby("subject").agg(right=("right", "mean"), trials=("trial", "nunique"))
+    n_classes = len(kept[0].classes)
+    bound = np.array([chance_bound(1 / n_classes, int(n)) for n in by_subject["trials"]])
+    wrong = answers[~answers["right"]]
+    agreed = answers.groupby("trial")["answer"].transform("nunique") == 1
+    return {
+        "set": place, "protocol": folder.parent.name,
+        "recall": ", ".join(f"{name} {100 * recall[i]:.0f}" for i, name in enumerate(kept[0].classes)),
+        "at_chance": f"{int((by_subject['right'] <= bound).sum())} of {len(by_subject)}",
+        "sure_errors": round(100 * float((wrong["sure"] > 0.9).mean())),
+        "same_error": round(100 * float(agreed[~answers["right"]].mean())),
+    }    # fmt: skip
 
 
 def _rows(place: str, folder: Path) -> list[dict]:
