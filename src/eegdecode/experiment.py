@@ -59,55 +59,27 @@ def run_experiment(
         What is told of the runs in place of `ProgressBar`, and made as it is. Then the results are the caller's to
         show: neither report nor last screen is made.
     """
-    init_from = model.keywords.get("init_from")    # a setting of the run, not of the network
-    model = partial(model.func, *model.args, **{k: v for k, v in model.keywords.items() if k != "init_from"})
-    if "name" in model.keywords:    # which of a library's networks
-        choices = {**choices, "model": f"{choices['model']}_{model.keywords['name']}"}
+    network, init_from, choices = _named(model, choices)
     trials = load_trials(dataset, preprocess)
     splits = protocol(trials.meta, validation=trainer.validation)
     runs = expand(splits, sweep, seed=seed, n_seeds=getattr(trainer, "seeds", None))
-    begun = {}
-    if init_from is not None or any(not len(run.split.train) for run in runs):
-        runs, begun = _begin(runs, init_from, trials, trainer, model, frontend)
-    identity = {
-        "meta": trials.meta, "fingerprints": trials.fingerprints,
-        "context": {
-            **describe({"model": model, "trainer": trainer, "frontend": frontend, "augment": augment}),
-            "sources": training_sources(), "torch": version("torch"),
-        },
-    }    # fmt: skip
+    runs, begun = _begin(runs, init_from, trials, trainer, network, frontend)
+    learning = {"model": network, "trainer": trainer, "frontend": frontend, "augment": augment}
+    context = {**describe(learning), "sources": training_sources(), "torch": version("torch")}
+    identity = {"meta": trials.meta, "fingerprints": trials.fingerprints, "context": context}
     root = runs_root() / choices["dataset"] / choices["model"]
     folder = Path(out_dir) if out_dir else choose_folder(root, key=experiment_key(runs, **identity))
-    facts = {
-        **choices, "protocol": protocol.name, "device": getattr(trainer, "machine", "cpu"),
-        "transductive": any(getattr(part, "transductive", False) for part in (preprocess, protocol, frontend, trainer))
-        or any(run.source.about.get("facts", {}).get("transductive", False) for run in runs if run.source),
-        "select": getattr(trainer, "chosen_by", "last"), "watch_test": getattr(trainer, "watch_test", False),
-        **begun, **environment(),
-    }    # fmt: skip
-    shared = {"classes": trials.classes, "facts": facts, "library": open_library(run_store)}
-    store = Store(folder, runs=runs, prepared=describe(preprocess), **shared, **identity)
+    transductive = _is_transductive((preprocess, protocol, frontend, trainer), runs)
+    facts = {**choices, "protocol": protocol.name, "transductive": transductive, **_noted(trainer), **begun}
+    facts |= environment()
+    store = Store(
+        folder, runs=runs, classes=trials.classes, facts=facts, prepared=describe(preprocess),
+        library=open_library(run_store), **identity,
+    )    # fmt: skip
     (folder / "config.yaml").write_text(config)
     logger.start({**facts, "config": config}, folder)
-
-    todo, states = store.unfinished(), DiskStates(folder / FOLDER, store.keys)
-    states.begin(todo)
     try:
-        epochs = {run.name(): trainer.count_epochs(len(run.split.train)) for run in todo}
-        live = LiveDiagnosis(epochs, labels=trials.y, n_classes=len(trials.classes), settings=_known(trainer, model))
-        shown = screen or partial(ProgressBar, verdicts=live.verdicts)
-        with shown(epochs, n_reused=len(runs) - len(todo)) as bar:
-            watchers = (live.epoch, bar.epoch, lambda run, row: logger.epoch(run.name(), row))
-            parts = {
-                "frontend": frontend, "augment": augment, "on_epoch": partial(_tell, watchers), "states": states,
-                "on_warning": partial(note_warning, folder), "claim": store.claim,
-            }    # fmt: skip
-            while todo:
-                for prediction in trainer.fit(model, trials, stacks(runs, todo=todo), **parts):
-                    store.add(prediction)
-                    states.drop(prediction.run)
-                    bar.done(prediction)
-                todo = store.wait(todo)    # what another process had in work and left undone
+        _train(store, trials, runs, logger=logger, screen=screen, **learning)
     finally:    # an interrupted experiment is reported as far as it came
         store.close()
         results = store.score()
@@ -116,10 +88,60 @@ def run_experiment(
     return results
 
 
+def _train(
+    store: Store, trials: Trials, runs: list[Run], *, model: partial, trainer: Any, frontend: Any, augment: Any,
+    logger: Any, screen: Callable[..., Any] | None,
+) -> None:    # fmt: skip
+    """Train what is not finished yet, here or by another process, and keep each prediction as it comes."""
+    todo, states = store.unfinished(), DiskStates(store.folder / FOLDER, store.keys)
+    states.begin(todo)
+    epochs = {run.name(): trainer.count_epochs(len(run.split.train)) for run in todo}
+    live = LiveDiagnosis(epochs, labels=trials.y, n_classes=len(trials.classes), settings=_known(trainer, model))
+    shown = screen or partial(ProgressBar, verdicts=live.verdicts)
+    with shown(epochs, n_reused=len(runs) - len(todo)) as bar:
+        watchers = (live.epoch, bar.epoch, lambda run, row: logger.epoch(run.name(), row))
+        parts = {
+            "frontend": frontend, "augment": augment, "on_epoch": partial(_tell, watchers), "states": states,
+            "on_warning": partial(note_warning, store.folder), "claim": store.claim,
+        }    # fmt: skip
+        while todo:
+            for prediction in trainer.fit(model, trials, stacks(runs, todo=todo), **parts):
+                store.add(prediction)
+                states.drop(prediction.run)
+                bar.done(prediction)
+            todo = store.wait(todo)    # what another process had in work and left undone
+
+
+def _named(model: partial, choices: Mapping[str, str]) -> tuple[partial, str | None, Mapping[str, str]]:
+    """The network alone, the folder that its runs start from, and the choices with a name of a library's network."""
+    own = {key: value for key, value in model.keywords.items() if key != "init_from"}    # a setting of runs
+    if "name" in own:
+        choices = {**choices, "model": f"{choices['model']}_{own['name']}"}
+    return partial(model.func, *model.args, **own), model.keywords.get("init_from"), choices
+
+
+def _is_transductive(parts: Sequence[Any], runs: Sequence[Run]) -> bool:
+    """Whether unlabelled test trials are used, here or in what runs start from."""
+    sources = [run.source.about.get("facts", {}) for run in runs if run.source]
+    return any(getattr(part, "transductive", False) for part in parts) or any(
+        facts.get("transductive", False) for facts in sources
+    )
+
+
+def _noted(trainer: Any) -> dict[str, Any]:
+    """What is noted of a trainer beside its settings."""
+    return {
+        "device": getattr(trainer, "machine", "cpu"), "select": getattr(trainer, "chosen_by", "last"),
+        "watch_test": getattr(trainer, "watch_test", False),
+    }    # fmt: skip
+
+
 def _begin(
     runs: list[Run], folder: str | None, trials: Trials, trainer: Any, model: partial, frontend: Any
 ) -> tuple[list[Run], dict[str, Any]]:    # fmt: skip
     """Give runs what they start from, or refuse it; return them and what is noted of it."""
+    if folder is None and all(len(run.split.train) for run in runs):
+        return runs, {}
     if folder is None:
         raise ValueError(
             "protocol.trials holds 0, zero-shot, which needs a network that was trained elsewhere: give "
