@@ -10,7 +10,7 @@ from tests.data.bnci_files import write_bnci2014_001
 
 ROOT = Path(__file__).parents[1]
 LATE = ("moabb", "mne", "mne_bids", "matplotlib", "wandb", "pyriemann", "sklearn", "scipy.signal", "scipy.stats")
-ENV = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
+ENV = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT / 'scripts'}"}
 FIRST_STEP = f"""
 import os, runpy, sys
 from eegdecode.training import loop

@@ -97,16 +97,6 @@ def test_the_notebook_runs_on_a_finished_folder(finished, monkeypatch, capsys):
     assert len(names["kept"]) == 4
 
 
-def test_the_same_command_trains_nothing_twice_and_another_setting_trains_anew(finished):
-    folder, _ = finished
-    again = run(*SMALL, "trainer.epochs=2", "sweep.seeds=2", "out_dir=out", folder=folder.parent)
-    assert "4 of 4 runs were finished before" in again
-    assert "[1/" not in again
-    changed = run(*SMALL, "trainer.epochs=2", "sweep.seeds=1", "trainer.lr=2e-3", "out_dir=out", folder=folder.parent)
-    assert "[2/2]" in changed
-    assert "finished before" not in changed
-
-
 def test_another_folder_takes_what_was_trained_before(finished):
     folder, _ = finished
     command = [*SMALL, "trainer.epochs=2", "sweep.seeds=2"]
@@ -115,6 +105,16 @@ def test_another_folder_takes_what_was_trained_before(finished):
     one, other = (pd.read_csv(folder.parent / name / "scores.csv") for name in ("out", "other"))
     pd.testing.assert_frame_equal(one, other)    # seconds are those of the training
     assert (folder.parent / "other" / "report.md").exists()
+
+
+def test_the_same_command_trains_nothing_twice_and_another_setting_trains_anew(finished):
+    folder, _ = finished
+    again = run(*SMALL, "trainer.epochs=2", "sweep.seeds=2", "out_dir=out", folder=folder.parent)
+    assert "4 of 4 runs were finished before" in again
+    assert "[1/" not in again
+    changed = run(*SMALL, "trainer.epochs=2", "sweep.seeds=1", "trainer.lr=2e-3", "out_dir=out", folder=folder.parent)
+    assert "[2/2]" in changed
+    assert "finished before" not in changed
 
 
 def half_way(root):
@@ -157,7 +157,7 @@ def test_a_killed_experiment_goes_on_where_it_stopped(tmp_path):
 
 
 def test_ctrl_c_reports_what_is_finished(tmp_path):
-    process = start(*SMALL, "trainer.epochs=60", "sweep.seeds=4", "out_dir=out", folder=tmp_path)
+    process = start(*SMALL, "trainer.epochs=150", "sweep.seeds=8", "out_dir=out", folder=tmp_path)
     until = time.monotonic() + 120
     while not list(tmp_path.glob("out/finished/*.npz")) and process.poll() is None and time.monotonic() < until:
         time.sleep(0.02)
@@ -166,8 +166,8 @@ def test_ctrl_c_reports_what_is_finished(tmp_path):
     assert process.returncode == 130, output
     assert "Traceback" not in output
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert 1 <= summary["n_done"] < summary["n_expected"] == 8
-    assert f"{summary['n_done']}/8" in output
+    assert 1 <= summary["n_done"] < summary["n_expected"] == 16
+    assert f"{summary['n_done']}/16" in output
 
 
 def test_an_augmented_and_watched_experiment_is_another_one_and_says_what_it_is(finished, tmp_path):
