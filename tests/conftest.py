@@ -1,6 +1,12 @@
 """Factories that every wing's tests share."""
 
 import os
+import signal
+
+if "PYTEST_XDIST_WORKER" in os.environ:    # a process a core: more threads than one would wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:    # in the background of a shell: tests inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np
 import pandas as pd
