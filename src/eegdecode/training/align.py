@@ -4,13 +4,12 @@ Every group of trials has a reference covariance R; its trials become ``R^(-1/2)
 the identity in every group (He & Wu, 2020, Transfer learning for brain-computer interfaces: a Euclidean space
 data alignment approach; Zanini et al., 2018, for the Riemannian mean). No label is used.
 
-A trial can also be re-centred by itself, or by a mixture of its own covariance and R (``own``). What then is left
-is how it differs from its own mean over frequencies and time: a rhythm that stands out, wherever electrodes sit
-and skulls conduct. It needs nothing of a new subject. Accuracy of the Transformer, one seed, on subjects with
-which defaults were found: across six subjects of `ssvep_exo` 52, 56 and 64 % with ``own`` 0, 0.5 and 1 (an
-earlier form of the network). Across four of `mi_openbci` there was no clear order. On `simulated`, whose rhythm
-fills the band, a trial's own covariance is the signal: 69 % with 0.5, 63 % with 0.8, from one session to the
-next.
+A trial can also be re-centred by itself, or by a point between R and its own covariance C (``own``): the one that
+far along the geodesic of positive definite matrices (Bhatia, 2007, Positive definite matrices, section 6.1), so that
+its logarithm, seen from R, shrinks by ``1 - own`` in every direction. It needs nothing of a new subject. What it takes
+away differs between heads and trials; what it leaves is how a rhythm stands out over frequencies and time. A point on
+the straight line between R and C would flatten loud directions alone: a mu rhythm that is loud in one person could
+halve without being seen (`notebooks/benchmarks/ablation.md`).
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ class Align:
     n_first : int
         Trials, without labels, that a new subject gives before it is aligned.
     own : float
-        Share of a trial's own covariance C in what it is re-centred by, ``own C + (1 - own) R``.
+        How far each trial is re-centred by its own covariance C: 0, by R alone; 1, by C alone.
     """
 
     then: FrontEnd = field(default_factory=ZScore)
@@ -166,16 +165,23 @@ class Align:
         if not self.own:
             return inverse_root(references), which
         rows = np.concatenate([split.train, split.val, split.test])    # those of a run, not the whole set
-        mixed = self.mixed(moments.second[rows], references[which[rows]])
+        maps = self.own_maps(moments.second[rows], references, which[rows])
         which = np.zeros_like(which)
         which[rows] = np.arange(len(rows))
-        return inverse_root(mixed), which
+        return maps, which
 
-    def mixed(
-        self, second: Float[np.ndarray, "trial chan chan"], references: Float[np.ndarray, "trial chan chan"]
-    ) -> Float[np.ndarray, "trial chan chan"]:
-        """Return what trials are re-centred by: their own covariance and that of their group."""
-        return self.own * second + (1 - self.own) * references
+    def own_maps(
+        self, second: Float[np.ndarray, "trial chan chan"], references: Float[np.ndarray, "reference chan chan"],
+        which: Int[np.ndarray, " trial"],
+    ) -> Float[np.ndarray, "trial chan chan"]:    # fmt: skip
+        """Return the map of each trial, ``M^(-own / 2) R^(-1/2)`` with ``M = R^(-1/2) C R^(-1/2)``.
+
+        Under it the point between R and C, ``R^(1/2) M^own R^(1/2)``, becomes the identity.
+        """
+        roots = inverse_root(references)[which]
+        values, vectors = np.linalg.eigh(roots @ second @ roots)
+        scale = np.maximum(values, LEAST * values[:, -1:]) ** (-self.own / 2)
+        return (vectors * scale[:, None, :]) @ vectors.transpose(0, 2, 1) @ roots
 
     def mean(self, second: Float[np.ndarray, "trial chan chan"]) -> Float[np.ndarray, "chan chan"]:
         """Return the mean covariance of some trials."""

@@ -61,8 +61,8 @@ def open_frontend(
         known = np.concatenate([_get(weights, "frontend.references"), *references])
 
         def of_each(rows: np.ndarray) -> LinearMap:
-            mixed = frontend.mixed(moments.second[rows], known[places.of_trial[rows]])
-            return LinearMap((then @ inverse_root(mixed)).astype(np.float32), offset, np.arange(len(rows)))
+            maps = frontend.own_maps(moments.second[rows], known, places.of_trial[rows])
+            return LinearMap((then @ maps).astype(np.float32), offset, np.arange(len(rows)))
 
         return of_each
     made = [(then @ inverse_root(each)).astype(np.float32) for each in references]
