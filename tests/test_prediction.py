@@ -117,7 +117,7 @@ def test_the_weights_of_an_ensemble_are_those_of_its_members_along_a_run_axis(tr
 
 def test_members_that_differ_in_more_than_their_seed_are_refused(trained, tmp_path):
     one, two = (read_checkpoint(p) for p in sorted((trained / "out" / "checkpoints").glob("*.safetensors"))[:2])
-    for changed in ({"numbers": {"lr": 0.1}}, {"trained_on": {}}, {"model": {}}):
+    for changed in ({"numbers": {"lr": 0.1}}, {"learned_from": ""}, {"model": {}}):
         with pytest.raises(ValueError, match=f"differ in {next(iter(changed))}: members may differ in their seed"):
             stack_members([one, (two[0], {**two[1], **changed})], by="logits")
     with pytest.raises(ValueError, match="by=votes is not one of"):

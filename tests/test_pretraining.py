@@ -45,7 +45,7 @@ def test_a_folder_holds_an_encoder_for_each_split_and_goes_on(story, tmp_path, c
     assert [file.name.partition("_")[0] for file in files] == ["sub-1", "sub-2", "sub-3"]
     weights, about = read_checkpoint(files[0])
     assert weights["stem.spatial"].shape == (8, 6)
-    assert (about["subject"], about["seed"], len(about["seen"]["names"])) == ("1", 0, 12 * 48)    # 48 trials of others
+    assert (about["subject"], about["seed"], len(about["learned_from"])) == ("1", 0, 12 * 48)    # 48 trials of others
     assert {"history.csv", "summary.json", "config.yaml"} <= {path.name for path in folder.iterdir()}
     assert len(list((folder / "figures").glob("*.png"))) == 4
     history = pd.read_csv(folder / "history.csv")
@@ -74,7 +74,7 @@ def test_networks_start_from_encoders_that_know_none_of_their_test_trials(story,
     story()
     meta = make_trials(n_subjects=3, n_sessions=1, n_times=384).meta
     runs = [Run(split, seed=0) for split in CrossSubject()(meta, validation=0.0)]
-    begun = begin_from(tmp_path / "run", runs, meta=meta)
+    begun = begin_from(tmp_path / "run", runs, meta=meta, dataset="toy")
     assert [run.source.about["subject"] for run in begun] == ["1", "2", "3"]
     net = PARTS["model"](n_chans=6, n_times=384, n_classes=3, sfreq=128.0)
     fit = load_source(net, begun[0].source, new_head=True)

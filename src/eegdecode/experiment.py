@@ -149,7 +149,7 @@ def _begin(
         )
     if not hasattr(trainer, "compare"):
         raise ValueError(f"model.init_from={folder} is for networks; this model is a pipeline, take null")
-    runs = begin_from(folder, runs, meta=trials.meta)
+    runs = begin_from(folder, runs, meta=trials.meta, dataset=trials.dataset)
     loaded = trainer.compare(model, trials, runs, frontend=frontend)
     return runs, {"init_from": told(folder, runs, loaded)}
 

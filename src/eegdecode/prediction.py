@@ -11,9 +11,10 @@ from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.recording import Dataset
 from eegdecode.identity import describe
 from eegdecode.reporting.answers import answer_sentences, answer_table, differences
-from eegdecode.reporting.checkpoints import known_trials, read_checkpoint
+from eegdecode.reporting.checkpoints import read_checkpoint
 from eegdecode.reporting.disk import make_folder, write_text
 from eegdecode.reporting.ensembles import combine
+from eegdecode.reporting.seen import known_trials, read_marks
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +44,13 @@ def predict(
         What was found, in words.
     """
     weights, about = read_checkpoint(checkpoint)
+    marks = read_marks(about, f"checkpoint={checkpoint}")
     trials = load_trials(dataset, preprocess, labelled=False)
     for text in differences(about, describe(preprocess), tmin=trials.signal.tmin):
         log.warning("%s", text)
     members = decode(weights, about, trials)
     logits = combine(members, by=by or about.get("by", "probabilities"))
-    classes, known = about["model"]["classes"], known_trials(about, trials.meta, dataset=trials.dataset)
+    classes, known = about["model"]["classes"], known_trials(marks, trials.meta, dataset=trials.dataset)
     table = answer_table(logits, trials.meta, classes=classes, named=trials.classes, known=known)
     path = Path(out or Path("data", "predictions", trials.dataset, f"{Path(checkpoint).name.partition('.saf')[0]}.csv"))
     make_folder(path.parent)

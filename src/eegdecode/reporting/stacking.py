@@ -15,8 +15,9 @@ from eegdecode.reporting.ensembles import BY, SPLIT
 from eegdecode.reporting.folders import MARKER
 from eegdecode.reporting.outcomes import read_outcome
 from eegdecode.reporting.results import load_results
+from eegdecode.reporting.seen import FIELD
 
-SAME = ("model", "classes", "numbers", "trained_on")    # in what members may not differ
+SAME = ("model", "classes", "numbers", FIELD)    # in what members may not differ
 
 
 def save_ensembles(folder: Path | str, *, by: str = BY[0], out: Path | str | None = None) -> str:

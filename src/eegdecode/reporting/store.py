@@ -20,7 +20,6 @@ from eegdecode.reporting.outcomes import PARTS, DamagedError, Outcome, outcome_o
 from eegdecode.reporting.predictions import write_predictions
 from eegdecode.reporting.results import Results, load_results
 from eegdecode.reporting.sharing import Sharing
-from eegdecode.reporting.transfer import origin
 from eegdecode.runs import Prediction, Run
 
 log = logging.getLogger(__name__)
@@ -206,6 +205,8 @@ class Store:
         return tables.row_text(row, tables.score_columns(self.numbers, watched=self.watched))
 
     def _write_checkpoint(self, prediction: Prediction, outcome: Outcome) -> None:
-        about = {"classes": self.classes, "facts": self.facts, "prepared": self.prepared}
-        told = describe_run(prediction, outcome.key, meta=self.meta, **about) | origin(prediction.run, self.meta)
+        told = describe_run(
+            prediction.run, outcome.key, model=prediction.model, meta=self.meta, facts=self.facts,
+            classes=list(self.classes), best_epoch=prediction.best_epoch, preprocess=self.prepared,
+        )    # fmt: skip
         write_checkpoint(self.folder / "checkpoints", outcome.checkpoint, prediction.weights, told)
