@@ -1,5 +1,11 @@
 """An error as a user shall read it: what is wrong, in one line, without Hydra around it."""
 
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from hydra.errors import InstantiationException
 from omegaconf import MissingMandatoryValue
 
@@ -11,3 +17,18 @@ def in_words(error: Exception) -> str:
         return f"{str(cause).splitlines()[0]}; give it: {cause.full_key}=..."
     how = "" if isinstance(cause, ValueError | OSError) else f"({type(cause).__name__}); HYDRA_FULL_ERROR=1 shows where"
     return " ".join([str(error if how else cause), *getattr(cause, "__notes__", []), *([how] if how else [])])
+
+
+@contextmanager
+def told_in_words() -> Iterator[None]:
+    """What is around the work of a command: plain lines of the log, and an error in one line, with its exit code."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("eegdecode").setLevel(logging.INFO)
+    try:
+        yield
+    except Exception as error:
+        if "HYDRA_FULL_ERROR" in os.environ:
+            raise
+        sys.exit(f"error: {in_words(error)}")
+    except KeyboardInterrupt:
+        sys.exit(130)
