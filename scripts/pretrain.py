@@ -1,5 +1,7 @@
 """Pretrain encoders on unlabelled trials: python scripts/pretrain.py [task=masked|forecast] [key=value ...]."""
 
+import sys
+
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -14,7 +16,10 @@ def main(cfg: DictConfig) -> None:
         from eegdecode.pretraining import pretrain  # here, so that --help and a typo answer at once
 
         parts = hydra.utils.instantiate(cfg, _convert_="all")
-        print(pretrain(**parts, choices=choices, config=OmegaConf.to_yaml(cfg, resolve=True)))
+        said, complete = pretrain(**parts, choices=choices, config=OmegaConf.to_yaml(cfg, resolve=True))
+        print(said)
+        if not complete:
+            sys.exit("error: not all encoders are done; the same command tries the others again")
 
 
 if __name__ == "__main__":

@@ -131,7 +131,11 @@ def test_errors_are_those_of_the_network_of_the_mean_and_of_repeating(target):
     (MaskedAutoencoder, {"ratio": 1.0}, "task.ratio"), (MaskedAutoencoder, {"piece": 3.0}, "task.piece"),
     (MaskedAutoencoder, {"target": "phase"}, "task.target"), (MaskedAutoencoder, {"band": [50, 60]}, "task.band"),
     (Forecaster, {"context": 0.0}, "task.context"), (Forecaster, {"sampling": 2.0}, "task.sampling"),
-    (MaskedAutoencoder, {"words": {"patch": 4.0}}, "two patches"),
+    (MaskedAutoencoder, {"words": {"patch": 4.0}}, "two patches"), (Forecaster, {"depth": 0}, "task.depth"),
+    (MaskedAutoencoder, {"piece": 0.0}, "task.piece must be a time above 0 s, got 0.0"),
+    (MaskedAutoencoder, {"band": [4]}, "task.band must be two frequencies"),
+    (Forecaster, {"band": [-4, 40]}, "task.band must be two frequencies"),
+    (MaskedAutoencoder, {"ratio": 0.2}, "task.ratio=0.2 hides a whole piece in only"),
 ])    # fmt: skip
 def test_bad_settings_are_refused(kind, settings, said):
     with pytest.raises(ValueError, match=said):

@@ -114,7 +114,13 @@ def test_what_cannot_be_is_refused(make_trials):
     trials = make_trials(n_subjects=1, n_times=384)
     for frontend in (CSP(), Align(then=CSP())):
         with pytest.raises(ValueError, match="learns from labels"):
+            Pretrainer(**SETTINGS).check(partial(MaskedAutoencoder), trials, runs_of(trials), frontend=frontend)
+        with pytest.raises(ValueError, match="needs training trials of two classes, got class"):    # they have none
             fit(trials, runs_of(trials), frontend=frontend)
+    rows = np.arange(len(trials))
+    zero_shot = Run(Split(rows[:0], rows[:0], rows, "1", "a", 0, "toy", trials=0), seed=0)
+    with pytest.raises(ValueError, match=r"protocol\.trials holds 0, of which nothing can be pretrained"):
+        Pretrainer(**SETTINGS).check(partial(MaskedAutoencoder), trials, [zero_shot], frontend=ZScore())
     with pytest.raises(ValueError, match="plateau is not for pretraining"):
         Pretrainer(schedule="plateau")
     with pytest.raises(ValueError, match=r"trainer\.lr"):

@@ -51,8 +51,8 @@ def mark_trials(meta: pd.DataFrame, *, dataset: str) -> list[list[str]]:
 
 def known_trials(marks: frozenset[str], meta: pd.DataFrame, *, dataset: str) -> Bool[np.ndarray, " trial"]:
     """Which trials are among the marked ones, by name or by samples."""
-    columns = mark_trials(meta, dataset=dataset)
-    return np.array([[mark in marks for mark in column] for column in columns], bool).any(axis=0)
+    pairs = zip(*mark_trials(meta, dataset=dataset), strict=True)
+    return np.array([not marks.isdisjoint(pair) for pair in pairs], bool)
 
 
 def _mark(text: str) -> str:

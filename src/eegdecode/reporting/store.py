@@ -14,7 +14,16 @@ from eegdecode.identity import digest, pool_digest, run_key, split_digest
 from eegdecode.reporting import outcomes, tables
 from eegdecode.reporting.checkpoints import checkpoint_belongs, describe_run, write_checkpoint
 from eegdecode.reporting.disk import append_text, make_folder, sweep_temporaries, write_json, write_text, write_whole
-from eegdecode.reporting.folders import SUMMARY, by_name, experiment_key, hold, mark_folder, release
+from eegdecode.reporting.folders import (
+    SUMMARY,
+    TRAINING,
+    by_name,
+    experiment_key,
+    hold,
+    mark_folder,
+    refuse_other_kind,
+    release,
+)
 from eegdecode.reporting.library import Library
 from eegdecode.reporting.outcomes import PARTS, DamagedError, Outcome, outcome_of, shapes_of
 from eegdecode.reporting.predictions import write_predictions
@@ -60,6 +69,7 @@ class Store:
         prepared: Mapping[str, Any] | None = None, library: Library | None = None,
     ) -> None:    # fmt: skip
         self.folder = make_folder(Path(out_dir))
+        refuse_other_kind(self.folder, kind=TRAINING)
         if not hold(self.folder):
             raise BlockingIOError(f"another process uses {self.folder}: wait for it or give another out_dir")
         self.meta, self.classes, self.facts = meta, tuple(classes), dict(facts)
