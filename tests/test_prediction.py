@@ -184,6 +184,23 @@ def test_a_damaged_description_is_named(own, tmp_path):
         decode(*read_checkpoint(tmp_path / "damaged"), trials_of(own))
 
 
+def test_bad_words_are_named_before_trials_are_loaded(own, tmp_path, monkeypatch):
+    single, folder = own
+    monkeypatch.setattr("eegdecode.prediction.load_trials", lambda *_, **__: pytest.fail("trials were loaded"))
+    dataset = FileDataset(name="mine", folder=folder, pattern="{subject}.fif", events={"cue": "cue"}, interval=(0, 4))
+    weights, about = read_checkpoint(single)
+    write_checkpoint(tmp_path, "encoder", weights, {**about, "kind": "pretraining"})
+    write_checkpoint(tmp_path, "old", weights, {name: value for name, value in about.items() if name != "learned_from"})
+    for words, message in (
+        ({"by": "votes"}, "by=votes is not one of: probabilities, logits"),
+        ({"out": str(tmp_path)}, f"out={tmp_path} is a folder; give the name of a table"),
+        ({"checkpoint": str(tmp_path / "encoder")}, "encoder is a pretrained encoder, which has no head"),
+        ({"checkpoint": str(tmp_path / "old.json")}, r"old.json does not say which trials it has learned from"),
+    ):    # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            predict(**{"checkpoint": str(single), **words}, dataset=dataset, preprocess=Preprocess(), decode=decode)
+
+
 def trials_of(own):
     _, folder = own
     dataset = FileDataset(

@@ -90,7 +90,7 @@ def test_whatever_defines_an_experiment_changes_its_key(meta: pd.DataFrame, chan
     assert key != experiment_key(make_runs(meta, n_seeds=3 if change == "seeds" else 2), **defined)
 
 
-def test_trainings_and_encoders_are_not_put_into_one_folder(make_store: Any, meta: pd.DataFrame, tmp_path: Path) -> None:
+def test_trainings_and_encoders_never_share_a_folder(make_store: Any, meta: pd.DataFrame, tmp_path: Path) -> None:
     """Checkpoints of the other kind would be set aside, and its marker lost."""
     store = make_store()
     fill(store)

@@ -123,9 +123,14 @@ def read_checkpoint(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, 
     return load_file(weights), about
 
 
+def plain_name(path: Path | str) -> str:
+    """Name of a checkpoint without that of one of its two files; it may hold points of its own."""
+    return Path(path).name.removesuffix(WEIGHTS).removesuffix(ABOUT)
+
+
 def _files(path: Path) -> tuple[Path, Path]:
     """Both files of a checkpoint, which are there."""
-    name = path.name.removesuffix(WEIGHTS).removesuffix(ABOUT)
+    name = plain_name(path)
     if path.is_dir():
         found = sorted([*path.glob(f"*{WEIGHTS}"), *path.glob(f"checkpoints/*{WEIGHTS}")])
         if not found:

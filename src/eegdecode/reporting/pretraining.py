@@ -64,7 +64,7 @@ class PretrainingFolder:
             log.warning("%s %s; the same command, started again, tries it again", name, result.status)
             return
         about = describe_run(
-            result.run, self.keys[name], model=result.model, meta=self.meta, facts=self.facts,
+            result.run, self.keys[name], model=result.model, meta=self.meta, facts=self.facts, kind=PRETRAINING,
             classes=list(result.model["classes"]), best_epoch=int(result.history["epoch"].iloc[-1]),
             n_params=result.n_params, seconds=result.seconds, history=result.history.to_dict("list"),
         )    # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 from eegdecode.identity import digest
 from eegdecode.reporting.checkpoints import WEIGHTS, file_name, read_checkpoint, write_checkpoint
 from eegdecode.reporting.disk import read_json
-from eegdecode.reporting.ensembles import BY, SPLIT
+from eegdecode.reporting.ensembles import BY, SPLIT, check_way
 from eegdecode.reporting.folders import MARKER
 from eegdecode.reporting.outcomes import read_outcome
 from eegdecode.reporting.results import load_results
@@ -37,8 +37,7 @@ def save_ensembles(folder: Path | str, *, by: str = BY[0], out: Path | str | Non
     ValueError
         If nothing is there to combine.
     """
-    if by not in BY:
-        raise ValueError(f"by={by} is not one of: {', '.join(BY)}")
+    check_way(by)
     results = load_results(Path(folder))
     if results.summary["setting"] is None:
         raise ValueError(f"{folder} has several settings, and nothing chose one; swept numbers are never combined")
