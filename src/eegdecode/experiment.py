@@ -140,6 +140,12 @@ def _begin(
     runs: list[Run], folder: str | None, trials: Trials, trainer: Any, model: partial, frontend: Any
 ) -> tuple[list[Run], dict[str, Any]]:    # fmt: skip
     """Give runs what they start from, or refuse it; return them and what is noted of it."""
+    for name, usual in (("fine_tune", "full"), ("new_head", True)):
+        if folder is None and getattr(trainer, name, usual) != usual:
+            raise ValueError(
+                f"trainer.{name}={str(getattr(trainer, name)).lower()} is for networks that start from others: give "
+                "model.init_from=RUN_FOLDER, or leave it out"
+            )
     if folder is None and all(len(run.split.train) for run in runs):
         return runs, {}
     if folder is None:
