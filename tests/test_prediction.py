@@ -120,6 +120,8 @@ def test_members_that_differ_in_more_than_their_seed_are_refused(trained, tmp_pa
     for changed in ({"numbers": {"lr": 0.1}}, {"learned_from": ""}, {"model": {}}):
         with pytest.raises(ValueError, match=f"differ in {next(iter(changed))}: members may differ in their seed"):
             stack_members([one, (two[0], {**two[1], **changed})], by="logits")
+    with pytest.raises(ValueError, match="does not say which trials it has learned from"):
+        stack_members([(one[0], {**one[1], "learned_from": None})] * 2, by="logits")
     with pytest.raises(ValueError, match="by=votes is not one of"):
         save_ensembles(trained / "out", by="votes")
 

@@ -17,6 +17,7 @@ from eegdecode.identity import describe, training_sources
 from eegdecode.protocols import Splitter
 from eegdecode.reporting.diagnosis.live import LiveDiagnosis
 from eegdecode.reporting.diagnosis.preflight import note_warning
+from eegdecode.reporting.disk import write_text
 from eegdecode.reporting.environment import environment
 from eegdecode.reporting.folders import choose_folder, experiment_key, runs_root
 from eegdecode.reporting.library import open_library
@@ -76,7 +77,7 @@ def run_experiment(
         folder, runs=runs, classes=trials.classes, facts=facts, prepared=describe(preprocess),
         library=open_library(run_store), **identity,
     )    # fmt: skip
-    (folder / "config.yaml").write_text(config)
+    write_text(folder / "config.yaml", config)
     logger.start({**facts, "config": config}, folder)
     try:
         _train(store, trials, runs, logger=logger, screen=screen, **learning)

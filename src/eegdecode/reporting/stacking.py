@@ -15,7 +15,7 @@ from eegdecode.reporting.ensembles import BY, SPLIT, check_way
 from eegdecode.reporting.folders import MARKER
 from eegdecode.reporting.outcomes import read_outcome
 from eegdecode.reporting.results import load_results
-from eegdecode.reporting.seen import FIELD
+from eegdecode.reporting.seen import FIELD, read_marks
 
 SAME = ("model", "classes", "numbers", FIELD)    # in what members may not differ
 
@@ -72,6 +72,7 @@ def stack_members(
         Checkpoints that differ in their seed alone.
     """
     first = members[0][1]
+    read_marks(first, str(first["run"]))    # refuses members that do not tell what they have learned from
     for weights, about in members[1:]:
         odd = [name for name in SAME if about.get(name) != first.get(name)]
         odd += sorted(weights.keys() ^ members[0][0].keys())
