@@ -114,7 +114,8 @@ def test_goes_on_to_the_bit(make_trials, tmp_path, kind, mode):
     runs = some_runs(trials, 3 if mode == "vectorise" else 1, validation=KINDS[kind].get("validation", 0.25))
     whole, told = train(trials, runs, None, mode=mode, **KINDS[kind])
     states = DiskStates(tmp_path / "in_work", keys_of(trials, runs))
-    for after in (2, 5):    # killed twice, the second time in what was gone on with
+    kills = range(1, 11) if kind == "plateau" else (2, 5)    # what was gone on with is killed again
+    for after in kills:    # after each epoch, a plateau that is forgotten would never lower the rate
         with pytest.raises(KilledError):
             train(trials, runs, states, mode=mode, kill_after=after, **KINDS[kind])
         torch.rand(7)    # another process has drawn other numbers
