@@ -8,6 +8,7 @@ from eegdecode.models.decoder import CrossAttention
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.models.forecast import Forecaster
 from eegdecode.models.masked import MaskedAutoencoder
+from eegdecode.models.pieces import Pieces
 from eegdecode.models.sttransformer import STTransformer
 
 WORDS = [
@@ -62,6 +63,7 @@ def test_what_is_masked_does_not_reach_the_encoder(words):
     told, truth, _, hidden = net.reconstruct(x, visible)
     assert hidden.any(1).all()
     assert not hidden.all(1).any()
+    assert (told[:, 0] - told[:, 1]).abs().max() > 1e-4    # each piece is asked for by its place
     samples = hidden.repeat_interleave(net.pieces.size, dim=1)                   # (B, samples that lie in pieces)
     rest = torch.zeros(6, 300 - samples.shape[1], dtype=torch.bool)
     samples = torch.cat([samples, rest], dim=1)[:, None].expand_as(x)
@@ -111,6 +113,19 @@ def test_what_is_replaced_is_the_networks_own_forecast():
     torch.testing.assert_close(told[:, :2], net.roll_out(x)[:, :2], rtol=1e-4, atol=1e-5)
     forced = net.reconstruct(x, torch.zeros(3, net.n_draws, dtype=torch.bool)).told
     assert (told - forced)[:, 1:].abs().max() > 1e-4
+
+
+def test_power_is_that_of_a_sine_and_of_noise_and_does_not_leak():
+    """Under a Hann window: A^2 / 3 at the frequency of a sine of amplitude A, 2 / n of the variance of noise."""
+    torch.manual_seed(0)
+    pieces = Pieces(1, 4000, 100.0, length=1.0, target="power", band=(4.0, 40.0))
+    time = torch.arange(4000) / 100
+    sine = pieces.raw(3.0 * torch.sin(2 * torch.pi * 10 * time)[None, None]).exp()[0, 0]
+    assert sine[pieces.frequencies.index(10.0)].item() == pytest.approx(3.0, rel=0.01)
+    noise = pieces.raw(2.0 * torch.randn(20, 1, 4000)).exp().mean().item()
+    assert noise == pytest.approx(4.0 * 2 / 100, rel=0.05)
+    between = pieces.raw(3.0 * torch.sin(2 * torch.pi * 10.5 * time)[None, None]).exp()[0, 0]
+    assert between[pieces.frequencies.index(20.0)] < 1e-4    # of a rectangle 4e-3
 
 
 @pytest.mark.parametrize("target", ["power", "signal"])

@@ -181,6 +181,18 @@ def test_a_failed_run_stays_failed_and_its_neighbour_goes_on(make_trials, tmp_pa
     assert_equal(whole[1], broken[1])
 
 
+def test_seconds_count_from_the_first_start(make_trials, tmp_path):
+    trials = make_trials(n_trials=32)
+    runs = some_runs(trials, 1)
+    states = DiskStates(tmp_path / "in_work", keys_of(trials, runs))
+    with pytest.raises(KilledError):
+        train(trials, runs, states, kill_after=3)
+    arrays, facts = states.read(runs)
+    states.write(runs, (arrays, {**facts, "seconds": 1e4}))
+    (done,), _ = train(trials, runs, states)
+    assert 1e4 < done.seconds < 2e4
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_worker_processes_keep_states_too(make_trials, tmp_path, workers):
     trials = make_trials(n_trials=32)
