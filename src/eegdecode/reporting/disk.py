@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 TEMPORARY = ".part"    # suffix of a file that is being written
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_FOLDER = (errno.EEXIST, errno.ENOTDIR)
 
@@ -33,6 +33,11 @@ def clear_errors(path: Path) -> Iterator[None]:
             raise
         safe = "what is finished stays intact and will not be trained anew"
         raise OSError(error.errno, f"cannot write {path}: {advice}; {safe}") from error
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether it was a disk without room, or a quota that is used up."""
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 def make_folder(path: Path) -> Path:

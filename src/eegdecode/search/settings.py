@@ -56,6 +56,8 @@ class Search:
         None: SQLite, ``study.db`` in the folder. ``journal``: a file that many nodes share. Or the URL of a database.
     heartbeat : int
         s between two signs of life; a trial without any for four times as long is given to another worker.
+    patience : int
+        s that a database may be away before a worker ends; a second start goes on.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Search:
     sampler_seed: int | None = 0
     storage: str | None = None
     heartbeat: int = 15
+    patience: int = 600
     out_dir: str | None = None
 
     def __post_init__(self) -> None:
@@ -80,7 +83,7 @@ class Search:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}")
-        for name in ("n_trials", "final_seeds", "heartbeat"):
+        for name in ("n_trials", "final_seeds", "heartbeat", "patience"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
