@@ -17,6 +17,7 @@ from eegdecode.identity import describe, training_sources
 from eegdecode.protocols import Splitter
 from eegdecode.reporting.diagnosis.live import LiveDiagnosis
 from eegdecode.reporting.diagnosis.preflight import note_warning
+from eegdecode.reporting.disk import clear_errors, write_text
 from eegdecode.reporting.environment import environment
 from eegdecode.reporting.folders import choose_folder, experiment_key, runs_root
 from eegdecode.reporting.library import open_library
@@ -76,7 +77,7 @@ def run_experiment(
         folder, runs=runs, classes=trials.classes, facts=facts, prepared=describe(preprocess),
         library=open_library(run_store), **identity,
     )    # fmt: skip
-    (folder / "config.yaml").write_text(config)
+    write_text(folder / "config.yaml", config)
     logger.start({**facts, "config": config}, folder)
     try:
         _train(store, trials, runs, logger=logger, screen=screen, **learning)
@@ -156,7 +157,8 @@ def _begin(
 
 def _shown(results: Results) -> Results:
     """Write the report, which draws the figures that a logger takes, and print the last screen."""
-    write_report(results.folder)
+    with clear_errors(results.folder):    # figures are written by matplotlib
+        write_report(results.folder)
     rich.print(last_screen(results))
     return results
 

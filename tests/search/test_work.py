@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from eegdecode.reporting.predictions import load_predictions
 from eegdecode.search import alive
 from eegdecode.search.commands import obey, retry, search_of
 from eegdecode.search.final import winner
+from eegdecode.search.journal import WholeLines
 from eegdecode.search.study import TrialState, open_study, table_of, try_one, wake_the_dead
 from eegdecode.search.work import run_search
 
@@ -204,6 +206,20 @@ def test_a_worker_whose_trial_was_taken_meanwhile_goes_on(tmp_path):
 
     assert try_one(study, slow).state == TrialState.FAIL
     assert try_one(study, lambda trial: (0.5,)).state == TrialState.COMPLETE
+
+
+def test_a_full_disk_leaves_no_half_line_in_a_journal(tmp_path):
+    lines = WholeLines(str(tmp_path / "journal"))
+    lines.append_logs([{"number": 0}])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))    # bytes of a file
+    try:
+        with pytest.raises(OSError, match="journal: the disk is full"):
+            lines.append_logs([{"number": 1}])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    lines.append_logs([{"number": 2}])
+    assert list(lines.read_logs(0)) == [{"number": 0}, {"number": 2}]
 
 
 def start(folder, *words, **environment):

@@ -23,8 +23,10 @@ def clear_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if str(error.strerror).startswith("cannot write"):    # an inner one has named the file
+            raise
         if error.errno in _FULL:
-            advice = "the disk is full. Free some space, then start the same command again"
+            advice = "the disk is full, or a quota used up. Free some space, then start the same command again"
         elif error.errno in _CLOSED:
             advice = "no permission to write there. Give another folder (out_dir=...) or change its rights"
         elif error.errno in _NO_FOLDER:
