@@ -90,7 +90,7 @@ def _wait_for(job: Job) -> int:
     job.log.parent.mkdir(parents=True, exist_ok=True)
     cores = {name: str(job.cores) for name in ("OMP_NUM_THREADS", "EEGDECODE_CORES")}
     environment = {**os.environ, **job.environment, **cores}
-    with job.log.open("wb") as log:
+    with job.log.open("ab") as log:    # a job may be begun again
         process = subprocess.Popen(
             [*_mortal(), sys.executable, job.script, *job.arguments], cwd=job.folder, start_new_session=True,
             env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
