@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import rich
 
 from eegdecode.data.prepare import load_trials
@@ -87,6 +88,11 @@ def run_experiment(
         to_show = screen is None and len(results.scores)    # without a run there is nothing to show
         logger.finish(_shown(results) if to_show else None)
     return results
+
+
+def table_of_trials(dataset: Dataset, preprocess: Preprocess) -> pd.DataFrame:
+    """What a protocol is told of the trials of an experiment, to look at its splits before any training."""
+    return load_trials(dataset, preprocess).meta
 
 
 def _train(

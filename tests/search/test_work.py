@@ -109,6 +109,12 @@ def test_a_crashed_trial_is_recorded_and_tried_once_more(tmp_path, trials, capsy
     assert (table(folder)["trainer.kind"] == "crash").sum() == 3
 
 
+def test_wrong_test_subjects_show_before_any_trial(tmp_path, trials):
+    with pytest.raises(ValueError, match="test_subjects: no subject 9; there are 1, 2, 3"):
+        run_search(stub.search(tmp_path / "found", test_subjects=[9]), stub.compose)
+    assert not (tmp_path / "found").exists()
+
+
 def test_when_nothing_works_the_search_stops_and_says_why(tmp_path, trials):
     with pytest.raises(RuntimeError, match=r"no trial has worked yet.*the kernel died.*error\.txt"):
         run_search(stub.search(tmp_path, typed=["trainer.kind=crash"], n_trials=50), stub.compose)

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
-from eegdecode.experiment import run_experiment
+from eegdecode.experiment import run_experiment, table_of_trials
 from eegdecode.reporting.disk import make_folder, read_json, write_json, write_text
 from eegdecode.reporting.results import Results
 from eegdecode.reporting.searches.page import write_page
@@ -20,7 +20,7 @@ from eegdecode.reporting.searches.tables import MARKER, failed_trials, read_sear
 from eegdecode.search.best import best_yaml
 from eegdecode.search.check import Compose, check_space
 from eegdecode.search.final import final_overrides, try_winner, winner
-from eegdecode.search.objective import Objective
+from eegdecode.search.objective import Objective, nested_of
 from eegdecode.search.settings import Search
 from eegdecode.search.study import (
     Study,
@@ -40,6 +40,7 @@ SUSPICIOUS = 4    # failures in a row from the start that are no accident: a tri
 def run_search(search: Search, compose: Compose, *, train: Callable[..., Results] = run_experiment) -> list[str]:
     """Do trials until there are ``n_trials``, test the winner once, write the report; give what failed, in words."""
     default = check_space(search.space, compose, search.fixed)
+    _check_splits(search, compose)
     _claim(search, compose)
     dealing = FileLock(search.folder / ".dealing")
     with dealing:
@@ -63,6 +64,12 @@ def run_search(search: Search, compose: Compose, *, train: Callable[..., Results
     _write_best(search, compose)
     print(f"Report: {write_page(search.folder)}")
     return failed_trials(search.folder)
+
+
+def _check_splits(search: Search, compose: Compose) -> None:
+    """Make the splits once: what the protocol, `share` or `test_subjects` cannot do shows here, not in a trial."""
+    parts = compose(search.fixed).build()
+    nested_of(search, parts["protocol"]).inner(table_of_trials(parts["dataset"], parts["preprocess"]))
 
 
 def _claim(search: Search, compose: Compose) -> None:
