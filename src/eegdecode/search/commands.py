@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from eegdecode.reporting.disk import read_json
+from eegdecode.reporting.folders import runs_root
 from eegdecode.reporting.searches.page import write_page
 from eegdecode.reporting.searches.tables import MARKER, failed_trials, status_text
 from eegdecode.search.check import Compose
-from eegdecode.search.settings import RUNS, Search, make_search, read_search
+from eegdecode.search.settings import Search, make_search, read_search
 from eegdecode.search.study import give_again, open_study, table_of
 from eegdecode.search.work import run_search, write_tables
 
@@ -35,7 +36,7 @@ def obey(words: Sequence[str], *, configs: Path, compose: Compose) -> list[str]:
     task, *rest = words
     if task not in ("status", "retry", "report"):
         return run_search(read_search(words, configs), compose)
-    folder = Path(rest[0]) if rest else newest(RUNS)
+    folder = Path(rest[0]) if rest else newest(runs_root())
     if task == "retry":
         if wrong := [word for word in rest[1:] if not word.isdigit()]:
             raise ValueError(f"retry {folder} {wrong[0]}: that is no number of a trial")

@@ -13,13 +13,13 @@ from typing import Any
 import yaml
 
 from eegdecode.identity import digest
+from eegdecode.reporting.folders import runs_root
 from eegdecode.reporting.metrics import METRICS
 from eegdecode.search.space import Space, points, read_space
 
 SAMPLERS = ("tpe", "cmaes", "random", "grid")
 PRUNERS = ("none", "median", "hyperband")
 OBJECTIVES = ("score", "n_params", "seconds")
-RUNS = Path("data", "runs")
 NOT_IDENTITY = (    # overrides that may differ between the workers of one search
     "device", "trainer.device", "trainer.workers", "trainer.stack", "trainer.ensemble", "trainer.compile",
     "trainer.preflight", "logger",
@@ -33,7 +33,7 @@ class Search:
     Parameters
     ----------
     name : str
-        Of the file; the folder is ``data/runs/<name>`` unless ``out_dir`` says another.
+        Of the file; the folder is ``<name>`` below `runs_root` unless ``out_dir`` says another.
     space : tuple of Parameter
     base, typed : sequence of str
         Overrides of ``scripts/train.py`` that every trial has: the search's own, then those of the command line.
@@ -115,7 +115,7 @@ class Search:
     @property
     def folder(self) -> Path:
         """Where everything of this search lies."""
-        return Path(self.out_dir) if self.out_dir else RUNS / self.name
+        return Path(self.out_dir) if self.out_dir else runs_root() / self.name
 
     @property
     def fixed(self) -> list[str]:
