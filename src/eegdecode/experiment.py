@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import rich
 
 from eegdecode.data.prepare import load_trials
@@ -17,7 +18,7 @@ from eegdecode.identity import describe, training_sources
 from eegdecode.protocols import Splitter
 from eegdecode.reporting.diagnosis.live import LiveDiagnosis
 from eegdecode.reporting.diagnosis.preflight import note_warning
-from eegdecode.reporting.disk import write_text
+from eegdecode.reporting.disk import clear_errors, write_text
 from eegdecode.reporting.environment import environment
 from eegdecode.reporting.folders import choose_folder, experiment_key, runs_root
 from eegdecode.reporting.library import open_library
@@ -87,6 +88,11 @@ def run_experiment(
         to_show = screen is None and len(results.scores)    # without a run there is nothing to show
         logger.finish(_shown(results) if to_show else None)
     return results
+
+
+def table_of_trials(dataset: Dataset, preprocess: Preprocess) -> pd.DataFrame:
+    """What a protocol is told of the trials of an experiment, to look at its splits before any training."""
+    return load_trials(dataset, preprocess).meta
 
 
 def _train(
@@ -163,7 +169,8 @@ def _begin(
 
 def _shown(results: Results) -> Results:
     """Write the report, which draws the figures that a logger takes, and print the last screen."""
-    write_report(results.folder)
+    with clear_errors(results.folder):    # figures are written by matplotlib
+        write_report(results.folder)
     rich.print(last_screen(results))
     return results
 
