@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from options import read_options
+
 OPTIONS = ("by", "out")
 
 
@@ -18,9 +20,7 @@ def main() -> None:
                         help="what the members average: probabilities (default) or logits; where to write (default: "
                         "ensembles/ in the run folder)")    # fmt: skip
     words = parser.parse_args()
-    options = dict(word.partition("=")[::2] for word in words.options)
-    if unknown := set(options) - set(OPTIONS):
-        parser.error(f"no option {', '.join(sorted(unknown))}; there are {', '.join(OPTIONS)}")
+    options = read_options(parser, words.options, OPTIONS)
     try:
         from eegdecode.reporting.stacking import save_ensembles  # here, so that --help answers at once
 

@@ -1,7 +1,24 @@
 """An error as a user shall read it: what is wrong, in one line, without Hydra around it."""
 
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 from hydra.errors import InstantiationException
 from omegaconf import MissingMandatoryValue
+
+from eegdecode.launching.options import check_options
+
+
+def refuse_options(words: list[str]) -> None:
+    """End where an option of a launcher is typed that it does not have; the words begin with the script."""
+    try:
+        check_options(words[1:], Path(words[0]).resolve().parents[1] / "configs" / "launcher")
+    except ValueError as error:
+        sys.exit(f"error: {error}")
 
 
 def in_words(error: Exception) -> str:
@@ -11,3 +28,18 @@ def in_words(error: Exception) -> str:
         return f"{str(cause).splitlines()[0]}; give it: {cause.full_key}=..."
     how = "" if isinstance(cause, ValueError | OSError) else f"({type(cause).__name__}); HYDRA_FULL_ERROR=1 shows where"
     return " ".join([str(error if how else cause), *getattr(cause, "__notes__", []), *([how] if how else [])])
+
+
+@contextmanager
+def told_in_words() -> Iterator[None]:
+    """What is around the work of a command: plain lines of the log, and an error in one line, with its exit code."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("eegdecode").setLevel(logging.INFO)
+    try:
+        yield
+    except Exception as error:
+        if "HYDRA_FULL_ERROR" in os.environ:
+            raise
+        sys.exit(f"error: {in_words(error)}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,21 +1,15 @@
 """Prepare a data set and tell what is in it: python scripts/prepare.py dataset=... | cache=list|prune|check."""
 
-import logging
-import os
-import sys
-
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from errors import in_words
+from errors import told_in_words
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="prepare")
 def main(cfg: DictConfig) -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("eegdecode").setLevel(logging.INFO)
-    try:
+    with told_in_words():
         from eegdecode.card import prepare, tend_cache  # here, so that --help and a typo answer at once
 
         if cfg.cache is not None:
@@ -24,12 +18,6 @@ def main(cfg: DictConfig) -> None:
         parts = hydra.utils.instantiate(cfg, _convert_="all")
         parts = {key: value for key, value in parts.items() if key not in ("cache", "device")}
         print(prepare(**parts, name=HydraConfig.get().runtime.choices["dataset"]))
-    except Exception as error:
-        if "HYDRA_FULL_ERROR" in os.environ:
-            raise
-        sys.exit(f"error: {in_words(error)}")
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 if __name__ == "__main__":

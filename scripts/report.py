@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from options import read_options
+
 OPTIONS = ("out", "metric")
 
 
@@ -20,9 +22,7 @@ def main() -> None:
     words = parser.parse_args()
     given = [*words.folders, *words.options]
     folders = [word for word in given if "=" not in word or Path(word).exists()]
-    options = dict(word.split("=", 1) for word in given if word not in folders)
-    if unknown := set(options) - set(OPTIONS):
-        parser.error(f"no option {', '.join(sorted(unknown))}; there are {', '.join(OPTIONS)}")
+    options = read_options(parser, [word for word in given if word not in folders], OPTIONS)
     if not folders:
         parser.error("give at least one folder")
     options.setdefault("out", str(Path("data", "reports", Path(folders[0]).resolve().name)))

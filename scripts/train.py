@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from eegdecode.launching.record import compared, fail, failures, job_folder
-from errors import in_words
+from errors import in_words, refuse_options
 
 STARTED = time.strftime("%Y-%m-%d_%H-%M-%S")
 
@@ -43,6 +43,7 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
+    refuse_options(sys.argv)
     main()
     print("".join(f"Report: python scripts/report.py {folder}\n" for folder in compared), end="")
     sys.exit("\n".join(f"error: {failure}" for failure in failures) or 0)

@@ -117,9 +117,11 @@ def test_the_weights_of_an_ensemble_are_those_of_its_members_along_a_run_axis(tr
 
 def test_members_that_differ_in_more_than_their_seed_are_refused(trained, tmp_path):
     one, two = (read_checkpoint(p) for p in sorted((trained / "out" / "checkpoints").glob("*.safetensors"))[:2])
-    for changed in ({"numbers": {"lr": 0.1}}, {"trained_on": {}}, {"model": {}}):
+    for changed in ({"numbers": {"lr": 0.1}}, {"learned_from": ""}, {"model": {}}):
         with pytest.raises(ValueError, match=f"differ in {next(iter(changed))}: members may differ in their seed"):
             stack_members([one, (two[0], {**two[1], **changed})], by="logits")
+    with pytest.raises(ValueError, match="does not say which trials it has learned from"):
+        stack_members([(one[0], {**one[1], "learned_from": None})] * 2, by="logits")
     with pytest.raises(ValueError, match="by=votes is not one of"):
         save_ensembles(trained / "out", by="votes")
 
@@ -182,6 +184,23 @@ def test_a_damaged_description_is_named(own, tmp_path):
     write_checkpoint(tmp_path, "damaged", weights, {**about, "members": [{}, {}]})
     with pytest.raises(ValueError, match=r"tells 2 members, which .* does not hold"):
         decode(*read_checkpoint(tmp_path / "damaged"), trials_of(own))
+
+
+def test_bad_words_are_named_before_trials_are_loaded(own, tmp_path, monkeypatch):
+    single, folder = own
+    monkeypatch.setattr("eegdecode.prediction.load_trials", lambda *_, **__: pytest.fail("trials were loaded"))
+    dataset = FileDataset(name="mine", folder=folder, pattern="{subject}.fif", events={"cue": "cue"}, interval=(0, 4))
+    weights, about = read_checkpoint(single)
+    write_checkpoint(tmp_path, "encoder", weights, {**about, "kind": "pretraining"})
+    write_checkpoint(tmp_path, "old", weights, {name: value for name, value in about.items() if name != "learned_from"})
+    for words, message in (
+        ({"by": "votes"}, "by=votes is not one of: probabilities, logits"),
+        ({"out": str(tmp_path)}, f"out={tmp_path} is a folder; give the name of a table"),
+        ({"checkpoint": str(tmp_path / "encoder")}, "encoder is a pretrained encoder, which has no head"),
+        ({"checkpoint": str(tmp_path / "old.json")}, r"old.json does not say which trials it has learned from"),
+    ):    # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            predict(**{"checkpoint": str(single), **words}, dataset=dataset, preprocess=Preprocess(), decode=decode)
 
 
 def trials_of(own):

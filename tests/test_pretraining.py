@@ -9,6 +9,7 @@ import pytest
 from eegdecode import pretraining
 from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.simulated import SimulatedDataset
+from eegdecode.models.eegnet import EEGNet
 from eegdecode.models.masked import MaskedAutoencoder
 from eegdecode.models.sttransformer import STTransformer
 from eegdecode.protocols import CrossSubject, WithinSession
@@ -17,7 +18,7 @@ from eegdecode.reporting.disk import read_json
 from eegdecode.reporting.transfer import begin_from
 from eegdecode.runs import Run
 from eegdecode.sweeps import Sweep
-from eegdecode.training.frontend import ZScore
+from eegdecode.training.frontend import CSP, ZScore
 from eegdecode.training.pretrain import Pretrainer
 from eegdecode.training.transfer import load_source
 
@@ -34,7 +35,7 @@ PARTS = {
 def story(make_trials, monkeypatch, tmp_path):
     trials = make_trials(n_subjects=3, n_sessions=1, n_times=384)
     monkeypatch.setattr(pretraining, "load_trials", lambda dataset, preprocess: trials)
-    return lambda **other: pretraining.pretrain(**{**PARTS, "out_dir": str(tmp_path / "run"), **other})
+    return lambda **other: pretraining.pretrain(**{**PARTS, "out_dir": str(tmp_path / "run"), **other})[0]
 
 
 def test_a_folder_holds_an_encoder_for_each_split_and_goes_on(story, tmp_path, capsys):
@@ -45,7 +46,7 @@ def test_a_folder_holds_an_encoder_for_each_split_and_goes_on(story, tmp_path, c
     assert [file.name.partition("_")[0] for file in files] == ["sub-1", "sub-2", "sub-3"]
     weights, about = read_checkpoint(files[0])
     assert weights["stem.spatial"].shape == (8, 6)
-    assert (about["subject"], about["seed"], len(about["seen"]["names"])) == ("1", 0, 12 * 48)    # 48 trials of others
+    assert (about["subject"], about["seed"], len(about["learned_from"])) == ("1", 0, 12 * 48)    # 48 trials of others
     assert {"history.csv", "summary.json", "config.yaml"} <= {path.name for path in folder.iterdir()}
     assert len(list((folder / "figures").glob("*.png"))) == 4
     history = pd.read_csv(folder / "history.csv")
@@ -74,7 +75,7 @@ def test_networks_start_from_encoders_that_know_none_of_their_test_trials(story,
     story()
     meta = make_trials(n_subjects=3, n_sessions=1, n_times=384).meta
     runs = [Run(split, seed=0) for split in CrossSubject()(meta, validation=0.0)]
-    begun = begin_from(tmp_path / "run", runs, meta=meta)
+    begun = begin_from(tmp_path / "run", runs, meta=meta, dataset="toy")
     assert [run.source.about["subject"] for run in begun] == ["1", "2", "3"]
     net = PARTS["model"](n_chans=6, n_times=384, n_classes=3, sfreq=128.0)
     fit = load_source(net, begun[0].source, new_head=True)
@@ -95,6 +96,32 @@ def test_an_interruption_leaves_what_is_finished(story, monkeypatch, tmp_path):
     assert read_json(tmp_path / "run" / "summary.json")["n_done"] == 1
     monkeypatch.setattr(Pretrainer, "fit", fit)
     assert "3 of 3 encoders" in story()
+
+
+def test_folders_lie_where_run_folders_lie(story, monkeypatch, tmp_path):
+    monkeypatch.setenv("EEGDECODE_RUNS", str(tmp_path / "elsewhere"))
+    assert str(tmp_path / "elsewhere" / "toy" / "sttransformer_masked") in story(out_dir=None)
+
+
+@pytest.mark.parametrize(("other", "message"), [
+    ({"frontend": CSP()}, "frontend=csp learns from labels"),
+    ({"task": partial(MaskedAutoencoder, heads=2, depth=0)}, "task.depth must be at least 1, got 0"),
+    ({"model": partial(STTransformer, width=8, heads=2, spatial="after")}, "take signals or off"),
+    ({"model": partial(EEGNet)}, "EEGNet has no `encode` to pretrain"),
+], ids=lambda value: value if isinstance(value, str) else "")    # fmt: skip
+def test_what_cannot_be_pretrained_is_said_before_there_is_a_folder(story, tmp_path, other, message):
+    with pytest.raises(ValueError, match=message):
+        story(**other)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_encoder_that_fails_is_missing_and_the_command_says_so(make_trials, monkeypatch, tmp_path):
+    trials = make_trials(n_subjects=2, n_sessions=1, n_times=384)
+    trials.X[0] = np.nan    # of subject 1, from which the encoder for subject 2 learns
+    monkeypatch.setattr(pretraining, "load_trials", lambda dataset, preprocess: trials)
+    said, complete = pretraining.pretrain(**{**PARTS, "out_dir": str(tmp_path / "run")})
+    assert "1 of 2 encoders" in said
+    assert not complete
 
 
 def test_splits_do_not_depend_on_labels_and_those_that_do_are_refused(make_trials):

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from eegdecode.protocols import WithinSession
@@ -36,6 +38,24 @@ def test_stacks_hold_equal_numbers_of_trials(make_trials):
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
         Sweep(**settings)
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("seeds", "two"), ("seeds", 2.0), ("seeds", [0, 1.5]), ("lr", "fast"), ("lr", [1e-3, None]),
+])    # fmt: skip
+def test_words_in_place_of_numbers_are_named(name, value):
+    """As they come from the command line, where nothing checks types."""
+    typed = Sweep()
+    object.__setattr__(typed, name, value)
+    with pytest.raises(ValueError, match=rf"sweep\.{name} must be a number.*, got {re.escape(repr(value))}"):
+        typed.__post_init__()
+
+
+def test_a_seed_below_0_is_named(make_trials):
+    splits = WithinSession(folds=2)(make_trials().meta, validation=0)
+    for sweep, seed in ((Sweep(), -1), (Sweep(seeds=[3, -1]), 0)):
+        with pytest.raises(ValueError, match="seeds must be at least 0, got -1"):
+            expand(splits, sweep, seed=seed)
 
 
 def test_finished_runs_do_not_move_the_others_into_other_stacks(make_trials):

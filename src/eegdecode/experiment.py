@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import rich
 
 from eegdecode.data.prepare import load_trials
@@ -17,6 +18,7 @@ from eegdecode.identity import describe, training_sources
 from eegdecode.protocols import Splitter
 from eegdecode.reporting.diagnosis.live import LiveDiagnosis
 from eegdecode.reporting.diagnosis.preflight import note_warning
+from eegdecode.reporting.disk import clear_errors, write_text
 from eegdecode.reporting.environment import environment
 from eegdecode.reporting.folders import choose_folder, experiment_key, runs_root
 from eegdecode.reporting.library import open_library
@@ -76,7 +78,7 @@ def run_experiment(
         folder, runs=runs, classes=trials.classes, facts=facts, prepared=describe(preprocess),
         library=open_library(run_store), **identity,
     )    # fmt: skip
-    (folder / "config.yaml").write_text(config)
+    write_text(folder / "config.yaml", config)
     logger.start({**facts, "config": config}, folder)
     try:
         _train(store, trials, runs, logger=logger, screen=screen, **learning)
@@ -86,6 +88,11 @@ def run_experiment(
         to_show = screen is None and len(results.scores)    # without a run there is nothing to show
         logger.finish(_shown(results) if to_show else None)
     return results
+
+
+def table_of_trials(dataset: Dataset, preprocess: Preprocess) -> pd.DataFrame:
+    """What a protocol is told of the trials of an experiment, to look at its splits before any training."""
+    return load_trials(dataset, preprocess).meta
 
 
 def _train(
@@ -140,6 +147,12 @@ def _begin(
     runs: list[Run], folder: str | None, trials: Trials, trainer: Any, model: partial, frontend: Any
 ) -> tuple[list[Run], dict[str, Any]]:    # fmt: skip
     """Give runs what they start from, or refuse it; return them and what is noted of it."""
+    for name, usual in (("fine_tune", "full"), ("new_head", True)):
+        if folder is None and getattr(trainer, name, usual) != usual:
+            raise ValueError(
+                f"trainer.{name}={str(getattr(trainer, name)).lower()} is for networks that start from others: give "
+                "model.init_from=RUN_FOLDER, or leave it out"
+            )
     if folder is None and all(len(run.split.train) for run in runs):
         return runs, {}
     if folder is None:
@@ -149,14 +162,15 @@ def _begin(
         )
     if not hasattr(trainer, "compare"):
         raise ValueError(f"model.init_from={folder} is for networks; this model is a pipeline, take null")
-    runs = begin_from(folder, runs, meta=trials.meta)
+    runs = begin_from(folder, runs, meta=trials.meta, dataset=trials.dataset)
     loaded = trainer.compare(model, trials, runs, frontend=frontend)
     return runs, {"init_from": told(folder, runs, loaded)}
 
 
 def _shown(results: Results) -> Results:
     """Write the report, which draws the figures that a logger takes, and print the last screen."""
-    write_report(results.folder)
+    with clear_errors(results.folder):    # figures are written by matplotlib
+        write_report(results.folder)
     rich.print(last_screen(results))
     return results
 

@@ -11,9 +11,11 @@ from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.recording import Dataset
 from eegdecode.identity import describe
 from eegdecode.reporting.answers import answer_sentences, answer_table, differences
-from eegdecode.reporting.checkpoints import known_trials, read_checkpoint
+from eegdecode.reporting.checkpoints import plain_name, read_checkpoint
 from eegdecode.reporting.disk import make_folder, write_text
-from eegdecode.reporting.ensembles import combine
+from eegdecode.reporting.ensembles import BY, check_way, combine
+from eegdecode.reporting.folders import PRETRAINING
+from eegdecode.reporting.seen import known_trials, read_marks
 
 log = logging.getLogger(__name__)
 
@@ -43,14 +45,23 @@ def predict(
         What was found, in words.
     """
     weights, about = read_checkpoint(checkpoint)
+    marks = read_marks(about, f"checkpoint={checkpoint}")
+    if about.get("kind") == PRETRAINING:
+        raise ValueError(
+            f"checkpoint={checkpoint} is a pretrained encoder, which has no head to answer with: fine-tune it by "
+            "train.py model.init_from=RUN_FOLDER"
+        )
+    by = check_way(by or about.get("by", BY[0]))
+    if out is not None and Path(out).is_dir():
+        raise ValueError(f"out={out} is a folder; give the name of a table, out={Path(out, 'answers.csv')}")
     trials = load_trials(dataset, preprocess, labelled=False)
     for text in differences(about, describe(preprocess), tmin=trials.signal.tmin):
         log.warning("%s", text)
     members = decode(weights, about, trials)
-    logits = combine(members, by=by or about.get("by", "probabilities"))
-    classes, known = about["model"]["classes"], known_trials(about, trials.meta, dataset=trials.dataset)
+    logits = combine(members, by=by)
+    classes, known = about["model"]["classes"], known_trials(marks, trials.meta, dataset=trials.dataset)
     table = answer_table(logits, trials.meta, classes=classes, named=trials.classes, known=known)
-    path = Path(out or Path("data", "predictions", trials.dataset, f"{Path(checkpoint).name.partition('.saf')[0]}.csv"))
+    path = Path(out or Path("data", "predictions", trials.dataset, f"{plain_name(checkpoint)}.csv"))
     make_folder(path.parent)
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
     return "\n".join([*answer_sentences(table, about, classes=classes), f"Table: {path}"])

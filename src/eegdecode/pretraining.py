@@ -16,8 +16,9 @@ from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.recording import Dataset
 from eegdecode.identity import describe, run_key, training_sources
 from eegdecode.protocols import Splitter
+from eegdecode.reporting.disk import write_text
 from eegdecode.reporting.environment import environment
-from eegdecode.reporting.folders import choose_folder, experiment_key
+from eegdecode.reporting.folders import choose_folder, experiment_key, runs_root
 from eegdecode.reporting.pretraining import PretrainingFolder, last_words
 from eegdecode.reporting.progress import ProgressBar
 from eegdecode.runs import Split
@@ -27,8 +28,8 @@ from eegdecode.sweeps import Sweep, expand, stacks
 def pretrain(
     *, dataset: Dataset, preprocess: Preprocess, protocol: Splitter, sweep: Sweep, frontend: Any, model: partial,
     task: partial, trainer: Any, seed: int, device: str, out_dir: str | None, choices: Mapping[str, str], config: str,
-) -> str:    # fmt: skip
-    """Pretrain an encoder for each split and seed, on the training trials of the split; return what to say.
+) -> tuple[str, bool]:    # fmt: skip
+    """Pretrain an encoder for each split and seed, on the training trials of the split.
 
     Parameters
     ----------
@@ -38,11 +39,19 @@ def pretrain(
         `MaskedAutoencoder` or `Forecaster`, but for the network, which is ``model``.
     seed, device, out_dir, choices, config
         As in `run_experiment`.
+
+    Returns
+    -------
+    str
+        What to say at the end.
+    bool
+        Whether every encoder is done.
     """
     trials = load_trials(dataset, preprocess)
     splits = split_without_labels(protocol, trials.meta, validation=trainer.validation)
     runs = expand(splits, sweep, seed=seed)
     whole = partial(task, network=model)
+    trainer.check(whole, trials, runs, frontend=frontend)
     identity = {
         "meta": trials.meta, "fingerprints": trials.fingerprints,
         "context": {
@@ -51,7 +60,7 @@ def pretrain(
         },
     }    # fmt: skip
     key = experiment_key(runs, **identity)
-    root = Path("data", "runs", choices["dataset"], f"{choices['model']}_{choices['task']}")
+    root = runs_root() / choices["dataset"] / f"{choices['model']}_{choices['task']}"
     folder = Path(out_dir) if out_dir else choose_folder(root, key=key)
     parts = (preprocess, protocol, frontend)
     facts = {
@@ -60,7 +69,7 @@ def pretrain(
     }    # fmt: skip
     keys = {run.name(): run_key(run, **identity) for run in runs}
     shelf = PretrainingFolder(folder, keys=keys, key=key, meta=trials.meta, facts=facts)
-    (folder / "config.yaml").write_text(config)
+    write_text(folder / "config.yaml", config)
     todo = shelf.unfinished(runs)
     epochs = {run.name(): trainer.count_epochs(len(run.split.train)) for run in todo}
     try:
@@ -71,7 +80,7 @@ def pretrain(
                 bar.done(result)
     finally:    # an interrupted pretraining is told as far as it came
         summary = shelf.finish()
-    return last_words(folder, summary)
+    return last_words(folder, summary), summary["n_done"] == summary["n_expected"]
 
 
 def split_without_labels(protocol: Splitter, meta: pd.DataFrame, *, validation: float) -> list[Split]:

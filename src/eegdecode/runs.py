@@ -119,7 +119,8 @@ class Prediction:
     weights : mapping of str to ndarray
         What a checkpoint holds: parameters, buffers and the fitted front end. Empty for a classical pipeline.
     model : mapping
-        What is needed to build the network again: its description and input sizes (JSON types).
+        What is needed to build the network again and to answer as it did (JSON types): its description and that of
+        the front end, sizes, channels, classes, whether batch norm adapts.
     costs : mapping of str to float
         What the training took beside time: `COSTS`, NaN or absent where unknown.
     chosen : str

@@ -6,6 +6,7 @@ import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from eegdecode.runs import Run, Split
 
@@ -33,26 +34,32 @@ class Sweep:
     def __post_init__(self) -> None:
         if isinstance(self.seeds, int) and self.seeds < 1:
             raise ValueError(f"sweep.seeds must be at least 1, got {self.seeds}")
+        if isinstance(self.seeds, str | float) or not all(isinstance(seed, int) for seed in self._listed("seeds")):
+            raise ValueError(f"sweep.seeds must be a number of seeds, or a list of seeds, got {self.seeds!r}")
         if not isinstance(self.seeds, int) and len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"sweep.seeds has a seed twice: {list(self.seeds)}")
         for name in NUMBERS:
-            values = self._values(name)
+            values = self._listed(name)
+            if not all(isinstance(value, int | float) for value in values):
+                raise ValueError(f"sweep.{name} must be a number or a list of numbers, got {getattr(self, name)!r}")
             if len(set(values)) != len(values):
                 raise ValueError(f"sweep.{name} has a value twice: {values}")
 
     def numbers(self) -> list[dict[str, float]]:
         """All combinations of the swept numbers; one empty one if nothing is swept."""
-        swept = {name: self._values(name) for name in NUMBERS if getattr(self, name) is not None}
+        swept = {name: self._listed(name) for name in NUMBERS if getattr(self, name) is not None}
         return [dict(zip(swept, values, strict=True)) for values in itertools.product(*swept.values())]
 
-    def _values(self, name: str) -> list[float]:
+    def _listed(self, name: str) -> list[Any]:
         values = getattr(self, name)
-        return [] if values is None else [values] if isinstance(values, int | float) else list(values)
+        return [] if values is None else [values] if isinstance(values, int | float | str) else list(values)
 
 
 def expand(splits: Sequence[Split], sweep: Sweep, *, seed: int, n_seeds: int | None = None) -> list[Run]:
     """Make the runs of an experiment, seed by seed; of the first ``n_seeds`` seeds alone if that is given."""
     seeds = range(seed, seed + sweep.seeds) if isinstance(sweep.seeds, int) else sweep.seeds
+    if min(seeds) < 0:
+        raise ValueError(f"seeds must be at least 0, got {min(seeds)}: seed and sweep.seeds")
     if len(seeds[:n_seeds]) < len(seeds):
         log.info("%d of %d seeds: this trainer draws no random numbers (trainer.seeds)", n_seeds, len(seeds))
     return [

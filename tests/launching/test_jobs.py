@@ -11,7 +11,9 @@ import pytest
 
 from eegdecode.launching import here, on_ray, slurm
 from eegdecode.launching.jobs import Ended, Job, follow, reason_of, run
+from eegdecode.launching.options import check_options
 
+LAUNCHERS = Path(__file__).parents[2] / "configs" / "launcher"
 SCRIPT = """
 import os, signal, sys, time
 print(os.getpid(), os.environ["OMP_NUM_THREADS"], os.environ["EEGDECODE_CORES"], os.getcwd(), flush=True)
@@ -100,6 +102,7 @@ PARENT = """
 import sys
 from pathlib import Path
 from eegdecode.launching.here import run_here
+from eegdecode.launching.options import check_options
 from eegdecode.launching.jobs import Job
 if __name__ == "__main__":
     list(run_here([Job(sys.argv[1], ("60",), Path(sys.argv[2]) / f"{i}.log") for i in range(2)], n_jobs=2))
@@ -118,6 +121,22 @@ def test_a_sweep_that_ends_leaves_no_job_behind(job, tmp_path, sign):
     parent.send_signal(sign)
     parent.wait(20)
     _until(lambda: not any(_alive(int(log.read_text().split()[0])) for log in logs))
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    ("hydra.launcher.n_jobs=2", r"n_jobs is for jobs that run elsewhere: give launcher=... too \(joblib, ray, slurm\)"),
+    ("launcher=joblib hydra.launcher.n_jbs=2", r"launcher=joblib has no hydra.launcher.n_jbs; did you mean n_jobs\?"),
+    ("launcher=ray +hydra.launcher.partition=gpu", "launcher=ray has no hydra.launcher.partition; there are address"),
+])    # fmt: skip
+def test_an_option_that_a_launcher_does_not_have(words, said):
+    with pytest.raises(ValueError, match=said):
+        check_options(words.split(), LAUNCHERS)
+    check_options(["launcher=slurm", "hydra.launcher.minutes=5", "+hydra.launcher.sbatch.account=lab"], LAUNCHERS)
+
+
+def test_a_job_that_cannot_be_started_is_told(job, tmp_path):
+    (tmp_path / "logs").write_text("")    # a file where the folder of the logs should be
+    assert run(job("0")).reason.startswith("it cannot be started here: ")
 
 
 @pytest.mark.parametrize(("start", "extra"), [(slurm.run_on_slurm, "submitit"), (on_ray.run_on_ray, "ray")])

@@ -8,6 +8,7 @@ from eegdecode.models.decoder import CrossAttention
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.models.forecast import Forecaster
 from eegdecode.models.masked import MaskedAutoencoder
+from eegdecode.models.pieces import Pieces
 from eegdecode.models.sttransformer import STTransformer
 
 WORDS = [
@@ -62,6 +63,7 @@ def test_what_is_masked_does_not_reach_the_encoder(words):
     told, truth, _, hidden = net.reconstruct(x, visible)
     assert hidden.any(1).all()
     assert not hidden.all(1).any()
+    assert (told[:, 0] - told[:, 1]).abs().max() > 1e-4    # each piece is asked for by its place
     samples = hidden.repeat_interleave(net.pieces.size, dim=1)                   # (B, samples that lie in pieces)
     rest = torch.zeros(6, 300 - samples.shape[1], dtype=torch.bool)
     samples = torch.cat([samples, rest], dim=1)[:, None].expand_as(x)
@@ -113,6 +115,19 @@ def test_what_is_replaced_is_the_networks_own_forecast():
     assert (told - forced)[:, 1:].abs().max() > 1e-4
 
 
+def test_power_is_that_of_a_sine_and_of_noise_and_does_not_leak():
+    """Under a Hann window: A^2 / 3 at the frequency of a sine of amplitude A, 2 / n of the variance of noise."""
+    torch.manual_seed(0)
+    pieces = Pieces(1, 4000, 100.0, length=1.0, target="power", band=(4.0, 40.0))
+    time = torch.arange(4000) / 100
+    sine = pieces.raw(3.0 * torch.sin(2 * torch.pi * 10 * time)[None, None]).exp()[0, 0]
+    assert sine[pieces.frequencies.index(10.0)].item() == pytest.approx(3.0, rel=0.01)
+    noise = pieces.raw(2.0 * torch.randn(20, 1, 4000)).exp().mean().item()
+    assert noise == pytest.approx(4.0 * 2 / 100, rel=0.05)
+    between = pieces.raw(3.0 * torch.sin(2 * torch.pi * 10.5 * time)[None, None]).exp()[0, 0]
+    assert between[pieces.frequencies.index(20.0)] < 1e-4    # of a rectangle 4e-3
+
+
 @pytest.mark.parametrize("target", ["power", "signal"])
 def test_errors_are_those_of_the_network_of_the_mean_and_of_repeating(target):
     net, x = build(MaskedAutoencoder, target=target), torch.randn(5, 4, 300)
@@ -131,7 +146,11 @@ def test_errors_are_those_of_the_network_of_the_mean_and_of_repeating(target):
     (MaskedAutoencoder, {"ratio": 1.0}, "task.ratio"), (MaskedAutoencoder, {"piece": 3.0}, "task.piece"),
     (MaskedAutoencoder, {"target": "phase"}, "task.target"), (MaskedAutoencoder, {"band": [50, 60]}, "task.band"),
     (Forecaster, {"context": 0.0}, "task.context"), (Forecaster, {"sampling": 2.0}, "task.sampling"),
-    (MaskedAutoencoder, {"words": {"patch": 4.0}}, "two patches"),
+    (MaskedAutoencoder, {"words": {"patch": 4.0}}, "two patches"), (Forecaster, {"depth": 0}, "task.depth"),
+    (MaskedAutoencoder, {"piece": 0.0}, "task.piece must be a time above 0 s, got 0.0"),
+    (MaskedAutoencoder, {"band": [4]}, "task.band must be two frequencies"),
+    (Forecaster, {"band": [-4, 40]}, "task.band must be two frequencies"),
+    (MaskedAutoencoder, {"ratio": 0.2}, "task.ratio=0.2 hides a whole piece in only"),
 ])    # fmt: skip
 def test_bad_settings_are_refused(kind, settings, said):
     with pytest.raises(ValueError, match=said):

@@ -11,8 +11,9 @@ import pytest
 
 from eegdecode.reporting import folders
 from eegdecode.reporting.folders import choose_folder, experiment_key
+from eegdecode.reporting.pretraining import PretrainingFolder
 
-from .conftest import make_prediction, make_runs
+from .conftest import fill, make_prediction, make_runs
 
 
 def test_a_new_folder_is_named_by_time_and_unique(tmp_path: Path) -> None:
@@ -87,3 +88,18 @@ def test_whatever_defines_an_experiment_changes_its_key(meta: pd.DataFrame, chan
     if change in changed:
         defined[change] = changed[change]
     assert key != experiment_key(make_runs(meta, n_seeds=3 if change == "seeds" else 2), **defined)
+
+
+def test_trainings_and_encoders_never_share_a_folder(make_store: Any, meta: pd.DataFrame, tmp_path: Path) -> None:
+    """Checkpoints of the other kind would be set aside, and its marker lost."""
+    store = make_store()
+    fill(store)
+    before = {path: path.read_bytes() for path in store.folder.rglob("*") if path.is_file()}
+    encoders = {"keys": {"sub-1": "a" * 32}, "key": "b" * 32, "meta": meta, "facts": {}}
+    with pytest.raises(ValueError, match="out holds results of a training, and this is a pretraining: give another"):
+        PretrainingFolder(store.folder, **encoders)
+    assert {path: path.read_bytes() for path in store.folder.rglob("*") if path.is_file()} == before
+    PretrainingFolder(tmp_path / "encoders", **encoders)
+    with pytest.raises(ValueError, match="encoders holds results of a pretraining, and this is a training: give"):
+        make_store(folder=tmp_path / "encoders")
+    PretrainingFolder(choose_folder(tmp_path, key="new"), **encoders)    # its marker has a key alone

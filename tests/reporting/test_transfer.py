@@ -6,14 +6,14 @@ from tests.training.test_transfer import few, fit, learn
 from eegdecode.identity import run_key
 from eegdecode.protocols import CrossSession, CrossSubject
 from eegdecode.reporting.store import Store
-from eegdecode.reporting.transfer import begin_from, origin
+from eegdecode.reporting.transfer import begin_from
 
 
 def test_each_run_gets_the_checkpoint_of_its_subject_and_seed(make_trials, tmp_path, caplog):
     trials = make_trials(n_subjects=3)
     learn(tmp_path, trials, seeds=2)
     with caplog.at_level(logging.INFO):
-        runs = begin_from(tmp_path, few(trials, seeds=3), meta=trials.meta)
+        runs = begin_from(tmp_path, few(trials, seeds=3), meta=trials.meta, dataset="toy")
     assert len(runs) == 3 * 2 * 3
     for run in runs:
         assert (run.source.about["subject"], run.source.about["seed"]) == (run.split.subject, run.seed % 2)
@@ -25,7 +25,7 @@ def test_the_source_is_part_of_the_key_and_without_one_the_key_stays(make_trials
     trials = make_trials(n_subjects=3)
     learn(tmp_path, trials, seeds=2)
     identity = {"meta": trials.meta, "fingerprints": trials.fingerprints, "context": {}}
-    plain, begun = few(trials, [4]), begin_from(tmp_path, few(trials, [4]), meta=trials.meta)
+    plain, begun = few(trials, [4]), begin_from(tmp_path, few(trials, [4]), meta=trials.meta, dataset="toy")
     keys = [run_key(run, **identity) for run in (*plain, *begun)]
     assert len(set(keys)) == len(keys)
 
@@ -34,20 +34,19 @@ def test_a_checkpoint_that_has_seen_a_test_trial_is_refused(make_trials, tmp_pat
     trials = make_trials(n_subjects=3)
     learn(tmp_path / "later", trials, protocol=CrossSession(test=["s0"]))    # has learned from the last sessions
     with pytest.raises(ValueError, match=r"every checkpoint for run sub-1_.* its test trials, such as 1/1/0"):
-        begin_from(tmp_path / "later", [few(trials)[0]], meta=trials.meta)
+        begin_from(tmp_path / "later", [few(trials)[0]], meta=trials.meta, dataset="toy")
     # the same signals under other names
     meta = trials.meta.assign(signal=[f"{i:016x}" for i in range(len(trials))])
     learn(tmp_path / "twins", type(trials)(**{**vars(trials), "meta": meta}), protocol=CrossSession(test=["s0"]))
     renamed = meta.assign(trial="other" + meta["trial"])
     with pytest.raises(ValueError, match="such as other1/1/0"):
-        begin_from(tmp_path / "twins", [few(trials)[0]], meta=renamed)
+        begin_from(tmp_path / "twins", [few(trials)[0]], meta=renamed, dataset="toy")
 
 
 def test_what_a_source_has_seen_is_inherited(make_trials, tmp_path):
     trials = make_trials(n_subjects=3)
     learn(tmp_path / "source", trials)
-    (run, *_) = begin_from(tmp_path / "source", few(trials, [4]), meta=trials.meta)
-    assert len(origin(run, trials.meta)["seen"]["names"]) == 12 * (2 * 48 + 12)
+    (run, *_) = begin_from(tmp_path / "source", few(trials, [4]), meta=trials.meta, dataset="toy")
     store = Store(
         tmp_path / "tuned", runs=[run], meta=trials.meta, classes=trials.classes, fingerprints=trials.fingerprints,
         context={}, facts={"dataset": "toy", "model": "eegnet"},
@@ -57,13 +56,13 @@ def test_what_a_source_has_seen_is_inherited(make_trials, tmp_path):
     assert store.score().complete
     other = next(run for run in few(trials) if run.split.subject == "2")
     with pytest.raises(ValueError, match="every checkpoint for run sub-2_"):
-        begin_from(tmp_path / "tuned", [other], meta=trials.meta)
+        begin_from(tmp_path / "tuned", [other], meta=trials.meta, dataset="toy")
 
 
 def test_folders_that_hold_nothing_to_begin_from(make_trials, tmp_path):
     trials = make_trials(n_subjects=3)
     with pytest.raises(ValueError, match=r"model.init_from=.*nowhere holds no checkpoints"):
-        begin_from(tmp_path / "nowhere", few(trials), meta=trials.meta)
+        begin_from(tmp_path / "nowhere", few(trials), meta=trials.meta, dataset="toy")
     learn(tmp_path, trials, protocol=CrossSubject(), leave=1)
     with pytest.raises(ValueError, match="2 of its 3 runs are done; finish it first"):
-        begin_from(tmp_path, few(trials), meta=trials.meta)
+        begin_from(tmp_path, few(trials), meta=trials.meta, dataset="toy")

@@ -131,3 +131,8 @@ def test_a_command_is_taken_apart(tmp_path):
     (tmp_path / "odd.yaml").write_text("n_trails: 3\nspace: {}\n")
     with pytest.raises(ValueError, match=r"n_trails; n_trials\?"):
         read_search(["sweep=odd"], tmp_path)
+
+
+def test_searches_lie_below_the_runs_of_all_experiments(monkeypatch):
+    monkeypatch.setenv("EEGDECODE_RUNS", "elsewhere")
+    assert str(make_search("x", {"space": stub.SPACE}).folder) == "elsewhere/x"

@@ -1,6 +1,8 @@
 """A search from start to report, on an experiment that trains nothing."""
 
 import json
+import os
+import resource
 import signal
 import subprocess
 import sys
@@ -13,13 +15,15 @@ import pytest
 import yaml
 from tests.search import stub
 
-import eegdecode.search.study as study_module
 from eegdecode.nested import Final, Nested
 from eegdecode.protocols import CrossSession
+from eegdecode.reporting.folders import hold, release
 from eegdecode.reporting.predictions import load_predictions
+from eegdecode.search import alive
 from eegdecode.search.commands import obey, retry, search_of
 from eegdecode.search.final import winner
-from eegdecode.search.study import open_study, table_of
+from eegdecode.search.journal import WholeLines
+from eegdecode.search.study import TrialState, open_study, table_of, try_one, wake_the_dead
 from eegdecode.search.work import run_search
 
 
@@ -105,6 +109,12 @@ def test_a_crashed_trial_is_recorded_and_tried_once_more(tmp_path, trials, capsy
     assert (table(folder)["trainer.kind"] == "crash").sum() == 3
 
 
+def test_wrong_test_subjects_show_before_any_trial(tmp_path, trials):
+    with pytest.raises(ValueError, match="test_subjects: no subject 9; there are 1, 2, 3"):
+        run_search(stub.search(tmp_path / "found", test_subjects=[9]), stub.compose)
+    assert not (tmp_path / "found").exists()
+
+
 def test_when_nothing_works_the_search_stops_and_says_why(tmp_path, trials):
     with pytest.raises(RuntimeError, match=r"no trial has worked yet.*the kernel died.*error\.txt"):
         run_search(stub.search(tmp_path, typed=["trainer.kind=crash"], n_trials=50), stub.compose)
@@ -151,14 +161,27 @@ def test_several_objectives(tmp_path, trials):
     assert (tmp_path / "figures" / "front.png").exists()
 
 
+@pytest.fixture
+def dead(tmp_path, monkeypatch):
+    """Return a factory of studies whose only worker took a trial and died."""
+    monkeypatch.setattr(alive, "GRACE", 1)
+
+    def make(storage, *, beat=True):
+        search = stub.search(tmp_path, storage=storage, n_trials=2)
+        study = open_study(search)
+        with pytest.warns(UserWarning, match="Heartbeat"):
+            trial = study.ask()
+        if beat:
+            study._storage.record_heartbeat(trial._trial_id)
+        return search, study
+
+    return make
+
+
 @pytest.mark.parametrize("storage", [None, "journal"])
-def test_the_trial_of_a_process_that_died_is_done_by_another(tmp_path, trials, storage, monkeypatch):
-    monkeypatch.setattr(study_module, "GRACE", 1)
-    search = stub.search(tmp_path, storage=storage, n_trials=2)
-    study = open_study(search)
-    with pytest.warns(UserWarning, match="Heartbeat"):    # a worker that took a trial, gave a sign of life, and died
-        dead = study.ask()
-    study._storage.record_heartbeat(dead._trial_id)
+@pytest.mark.parametrize("beat", [True, False], ids=["later", "at once"])
+def test_the_trial_of_a_process_that_died_is_done_by_another(tmp_path, trials, dead, storage, beat):
+    search, _ = dead(storage, beat=beat)
     assert run_search(search, stub.compose) == []
     found = table(tmp_path)
     assert found["state"].tolist().count("done") == 2
@@ -166,21 +189,61 @@ def test_the_trial_of_a_process_that_died_is_done_by_another(tmp_path, trials, s
     assert (found["folder"] == "trials/0000").sum() == 2
 
 
-def start(folder, storage, n_trials):
+@pytest.mark.parametrize("storage", [None, "journal"])
+def test_a_silent_trial_whose_folder_is_held_is_not_dead(tmp_path, dead, storage):
+    search, study = dead(storage)
+    folder = tmp_path / "trials" / "0000"
+    folder.mkdir(parents=True)
+    assert hold(folder)
+    time.sleep(2.1)    # a database that was away heard nothing of it
+    wake_the_dead(study)
+    assert table_of(study, search)["state"].tolist() == ["running"]
+    release(folder)
+    wake_the_dead(study)
+    assert table_of(study, search)["state"].tolist() == ["failed", "waiting"]
+
+
+def test_a_worker_whose_trial_was_taken_meanwhile_goes_on(tmp_path):
+    study = open_study(stub.search(tmp_path))
+
+    def slow(trial):
+        study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        return (0.5,)
+
+    assert try_one(study, slow).state == TrialState.FAIL
+    assert try_one(study, lambda trial: (0.5,)).state == TrialState.COMPLETE
+
+
+def test_a_full_disk_leaves_no_half_line_in_a_journal(tmp_path):
+    lines = WholeLines(str(tmp_path / "journal"))
+    lines.append_logs([{"number": 0}])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))    # bytes of a file
+    try:
+        with pytest.raises(OSError, match="journal: the disk is full"):
+            lines.append_logs([{"number": 1}])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    lines.append_logs([{"number": 2}])
+    assert list(lines.read_logs(0)) == [{"number": 0}, {"number": 2}]
+
+
+def start(folder, *words, **environment):
+    """A worker in a process of its own."""
     script = Path(__file__).parent / "search_slowly.py"
-    return subprocess.Popen([sys.executable, str(script), str(folder), storage, str(n_trials)], stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True)    # fmt: skip
+    return subprocess.Popen([sys.executable, str(script), str(folder), *words], stdout=subprocess.PIPE, text=True,
+                            stderr=subprocess.STDOUT, env={**os.environ, **environment})    # fmt: skip
 
 
 def test_a_killed_worker_and_two_that_join(tmp_path):
     """Killed in its second trial; two others do that trial again and the rest, and no more than the total."""
-    first = start(tmp_path, "journal", 8)
+    first = start(tmp_path, "storage=journal", "n_trials=8")
     until = time.monotonic() + 60
     while not (tmp_path / "trials" / "0001").exists() and time.monotonic() < until:
         time.sleep(0.02)
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    others = [start(tmp_path, "journal", 8) for _ in range(2)]
+    others = [start(tmp_path, "storage=journal", "n_trials=8") for _ in range(2)]
     said = [process.communicate(timeout=120)[0] for process in others]
     assert [process.returncode for process in others] == [0, 0], said
     found = table_of(open_study(search_of(tmp_path), create=False), search_of(tmp_path))

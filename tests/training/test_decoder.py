@@ -50,6 +50,21 @@ def test_the_logits_of_the_run_come_back(name, protocol, make_trials):
         np.testing.assert_allclose(logits[0, getattr(run.run.split, part)], run.logits[part], atol=1e-5)
 
 
+def test_batch_norm_adapts_to_new_sessions_as_it_did_in_the_test(make_trials):
+    """``trainer.adapt_norms``: the same answers, from the same statistics; with those of training they are others."""
+    trials = make_trials(n_subjects=3)
+    splits = CrossSubject()(trials.meta, validation=0.2)[:1]
+    trainer = replace(TRAINER, adapt_norms=True)
+    (run,) = trainer.fit(MODEL, trials, [expand(splits, Sweep(), seed=0)], frontend=ZScore(), on_epoch=print)
+    test = run.run.split.test
+    adapted = decode(run.weights, {"model": run.model}, trials)[0, test]
+    np.testing.assert_allclose(adapted, run.logits["test"], atol=1e-5)
+    plain = decode(run.weights, {"model": {**run.model, "adapt_norms": False}}, trials)[0, test]
+    assert np.abs(plain - run.logits["test"]).max() > 0.01
+    one = replace(trials, X=trials.X[test[:1]], meta=trials.meta.iloc[test[:1]].reset_index(drop=True))
+    np.testing.assert_allclose(decode(run.weights, {"model": run.model}, one)[0], plain[:1], atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["csp", "whiten", "align_first"])
 def test_an_ensemble_gives_the_logits_of_each_member(name, make_trials):
     trials = make_trials(n_subjects=3)
@@ -138,6 +153,15 @@ def test_a_file_calls_nothing_but_networks(name, finished):
         decode(run.weights, {"model": model}, trials)
 
 
+def test_a_file_calls_nothing_that_a_module_of_front_ends_has_imported(finished, monkeypatch):
+    trials, run = finished
+    monkeypatch.setattr("eegdecode.training.workers.ProcessPoolExecutor", lambda: pytest.fail("it was called"))
+    for name in ("workers.ProcessPoolExecutor", "job.Path", "align.inverse_root", "fitted.Places"):
+        model = {**run.model, "frontend": {"call": {"name": f"eegdecode.training.{name}", "source": ""}}}
+        with pytest.raises(ValueError, match=f"{name} is no front end"):
+            decode(run.weights, {"model": model}, trials)
+
+
 def test_what_has_changed_or_gone_is_said(finished, caplog):
     trials, run = finished
     network = describe(MODEL)
@@ -149,6 +173,9 @@ def test_what_has_changed_or_gone_is_said(finished, caplog):
         decode(run.weights, {"model": {**run.model, "network": gone}}, trials)
     with pytest.raises(ValueError, match="takes other settings than when it was trained"):
         decode(run.weights, {"model": {**run.model, "network": {**network, "hue": 3}}}, trials)
+    front = {**run.model["frontend"], "hue": 3}
+    with pytest.raises(ValueError, match=r"align\.Align takes other settings than when it was trained"):
+        decode(run.weights, {"model": {**run.model, "frontend": front}}, trials)
     with pytest.raises(ValueError, match="does not tell its network"):
         decode(run.weights, {"model": {**run.model, "network": "eegnet"}}, trials)
 

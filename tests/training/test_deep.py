@@ -208,11 +208,15 @@ def test_no_validation_trials_leave_gaps_and_no_error(make_trials):
     [
         ({"lr": -1.0}, "trainer.lr must be between 0 and 10, got -1"),
         ({"lr": 0.0}, "trainer.lr"),
-        ({"epochs": 0}, "trainer.epochs must be at least 1, got 0"),
+        ({"epochs": 0}, "trainer.epochs must be a whole number of at least 1 or null, got 0"),
         ({"select": "best_test"}, "trainer.select must be one of last, best_val; got 'best_test'"),
         ({"validation": 1.0}, "trainer.validation"),
         ({"validation": 0.0, "patience": 3}, "need validation trials"),
         ({"clip": 0.0}, "clip must be positive"),
+        ({"clip": float("nan")}, "clip must be positive or null, got nan"),
+        ({"patience": 0}, "trainer.patience must be a whole number of at least 1 or null, got 0"),
+        ({"betas": [0.9]}, r"trainer.betas must be two numbers in \[0, 1\), got \[0.9\]"),
+        ({"betas": [1.5, 0.9]}, "trainer.betas must be two numbers"),
         ({"device": "gpu"}, "device=gpu is unknown"),
         ({"device": "cuda:99"}, "device=cuda:99 is not there"),
         ({"precision": "bf16", "device": "cpu"}, "for GPUs"),
@@ -221,6 +225,20 @@ def test_no_validation_trials_leave_gaps_and_no_error(make_trials):
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
         DeepTrainer(**settings)
+
+
+@pytest.mark.parametrize(("name", "value", "message"), [
+    ("epochs", "ten", "a whole number of at least 1 or null, got 'ten'"), ("epochs", 1.5, "a whole number"),
+    ("updates", None, "a whole number of at least 1, got None"), ("batch_size", 8.5, "a whole number"),
+    ("lr", None, "a number, got None"), ("validation", "some", "a number, got 'some'"), ("betas", 0.9, "two numbers"),
+    ("clip", "hard", "positive or null, got hard"), ("save_every", "often", "null or at least 0 s, got often"),
+])    # fmt: skip
+def test_words_in_place_of_numbers_are_named(name, value, message):
+    """As they come from the command line, where nothing checks types."""
+    typed = DeepTrainer(device="cpu")
+    object.__setattr__(typed, name, value)
+    with pytest.raises(ValueError, match=rf"trainer\.{name} must be {message}"):
+        typed.__post_init__()
 
 
 def test_find_device_finds_one():
@@ -266,5 +284,5 @@ def test_updates_take_the_place_of_epochs(make_trials):
         (done,) = fit(trials, [run], updates=7, batch_size=8, epochs=None)
         steps = -(-len(run.split.train) // 8)
         assert len(done.history) == -(-7 // steps)
-    with pytest.raises(ValueError, match="updates must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="updates must be a whole number of at least 1, got 0"):
         DeepTrainer(updates=0)

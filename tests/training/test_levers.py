@@ -303,7 +303,7 @@ def test_the_gradient_is_that_of_the_worst_place_nearby_and_nothing_else_moves()
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"accumulate": 0}, "trainer.accumulate must be at least 1, got 0"),
+        ({"accumulate": 0}, "trainer.accumulate must be a whole number of at least 1, got 0"),
         ({"sam": -0.1}, "trainer.sam must be between 0 and 10, got -0.1"),
         ({"mixup": -1.0}, "trainer.mixup must be between 0 and 10, got -1.0"),
         ({"class_weights": "equal"}, "trainer.class_weights must be one of null, balanced; got 'equal'"),
@@ -311,7 +311,7 @@ def test_the_gradient_is_that_of_the_worst_place_nearby_and_nothing_else_moves()
         ({"ema_decay": 1.0}, "trainer.ema_decay must lie between 0 and 1, got 1.0"),
         ({"swa_share": 0.0}, "trainer.swa_share must lie between 0 and 1, got 0.0"),
         ({"schedule": "linear"}, "trainer.schedule must be one of cosine, constant, one_cycle, plateau; got 'linear'"),
-        ({"plateau_patience": 0}, "trainer.plateau_patience must be at least 1, got 0"),
+        ({"plateau_patience": 0}, "trainer.plateau_patience must be a whole number of at least 1, got 0"),
         ({"plateau_factor": 1.0}, "trainer.plateau_factor must lie between 0 and 1, got 1.0"),
         ({"sam": 0.05, "compile": True, "ensemble": "vectorise"}, "take trainer.compile=false with"),
         ({"mixup": 0.1, "compile": True, "ensemble": "vectorise"}, "take trainer.compile=false with"),

@@ -102,6 +102,26 @@ def test_the_weights_are_those_of_the_network_without_its_head_and_rates(make_tr
     assert done.status == "done"
 
 
+def test_forecasts_take_the_place_of_truth_more_and_more(make_trials, monkeypatch):
+    """Scheduled sampling: from none at the start to its full probability in the last epoch."""
+    plan, told = Forecaster.plan, []
+
+    def noted(self, draws, progress):
+        told.append(progress)
+        return plan(self, draws, progress)
+
+    monkeypatch.setattr(Forecaster, "plan", noted)
+    trials = make_trials(n_subjects=1, n_times=384)
+    fit(trials, runs_of(trials, n_val=0), kind=Forecaster, epochs=3)
+    assert sorted(set(told)) == [0.0, 0.5, 1.0]
+
+
+def test_steps_are_clipped(make_trials):
+    trials = make_trials(n_subjects=1, n_times=384)
+    one, other = (fit(trials, runs_of(trials), clip=clip)[0].weights["stem.spatial"] for clip in (1.0, 1e-9))
+    assert np.abs(one - other).max() > 1e-4    # below Adam's eps nothing moves
+
+
 def test_a_run_that_fails_says_so(make_trials):
     trials = make_trials(n_subjects=1, n_times=384)
     broken = replace(trials, X=trials.X.copy())
@@ -114,7 +134,13 @@ def test_what_cannot_be_is_refused(make_trials):
     trials = make_trials(n_subjects=1, n_times=384)
     for frontend in (CSP(), Align(then=CSP())):
         with pytest.raises(ValueError, match="learns from labels"):
+            Pretrainer(**SETTINGS).check(partial(MaskedAutoencoder), trials, runs_of(trials), frontend=frontend)
+        with pytest.raises(ValueError, match="needs training trials of two classes, got class"):    # they have none
             fit(trials, runs_of(trials), frontend=frontend)
+    rows = np.arange(len(trials))
+    zero_shot = Run(Split(rows[:0], rows[:0], rows, "1", "a", 0, "toy", trials=0), seed=0)
+    with pytest.raises(ValueError, match=r"protocol\.trials holds 0, of which nothing can be pretrained"):
+        Pretrainer(**SETTINGS).check(partial(MaskedAutoencoder), trials, [zero_shot], frontend=ZScore())
     with pytest.raises(ValueError, match="plateau is not for pretraining"):
         Pretrainer(schedule="plateau")
     with pytest.raises(ValueError, match=r"trainer\.lr"):

@@ -114,7 +114,8 @@ def test_goes_on_to_the_bit(make_trials, tmp_path, kind, mode):
     runs = some_runs(trials, 3 if mode == "vectorise" else 1, validation=KINDS[kind].get("validation", 0.25))
     whole, told = train(trials, runs, None, mode=mode, **KINDS[kind])
     states = DiskStates(tmp_path / "in_work", keys_of(trials, runs))
-    for after in (2, 5):    # killed twice, the second time in what was gone on with
+    kills = range(1, 11) if kind == "plateau" else (2, 5)    # what was gone on with is killed again
+    for after in kills:    # after each epoch, a plateau that is forgotten would never lower the rate
         with pytest.raises(KilledError):
             train(trials, runs, states, mode=mode, kill_after=after, **KINDS[kind])
         torch.rand(7)    # another process has drawn other numbers
@@ -178,6 +179,18 @@ def test_a_failed_run_stays_failed_and_its_neighbour_goes_on(make_trials, tmp_pa
     broken, _ = train(trials, runs, states, **lever)
     assert [each.status for each in broken] == [each.status for each in whole]
     assert_equal(whole[1], broken[1])
+
+
+def test_seconds_count_from_the_first_start(make_trials, tmp_path):
+    trials = make_trials(n_trials=32)
+    runs = some_runs(trials, 1)
+    states = DiskStates(tmp_path / "in_work", keys_of(trials, runs))
+    with pytest.raises(KilledError):
+        train(trials, runs, states, kill_after=3)
+    arrays, facts = states.read(runs)
+    states.write(runs, (arrays, {**facts, "seconds": 1e4}))
+    (done,), _ = train(trials, runs, states)
+    assert 1e4 < done.seconds < 2e4
 
 
 @pytest.mark.parametrize("workers", [1, 2])

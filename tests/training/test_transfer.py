@@ -73,7 +73,7 @@ def equal(one, other):
 def test_zero_shot_is_the_source_as_it_is(make_trials, tmp_path, network, frontend):
     trials = make_trials(n_subjects=3, n_sessions=2)
     folder = learn(tmp_path, trials, network=network, frontend=frontend)
-    runs = begin_from(folder, few(trials, [0]), meta=trials.meta)
+    runs = begin_from(folder, few(trials, [0]), meta=trials.meta, dataset="toy")
     theirs = CrossSubject()(trials.meta, validation=0.0)
     for zero, split in zip(fit(trials, runs, network=network, frontend=frontend), theirs, strict=True):
         alone = expand([split], Sweep(), seed=0)
@@ -93,7 +93,7 @@ MOVES = {    # what learns of EEGNet, whose layers are bank, squash1.0, separabl
 @pytest.mark.parametrize("mode", ["loop", "vectorise"])
 def test_what_is_frozen_stays_and_the_rest_learns(make_trials, tmp_path, fine_tune, mode):
     trials = make_trials(n_subjects=3)
-    runs = begin_from(learn(tmp_path, trials), few(trials, [4]), meta=trials.meta)
+    runs = begin_from(learn(tmp_path, trials), few(trials, [4]), meta=trials.meta, dataset="toy")
     for done in fit(trials, runs, fine_tune=fine_tune, ensemble=mode):
         source = done.run.source.weights
         moved = {name for name in MOVES["full"] if not equal(subset(done.weights, name), subset(source, name))}
@@ -104,7 +104,7 @@ def test_what_is_frozen_stays_and_the_rest_learns(make_trials, tmp_path, fine_tu
 
 def test_the_head_is_new_unless_it_is_kept(make_trials, tmp_path):
     trials = make_trials(n_subjects=3)
-    (run, *_) = begin_from(learn(tmp_path, trials), few(trials, [4]), meta=trials.meta)
+    (run, *_) = begin_from(learn(tmp_path, trials), few(trials, [4]), meta=trials.meta, dataset="toy")
     for new_head in (True, False):
         settings = DeepTrainer(**DEEP, new_head=new_head)
         task = Task.build(settings, NETWORKS["eegnet"], Material.of(trials, per_trial=False, device="cpu"), [run],
@@ -117,7 +117,7 @@ def test_the_head_is_new_unless_it_is_kept(make_trials, tmp_path):
 
 def test_layerwise_steps_fall_by_the_factor(make_trials, tmp_path):
     trials = make_trials(n_subjects=3)
-    (run, *_) = begin_from(learn(tmp_path, trials), few(trials, [4]), meta=trials.meta)
+    (run, *_) = begin_from(learn(tmp_path, trials), few(trials, [4]), meta=trials.meta, dataset="toy")
     steps = {}
     for fine_tune in ("full", "layerwise"):
         settings = DeepTrainer(**DEEP, fine_tune=fine_tune, layer_factor=3.0, weight_decay=0.1)
@@ -207,7 +207,7 @@ def test_a_whole_network_must_fit():
 
 def test_sources_that_mean_something_else_are_refused_before_any_training(make_trials, tmp_path):
     trials = make_trials(n_subjects=3)
-    runs = begin_from(learn(tmp_path, trials), few(trials), meta=trials.meta)
+    runs = begin_from(learn(tmp_path, trials), few(trials), meta=trials.meta, dataset="toy")
     trainer = DeepTrainer(**DEEP)
     told = trainer.compare(NETWORKS["eegnet"], trials, runs, frontend=ZScore())
     assert told["new"] == "head.weight head.bias"

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+ROOM = 2**16    # bytes of a disk with less free are too few for a log
 CARRIED = ("EEGDECODE_", "HF_", "MNE_", "PYTHON", "WANDB_")    # variables that a job has wherever it runs
 
 
@@ -77,17 +78,25 @@ def run(job: Job) -> Ended:
     elsewhere, and must not find its folder in use.
     """
     began = time.monotonic()
+    try:
+        reason = reason_of(_wait_for(job), job.log)
+    except OSError as error:    # no room for its log, no such folder here: the others need not end with it
+        reason = f"it cannot be started here: {error}"
+    return Ended(job, reason, time.monotonic() - began)
+
+
+def _wait_for(job: Job) -> int:
+    """Run a job and give its exit code."""
     job.log.parent.mkdir(parents=True, exist_ok=True)
     cores = {name: str(job.cores) for name in ("OMP_NUM_THREADS", "EEGDECODE_CORES")}
     environment = {**os.environ, **job.environment, **cores}
-    with job.log.open("wb") as log:
+    with job.log.open("ab") as log:    # a job may be begun again
         process = subprocess.Popen(
             [*_mortal(), sys.executable, job.script, *job.arguments], cwd=job.folder, start_new_session=True,
             env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
         )    # fmt: skip
         with _noted(process):
-            code = process.wait()
-    return Ended(job, reason_of(code, job.log), time.monotonic() - began)
+            return process.wait()
 
 
 def reason_of(code: int, log: Path) -> str:
@@ -99,6 +108,8 @@ def reason_of(code: int, log: Path) -> str:
             return f"killed by {signal.Signals(-code).name}"
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     told = [line for line in lines if re.match(r"(\w+\.)*\w*[Ee]rror: ", line)]
+    if not told and shutil.disk_usage(log.parent).free < ROOM:    # nor could it say so
+        return f"exit code {code}; the disk of its log, {log}, is full"
     return (told or lines or [f"exit code {code}"])[-1].strip().removeprefix("error: ")
 
 

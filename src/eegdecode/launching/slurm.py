@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,12 @@ from eegdecode.launching.jobs import Ended, Job, run
 ALIVE = {"PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "COMPLETING", "STAGE_OUT", "SIGNALING", "STOPPED",
          "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESIZING", "RESV_DEL_HOLD", "SPECIAL_EXIT"}    # fmt: skip
 USUAL = {"None", "Priority", "Resources", "JobArrayTaskLimit", "BeginTime", "Cleaning"}    # reasons to wait
+GOES_ON = "the same command goes on from its last state"
+WHY = {    # what submitit says of a job whose time is up -> in words
+    "'scontrol', 'requeue'": f"its time was up, and Slurm does not put it back into the queue; {GOES_ON}",
+    "timed-out too many times": "its time limit came more often than hydra.launcher.again; give it more "
+    f"hydra.launcher.minutes, or {GOES_ON}",
+}
 GRACE = 30.0    # s that a result may take to be seen on a file system of a network after its job has left the queue
 
 
@@ -26,7 +33,7 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Resumable:
-    """A job that Slurm puts back into its queue at its time limit: finished runs are kept, the others follow."""
+    """A job that goes back into Slurm's queue at its time limit, and on from its last state (`trainer.save_every`)."""
 
     job: Job
 
@@ -50,19 +57,22 @@ def run_on_slurm(
     ----------
     jobs : sequence of Job
     cores, gpus, memory_gb, minutes, partition
-        What each job asks for; None leaves it to the cluster.
+        What each job asks for; None leaves it to the cluster. Shortly before its minutes are over a job is stopped.
     n_jobs : int
         Jobs at a time, at most.
     again : int
-        How often a job goes back into the queue at its time limit.
+        How often a job goes back into the queue at its time limit. That of a lost node does by itself.
     setup : sequence of str
         Shell commands before it, such as ``module load cuda``.
     sbatch : mapping
-        Further options of sbatch by their long names: ``{account: lab}``.
+        Further options of sbatch by their long names: ``{account: lab}``. ``{no-requeue: true}`` keeps jobs that
+        were stopped or lost out of the queue.
     poll : float
         s between two questions to the controller.
     """
-    submitit = _submitit()
+    if minutes < 1 or again < 0:
+        raise ValueError(f"hydra.launcher.minutes={minutes}, again={again}: give at least a minute, and 0 times")
+    submitit, sbatch = _submitit(), dict(sbatch or {})
     folder = jobs[0].log.parent / "slurm"
     try:
         executor = submitit.AutoExecutor(folder=folder, cluster="slurm", slurm_max_num_timeout=again)
@@ -71,7 +81,8 @@ def run_on_slurm(
     asked = {
         "name": "eegdecode", "cpus_per_task": cores, "gpus_per_node": gpus or None, "mem_gb": memory_gb,
         "timeout_min": minutes, "slurm_partition": partition, "slurm_array_parallelism": n_jobs,
-        "slurm_setup": list(setup) or None, "slurm_additional_parameters": dict(sbatch or {}) or None,
+        "slurm_setup": list(setup) or None, "slurm_signal_delay_s": min(90, 12 * minutes),
+        "slurm_additional_parameters": {**({} if "no-requeue" in sbatch else {"requeue": True}), **sbatch},
     }    # fmt: skip
     executor.update_parameters(**{name: value for name, value in asked.items() if value is not None})
     jobs = [replace(job, cores=cores) for job in jobs]
@@ -109,7 +120,7 @@ def _watch(waiting: dict[str, tuple[Job, Any]], poll: float) -> Iterator[Ended]:
                 if time.monotonic() - gone.setdefault(number, time.monotonic()) < min(GRACE, 3 * poll):
                     continue
                 reason = f"lost by Slurm: {state.name.lower().replace('_', ' ')} (job {number}; {handle.paths.stderr})"
-                ended = Ended(job, reason, time.monotonic() - began)
+                ended = Ended(job, f"{reason}; {GOES_ON}", time.monotonic() - began)
             del waiting[number]
             yield ended
         time.sleep(poll if waiting else 0)
@@ -119,7 +130,9 @@ def _result(job: Job, handle: Any, seconds: float) -> Ended:
     try:
         return handle.result()
     except Exception as error:    # whatever it was in the job, as text
-        return Ended(job, str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__, seconds)
+        text = str(error).strip() or type(error).__name__
+        said = ([line for line in text.splitlines() if re.match(r"[\w.]*Error: ", line)] or text.splitlines())[-1]
+        return Ended(job, next((words for sign, words in WHY.items() if sign in text), said), seconds)
 
 
 def _states(numbers: Sequence[str]) -> dict[str, State] | None:

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from eegdecode.models.block import FeedForward
-from eegdecode.models.layers import Dropout
+from eegdecode.models.layers import Dropout, at_least
 from eegdecode.models.masks import softmax_seen
 
 Tokens = Float[Tensor, "batch token width"]
@@ -72,6 +72,8 @@ class Decoder(nn.Module):
         self, width: int, *, n_pieces: int, n_features: int, depth: int, heads: int, drop: float, causal: bool
     ) -> None:    # fmt: skip
         super().__init__()
+        at_least("task.depth", depth, 1)    # without a block nothing is told of the encoder
+        at_least("task.heads", heads, 1)
         self.causal = causal
         self.place = nn.Parameter(torch.randn(n_pieces, width) * 0.02)
         self.blocks = nn.ModuleList([DecoderBlock(width, heads=heads, expand=2, drop=drop) for _ in range(depth)])

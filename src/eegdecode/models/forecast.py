@@ -17,8 +17,9 @@ from eegdecode.models.pieces import EDGE, Pieces, Reconstruction, build_encoder,
 class Forecaster(nn.Module):
     """Tell the next piece of a trial from its beginning and the pieces so far (Vaswani et al., 2017).
 
-    The encoder sees the first patches and no sample after them. The decoder takes the pieces from there on, each in
-    place of the one after it, and tells all at once: each attends to itself, to those before it, and to the encoder.
+    The encoder sees the first patches and no sample after them. The decoder takes the pieces from there on (the first
+    may begin within the context), each in place of the one after it, and tells all at once: each attends to itself, to
+    those before it, and to the encoder.
     In training it takes the true pieces (teacher forcing) or, with a probability that grows linearly from 0 to
     ``sampling``, what it told itself (scheduled sampling, Bengio et al., 2015), in two passes: the first tells all
     pieces from true ones, the second learns with some of them replaced, and no gradient goes back into the first
@@ -55,7 +56,7 @@ class Forecaster(nn.Module):
         self.n_visible = max(1, int(context * stem.n_tokens))    # of three patches one: then two pieces are told
         self.pieces = Pieces(n_chans, n_times, sfreq, length=piece, target=target, band=band)
         size, end = self.pieces.size, (self.n_visible - 1) * stem.stride + stem.patch
-        self.first = math.ceil(end / size - EDGE)                            # piece that comes after the context
+        self.first = max(1, math.ceil(end / size - EDGE))                    # piece that comes after the context
         self.end = min(end, self.first * size)                               # samples of the context
         if self.first >= self.pieces.n_pieces:
             raise ValueError(f"no piece comes after the context: lower task.context={context} or task.piece={piece}")
@@ -94,7 +95,7 @@ class Forecaster(nn.Module):
         return errors(*self.reconstruct(x, plan))
 
     def roll_out(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch piece feature"]:
-        """Tell the pieces one after the other, each from the forecasts before it: no sample after the context."""
+        """Tell the pieces one after the other, each from the forecasts before it: no sample of those that are told."""
         tokens, there = self._context(x)
         taken = self.pieces(x)[:, self.first - 1 : self.first]
         for _ in range(self.n_draws):

@@ -13,6 +13,8 @@ from eegdecode.models.decoder import Decoder
 from eegdecode.models.patches import seen_samples
 from eegdecode.models.pieces import Pieces, Reconstruction, build_encoder, errors
 
+LEAST_HIDING = 0.9    # share of the trials of which something is told; of the others the error is 0
+
 
 class MaskedAutoencoder(nn.Module):
     """Hide most patches from the encoder; the decoder tells the pieces of which nothing was seen (He et al., 2022).
@@ -51,6 +53,7 @@ class MaskedAutoencoder(nn.Module):
         self.n_tokens = self.network.stem.n_tokens
         self.n_visible = min(self.n_tokens - 1, max(1, round((1 - ratio) * self.n_tokens)))
         self.pieces = Pieces(n_chans, n_times, sfreq, length=piece, target=target, band=band)
+        self._check_hidden(n_times, ratio)
         width = self.network.head.in_features
         self.mask = nn.Parameter(torch.randn(width) * 0.02)
         self.decoder = Decoder(
@@ -71,14 +74,27 @@ class MaskedAutoencoder(nn.Module):
         self, x: Float[Tensor, "batch chan time"], visible: Bool[Tensor, "batch token"]
     ) -> Reconstruction:    # fmt: skip
         """Tell every piece from the visible patches alone."""
-        stem = self.network.stem
-        touched = seen_samples(visible, size=stem.patch, stride=stem.stride, n_times=x.shape[-1])
-        hidden, seen = self.pieces.hidden(touched)
+        hidden, seen = self._hide(visible, x.shape[-1])
         tokens, there = self.network.encode(x, visible, seen)
         told = self.decoder(self.mask.expand(len(x), self.pieces.n_pieces, -1), tokens, there)
         truth, known = self.pieces(x), ~hidden[..., None]                    # (B, S, features), (B, S, 1)
         mean = (truth * known).sum(1, keepdim=True) / known.sum(1, keepdim=True).clamp(min=1)
         return Reconstruction(told, truth, mean.expand_as(truth), hidden)
+
+    def _check_hidden(self, n_times: int, ratio: float) -> None:
+        """Refuse a ratio at which visible patches, which overlap, cover what is hidden: nothing would be told."""
+        draws = torch.rand(256, self.n_tokens, generator=torch.Generator().manual_seed(0))
+        hides = float(self._hide(self.plan(draws, 0.0), n_times)[0].any(1).float().mean())
+        if hides < LEAST_HIDING:
+            raise ValueError(
+                f"task.ratio={ratio} hides a whole piece in only {hides:.0%} of the trials, for patches overlap: raise "
+                "it, or lower task.piece"
+            )
+
+    def _hide(self, visible: Tensor, n_times: int) -> tuple[Tensor, Tensor]:
+        """Which pieces are hidden, and which samples are seen."""
+        stem = self.network.stem
+        return self.pieces.hidden(seen_samples(visible, size=stem.patch, stride=stem.stride, n_times=n_times))
 
     def forward(
         self, x: Float[Tensor, "batch chan time"], plan: Bool[Tensor, "batch token"]

@@ -67,6 +67,10 @@ class Pieces(nn.Module):
     ) -> None:    # fmt: skip
         super().__init__()
         self.target = choose("task.target", target, {word: word for word in TARGETS})
+        if not length > 0:
+            raise ValueError(f"task.piece must be a time above 0 s, got {length}")
+        if len(band) != 2 or not 0 < band[0] < band[1]:
+            raise ValueError(f"task.band must be two frequencies above 0 Hz, [4,40], got {list(band)}")
         self.size = max(2, round(length * sfreq))
         self.n_pieces = n_times // self.size
         if self.n_pieces < 2:

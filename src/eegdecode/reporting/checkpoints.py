@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from eegdecode.reporting.disk import make_folder, read_json, write_json, write_whole
-from eegdecode.runs import Prediction
+from eegdecode.reporting.seen import FIELD, learned_from
+from eegdecode.runs import Run
 
 WEIGHTS, ABOUT = ".safetensors", ".json"
-_MARK = 5    # bytes of a trial's mark: of 10,000 trials and 10,000 others, one pair in 10,000 such sets is alike
 _LONGEST_NAME = 150    # characters; file systems take 255 bytes with suffix and temporary name
 
 
@@ -53,50 +51,30 @@ def checkpoint_belongs(folder: Path, name: str, key: str) -> bool:
 
 
 def describe_run(
-    prediction: Prediction, key: str, *, meta: pd.DataFrame, classes: Sequence[str], facts: Mapping[str, Any],
-    prepared: Mapping[str, Any],
+    run: Run, key: str, *, model: Mapping[str, Any], meta: pd.DataFrame, facts: Mapping[str, Any], **more: Any
 ) -> dict[str, Any]:    # fmt: skip
-    """Tell what a run's checkpoint is.
+    """Tell what a run's checkpoint is, so that others may decode by it, start from it and stand beside it.
 
     Parameters
     ----------
+    model : mapping
+        As in `Prediction`.
     meta : DataFrame
         The table of trials that the split points into.
-    prepared : mapping
-        The settings of the preprocessing.
+    more
+        What else is told, in JSON types.
     """
-    run = prediction.run
-    pool = meta.iloc[np.concatenate([run.split.train, run.split.val])]
     return {
         "key": key,
         "run": run.name(),
+        "subject": run.split.subject,
         "seed": run.seed,
-        "model": dict(prediction.model),
-        "classes": list(classes),
-        "best_epoch": prediction.best_epoch,
         "numbers": dict(run.numbers),
-        "preprocess": dict(prepared),
+        "model": dict(model),
         "facts": dict(facts),
-        "trained_on": {what: "".join(marks) for what, marks in _marks(pool, prediction.model.get("dataset")).items()},
-    }
-
-
-def known_trials(about: Mapping[str, Any], meta: pd.DataFrame, *, dataset: str) -> Bool[np.ndarray, " trial"]:
-    """Which trials a checkpoint was trained or validated on: of the same data set and name, or the same samples."""
-    known = np.zeros(len(meta), bool)
-    for what, marks in _marks(meta, dataset).items():
-        text = about.get("trained_on", {}).get(what, "")
-        seen = {text[i : i + 2 * _MARK] for i in range(0, len(text), 2 * _MARK)}
-        known |= np.array([mark in seen for mark in marks], bool)
-    return known
-
-
-def _marks(meta: pd.DataFrame, dataset: str | None) -> dict[str, list[str]]:
-    """A short digest of each trial by its name and, where they are known, by its samples."""
-    texts = {"names": [f"{dataset} {name}" for name in meta["trial"]], "signals": meta.get("signal", [])}
-    return {
-        what: [hashlib.blake2b(str(text).encode(), digest_size=_MARK).hexdigest() for text in own]
-        for what, own in texts.items()
+        FIELD: learned_from(run, meta, dataset=str(model.get("dataset"))),
+        **({"source": run.source.digest} if run.source else {}),
+        **more,
     }
 
 
@@ -145,9 +123,14 @@ def read_checkpoint(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, 
     return load_file(weights), about
 
 
+def plain_name(path: Path | str) -> str:
+    """Name of a checkpoint without that of one of its two files; it may hold points of its own."""
+    return Path(path).name.removesuffix(WEIGHTS).removesuffix(ABOUT)
+
+
 def _files(path: Path) -> tuple[Path, Path]:
     """Both files of a checkpoint, which are there."""
-    name = path.name.removesuffix(WEIGHTS).removesuffix(ABOUT)
+    name = plain_name(path)
     if path.is_dir():
         found = sorted([*path.glob(f"*{WEIGHTS}"), *path.glob(f"checkpoints/*{WEIGHTS}")])
         if not found:

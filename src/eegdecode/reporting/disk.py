@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 TEMPORARY = ".part"    # suffix of a file that is being written
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_FOLDER = (errno.EEXIST, errno.ENOTDIR)
 
@@ -23,8 +23,10 @@ def clear_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if str(error.strerror).startswith("cannot write"):    # an inner one has named the file
+            raise
         if error.errno in _FULL:
-            advice = "the disk is full. Free some space, then start the same command again"
+            advice = "the disk is full, or a quota used up. Free some space, then start the same command again"
         elif error.errno in _CLOSED:
             advice = "no permission to write there. Give another folder (out_dir=...) or change its rights"
         elif error.errno in _NO_FOLDER:
@@ -33,6 +35,11 @@ def clear_errors(path: Path) -> Iterator[None]:
             raise
         safe = "what is finished stays intact and will not be trained anew"
         raise OSError(error.errno, f"cannot write {path}: {advice}; {safe}") from error
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether it was a disk without room, or a quota that is used up."""
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 def make_folder(path: Path) -> Path:

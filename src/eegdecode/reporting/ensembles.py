@@ -33,14 +33,20 @@ def combine(logits: Float[np.ndarray, "run trial class"], *, by: str = BY[0]) ->
     by : {"probabilities", "logits"}
         What is averaged; of mean probabilities the logarithm is returned.
     """
-    if by not in BY:
-        raise ValueError(f"by={by} is not one of: {', '.join(BY)}")
+    check_way(by)
     if not len(logits):
         raise ValueError("an ensemble needs members")
     if by == "logits":
         return logits.mean(axis=0, dtype=np.float64)
     with np.errstate(divide="ignore"):    # a class that every member excludes
         return np.log(np.mean([probabilities(each) for each in logits], axis=0))
+
+
+def check_way(by: str) -> str:
+    """Return a way to combine that there is."""
+    if by not in BY:
+        raise ValueError(f"by={by} is not one of: {', '.join(BY)}")
+    return by
 
 
 def ensemble_rows(runs: pd.DataFrame, kept: Mapping[str, Kept]) -> pd.DataFrame:

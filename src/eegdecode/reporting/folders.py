@@ -19,6 +19,7 @@ from eegdecode.runs import Run
 
 MARKER = "experiment.json"    # what the folder's experiment is; see `Store`
 SUMMARY = "summary.json"
+TRAINING, PRETRAINING = "training", "pretraining"    # kinds of run folders
 _HELD = ".held"    # below a run folder: who works in it
 _held: dict[tuple[int, Path], Leases] = {}    # by process: a fork inherits the table, not the right
 
@@ -99,6 +100,14 @@ def mark_folder(
     about = {"numbers": numbers, "classes": classes, "facts": facts, "expected": expected}
     seeds = sorted({run.seed for run in runs})
     write_json(folder / MARKER, {**identity, **about, "seeds": seeds})
+
+
+def refuse_other_kind(folder: Path, *, kind: str) -> None:
+    """Refuse a folder of results of another kind: they would be set aside, or taken for these."""
+    marker = read_json(folder / MARKER)
+    there = marker.get("kind", TRAINING)
+    if "facts" in marker and there != kind:    # without facts it is a folder that was just made
+        raise ValueError(f"{folder} holds results of a {there}, and this is a {kind}: give another out_dir")
 
 
 def is_complete(folder: Path) -> bool:

@@ -12,11 +12,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from eegdecode.pretrained import Pretrained
-from eegdecode.reporting.checkpoints import checkpoint_belongs, file_name, write_checkpoint
+from eegdecode.reporting.checkpoints import checkpoint_belongs, describe_run, file_name, write_checkpoint
 from eegdecode.reporting.disk import make_folder, read_json, sweep_temporaries, write_json, write_text
-from eegdecode.reporting.folders import MARKER, SUMMARY, hold, release
+from eegdecode.reporting.folders import MARKER, PRETRAINING, SUMMARY, hold, refuse_other_kind, release
 from eegdecode.reporting.style import CHANCE, RUNNING, TRAIN, VAL, new_figure, save, styled
-from eegdecode.reporting.transfer import origin
 from eegdecode.runs import Run
 
 LINES = {    # column of a history -> what it is, colour, line
@@ -46,12 +45,13 @@ class PretrainingFolder:
         self, folder: Path | str, *, keys: Mapping[str, str], key: str, meta: pd.DataFrame, facts: Mapping[str, Any]
     ) -> None:    # fmt: skip
         self.folder, self.keys, self.meta, self.facts = make_folder(Path(folder)), keys, meta, dict(facts)
+        refuse_other_kind(self.folder, kind=PRETRAINING)
         if not hold(self.folder):
             raise BlockingIOError(f"another process uses {self.folder}: wait for it or give another out_dir")
         self.checkpoints, self.figures = (make_folder(self.folder / name) for name in ("checkpoints", "figures"))
         sweep_temporaries(self.checkpoints)
         self._set_aside()
-        write_json(self.folder / MARKER, {"key": key, "facts": self.facts})
+        write_json(self.folder / MARKER, {"key": key, "kind": PRETRAINING, "facts": self.facts})
 
     def unfinished(self, runs: Sequence[Run]) -> list[Run]:
         """Runs without a whole checkpoint under their key."""
@@ -63,12 +63,11 @@ class PretrainingFolder:
         if result.status != "done":
             log.warning("%s %s; the same command, started again, tries it again", name, result.status)
             return
-        about = {
-            "key": self.keys[name], **origin(result.run, self.meta), "model": dict(result.model),
-            "classes": list(result.model["classes"]), "best_epoch": int(result.history["epoch"].iloc[-1]),
-            "facts": self.facts, "n_params": result.n_params, "seconds": result.seconds,
-            "history": result.history.to_dict("list"),
-        }    # fmt: skip
+        about = describe_run(
+            result.run, self.keys[name], model=result.model, meta=self.meta, facts=self.facts, kind=PRETRAINING,
+            classes=list(result.model["classes"]), best_epoch=int(result.history["epoch"].iloc[-1]),
+            n_params=result.n_params, seconds=result.seconds, history=result.history.to_dict("list"),
+        )    # fmt: skip
         with styled():
             save(draw_examples(result.examples, title=name), self.figures / f"{file_name(name, self.keys[name])}.png")
         write_checkpoint(self.checkpoints, file_name(name, self.keys[name]), result.weights, about)

@@ -11,12 +11,13 @@ import numpy as np
 from eegdecode.identity import digest
 from eegdecode.reporting.checkpoints import WEIGHTS, file_name, read_checkpoint, write_checkpoint
 from eegdecode.reporting.disk import read_json
-from eegdecode.reporting.ensembles import BY, SPLIT
+from eegdecode.reporting.ensembles import BY, SPLIT, check_way
 from eegdecode.reporting.folders import MARKER
 from eegdecode.reporting.outcomes import read_outcome
 from eegdecode.reporting.results import load_results
+from eegdecode.reporting.seen import FIELD, read_marks
 
-SAME = ("model", "classes", "numbers", "trained_on")    # in what members may not differ
+SAME = ("model", "classes", "numbers", FIELD)    # in what members may not differ
 
 
 def save_ensembles(folder: Path | str, *, by: str = BY[0], out: Path | str | None = None) -> str:
@@ -36,8 +37,7 @@ def save_ensembles(folder: Path | str, *, by: str = BY[0], out: Path | str | Non
     ValueError
         If nothing is there to combine.
     """
-    if by not in BY:
-        raise ValueError(f"by={by} is not one of: {', '.join(BY)}")
+    check_way(by)
     results = load_results(Path(folder))
     if results.summary["setting"] is None:
         raise ValueError(f"{folder} has several settings, and nothing chose one; swept numbers are never combined")
@@ -72,6 +72,7 @@ def stack_members(
         Checkpoints that differ in their seed alone.
     """
     first = members[0][1]
+    read_marks(first, str(first["run"]))    # refuses members that do not tell what they have learned from
     for weights, about in members[1:]:
         odd = [name for name in SAME if about.get(name) != first.get(name)]
         odd += sorted(weights.keys() ^ members[0][0].keys())

@@ -14,13 +14,21 @@ from eegdecode.identity import digest, pool_digest, run_key, split_digest
 from eegdecode.reporting import outcomes, tables
 from eegdecode.reporting.checkpoints import checkpoint_belongs, describe_run, write_checkpoint
 from eegdecode.reporting.disk import append_text, make_folder, sweep_temporaries, write_json, write_text, write_whole
-from eegdecode.reporting.folders import SUMMARY, by_name, experiment_key, hold, mark_folder, release
+from eegdecode.reporting.folders import (
+    SUMMARY,
+    TRAINING,
+    by_name,
+    experiment_key,
+    hold,
+    mark_folder,
+    refuse_other_kind,
+    release,
+)
 from eegdecode.reporting.library import Library
 from eegdecode.reporting.outcomes import PARTS, DamagedError, Outcome, outcome_of, shapes_of
 from eegdecode.reporting.predictions import write_predictions
 from eegdecode.reporting.results import Results, load_results
 from eegdecode.reporting.sharing import Sharing
-from eegdecode.reporting.transfer import origin
 from eegdecode.runs import Prediction, Run
 
 log = logging.getLogger(__name__)
@@ -61,6 +69,7 @@ class Store:
         prepared: Mapping[str, Any] | None = None, library: Library | None = None,
     ) -> None:    # fmt: skip
         self.folder = make_folder(Path(out_dir))
+        refuse_other_kind(self.folder, kind=TRAINING)
         if not hold(self.folder):
             raise BlockingIOError(f"another process uses {self.folder}: wait for it or give another out_dir")
         self.meta, self.classes, self.facts = meta, tuple(classes), dict(facts)
@@ -206,6 +215,8 @@ class Store:
         return tables.row_text(row, tables.score_columns(self.numbers, watched=self.watched))
 
     def _write_checkpoint(self, prediction: Prediction, outcome: Outcome) -> None:
-        about = {"classes": self.classes, "facts": self.facts, "prepared": self.prepared}
-        told = describe_run(prediction, outcome.key, meta=self.meta, **about) | origin(prediction.run, self.meta)
+        told = describe_run(
+            prediction.run, outcome.key, model=prediction.model, meta=self.meta, facts=self.facts,
+            classes=list(self.classes), best_epoch=prediction.best_epoch, preprocess=self.prepared,
+        )    # fmt: skip
         write_checkpoint(self.folder / "checkpoints", outcome.checkpoint, prediction.weights, told)

@@ -16,9 +16,8 @@ from eegdecode.reporting.checkpoints import ABOUT, WEIGHTS, read_checkpoint
 from eegdecode.reporting.disk import read_json
 from eegdecode.reporting.folders import SUMMARY
 from eegdecode.reporting.results import load_results
+from eegdecode.reporting.seen import mark_trials, read_marks
 from eegdecode.runs import Run, Source
-
-MARK = 6    # bytes of a trial's digest: among a million trials no two are alike by chance
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ class Candidate:
         Whom it was tested on.
     seed : int
     seen : frozenset of str
-        Marks of the trials that it has learned from.
+        Marks of the trials that it has learned from, see `eegdecode.reporting.seen`.
     """
 
     path: Path
@@ -44,29 +43,19 @@ class Candidate:
     seen: frozenset[str]
 
 
-def origin(run: Run, meta: pd.DataFrame) -> dict[str, Any]:
-    """What a checkpoint must tell of its run, so that another run may start from it.
-
-    ``seen`` has a digest of each trial that was learned from, by its name and by its samples (column ``signal``, where
-    there is one), held-out validation trials and those of the run's own source included.
-    """
-    split = run.split
-    rows = np.concatenate([split.train, split.val])
-    seen = {"names": "".join(_marks(meta["trial"], rows)), "signals": "".join(_marks(meta.get("signal"), rows))}
-    if run.source is not None:
-        seen = {kind: marks + run.source.about["seen"][kind] for kind, marks in seen.items()}
-    return {
-        "run": run.name(), "subject": split.subject, "seed": run.seed, "numbers": dict(run.numbers), "seen": seen,
-        **({"source": run.source.digest} if run.source else {}),
-    }    # fmt: skip
-
-
-def begin_from(folder: Path | str, runs: Sequence[Run], *, meta: pd.DataFrame) -> list[Run]:
+def begin_from(folder: Path | str, runs: Sequence[Run], *, meta: pd.DataFrame, dataset: str) -> list[Run]:
     """Give each run the checkpoint of a run folder that it starts from.
 
     It has the run's seed; where the folder has no such seed, its seeds are taken in turn (seed s: the s-th modulo their
     number), which is said. It was tested on the run's own subject (as in leave-one-subject-out); where none was, any
     will do. And it has learned from none of the run's test trials; of several such, it is the first.
+
+    Parameters
+    ----------
+    meta : DataFrame
+        The table of trials that the splits point into.
+    dataset : str
+        Name of their data set.
 
     Raises
     ------
@@ -75,6 +64,7 @@ def begin_from(folder: Path | str, runs: Sequence[Run], *, meta: pd.DataFrame) -
     """
     what = f"model.init_from={folder}"
     candidates = _candidates(Path(folder), what)
+    marks = [np.array(column) for column in mark_trials(meta, dataset=dataset)]
     seeds = sorted({each.seed for each in candidates})
     if missing := sorted({run.seed for run in runs} - set(seeds)):
         log.warning("%s has no seed %s: its seeds %s are taken in turn", what, _words(missing), _words(seeds))
@@ -82,12 +72,15 @@ def begin_from(folder: Path | str, runs: Sequence[Run], *, meta: pd.DataFrame) -
     begun = []
     for run in runs:
         seed = run.seed if run.seed in seeds else seeds[run.seed % len(seeds)]
-        chosen = _choose(run, [each for each in candidates if each.seed == seed], meta, what)
+        chosen = _choose(run, [each for each in candidates if each.seed == seed], meta, marks, what)
         if chosen.path not in read:
             weights, about = read_checkpoint(chosen.path)
             digest = hashlib.blake2b(chosen.path.read_bytes(), digest_size=16).hexdigest()
             read[chosen.path] = Source(weights, about, digest)
         begun.append(replace(run, source=read[chosen.path]))
+    if others := sorted({str(each.about["model"].get("dataset")) for each in read.values()} - {dataset}):
+        words = "%s was trained on %s, here is %s: trials of the same name are taken for others"
+        log.warning(words, what, ", ".join(others), dataset)
     log.info("%s: %d runs start from %d of its %d checkpoints", what, len(runs), len(read), len(candidates))
     return begun
 
@@ -116,42 +109,29 @@ def _candidates(folder: Path, what: str) -> list[Candidate]:
         found = {path: about for path, about in found.items() if about.get("key") in keys}
     if not found:
         raise ValueError(f"{what} holds no checkpoints; give the run folder of a finished training of a network")
-    if old := [path for path, about in found.items() if "seen" not in about]:
-        raise ValueError(f"{what}: {old[0].name} does not say which trials it has learned from; train it again")
     return [
         Candidate(
             path.with_name(path.name.removesuffix(ABOUT) + WEIGHTS), str(about.get("subject", "")).split("+"),
-            int(about.get("seed", 0)), frozenset(_cut(about["seen"]["names"]) + _cut(about["seen"]["signals"])),
+            int(about.get("seed", 0)), read_marks(about, f"{what}: {path.name}"),
         )
         for path, about in found.items()
     ]    # fmt: skip
 
 
-def _choose(run: Run, candidates: Sequence[Candidate], meta: pd.DataFrame, what: str) -> Candidate:
-    names, signals = (_marks(meta.get(column), run.split.test) for column in ("trial", "signal"))
-    tested = {*names, *signals}
+def _choose(
+    run: Run, candidates: Sequence[Candidate], meta: pd.DataFrame, marks: Sequence[np.ndarray], what: str
+) -> Candidate:    # fmt: skip
+    test = run.split.test.astype(np.intp)
     own = [each for each in candidates if run.split.subject in each.subjects] or candidates
-    clean = [each for each in own if each.seen.isdisjoint(tested)]
-    if not clean:
-        marks = zip(run.split.test, names, signals or names, strict=True)
-        trial = meta["trial"].iloc[next(row for row, *mine in marks if not own[0].seen.isdisjoint(mine))]
+    tested = {mark for column in marks for mark in column[test].tolist()}
+    clean = next((each for each in own if each.seen.isdisjoint(tested)), None)
+    if clean is None:
+        trial = next(meta["trial"].iloc[row] for row in test if any(column[row] in own[0].seen for column in marks))
         raise ValueError(
             f"{what}: every checkpoint for run {run.name()} has learned from its test trials, such as {trial}; take "
             "networks of other subjects (protocol=cross_subject)"
         )
-    return clean[0]
-
-
-def _marks(values: pd.Series | None, rows: np.ndarray) -> list[str]:
-    """A short digest of some values of a column; none without the column."""
-    if values is None:
-        return []
-    chosen = values.to_numpy()[rows.astype(np.intp)]
-    return [hashlib.blake2b(str(value).encode(), digest_size=MARK).hexdigest() for value in chosen]
-
-
-def _cut(marks: str) -> list[str]:
-    return [marks[i : i + 2 * MARK] for i in range(0, len(marks), 2 * MARK)]
+    return clean
 
 
 def _words(numbers: Sequence[int]) -> str:

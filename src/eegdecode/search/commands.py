@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from eegdecode.reporting.disk import read_json
+from eegdecode.reporting.folders import runs_root
 from eegdecode.reporting.searches.page import write_page
 from eegdecode.reporting.searches.tables import MARKER, failed_trials, status_text
 from eegdecode.search.check import Compose
-from eegdecode.search.settings import RUNS, Search, make_search, read_search
+from eegdecode.search.settings import Search, make_search, read_search
 from eegdecode.search.study import give_again, open_study, table_of
 from eegdecode.search.work import run_search, write_tables
 
-SHARED = ("n_trials", "sampler", "pruner", "storage", "heartbeat", "objectives", "metric", "share", "test_subjects",
-          "final_seeds")    # fmt: skip
+SHARED = ("n_trials", "sampler", "pruner", "storage", "heartbeat", "patience", "objectives", "metric", "share",
+          "test_subjects", "final_seeds")    # fmt: skip
 
 
 def obey(words: Sequence[str], *, configs: Path, compose: Compose) -> list[str]:
@@ -34,13 +36,18 @@ def obey(words: Sequence[str], *, configs: Path, compose: Compose) -> list[str]:
     task, *rest = words
     if task not in ("status", "retry", "report"):
         return run_search(read_search(words, configs), compose)
-    folder = Path(rest[0]) if rest else newest(RUNS)
+    folder = Path(rest[0]) if rest else newest(runs_root())
     if task == "retry":
         if wrong := [word for word in rest[1:] if not word.isdigit()]:
             raise ValueError(f"retry {folder} {wrong[0]}: that is no number of a trial")
         return retry(folder, compose, [int(word) for word in rest[1:]])
     search = search_of(folder)
-    write_tables(open_study(search, create=False), search)
+    try:
+        write_tables(open_study(search, create=False), search)
+    except ValueError as error:    # the tables of before tell more than nothing
+        if not (folder / "trials.csv").exists():
+            raise
+        print(f"{error}; as it was {datetime.fromtimestamp((folder / 'trials.csv').stat().st_mtime):%Y-%m-%d %H:%M}:")
     if task == "report":
         print(f"Report: {write_page(folder)}")
         return []
@@ -54,7 +61,7 @@ def search_of(folder: Path) -> Search:
     if not about:
         raise ValueError(f"{folder} holds no search: {MARKER} is missing")
     words = {"space": {path: _as_yaml(words) for path, words in about["space"].items()}, "base": about["base"]}
-    options = {name: about[name] for name in SHARED} | {"out_dir": str(folder)}
+    options = {name: about[name] for name in SHARED if name in about} | {"out_dir": str(folder)}
     return make_search(about["name"], words, typed=about["typed"], options=options)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,10 +19,11 @@ from eegdecode.reporting.disk import make_folder, write_text
 from eegdecode.reporting.folders import release
 from eegdecode.reporting.results import Results
 from eegdecode.reporting.stats import subject_means
+from eegdecode.search.alive import folder_of
 from eegdecode.search.check import Compose, Composed
 from eegdecode.search.settings import Search
 from eegdecode.search.space import overrides, suggest
-from eegdecode.search.study import Pruned, Trial, first_number, frozen
+from eegdecode.search.study import Pruned, Trial, frozen, report
 from eegdecode.search.watch import STEPS, Watch
 
 DIVERGED = "failed: loss is"    # what a run says whose rate was too high: no crash, but a bad setting
@@ -51,15 +53,16 @@ class Objective:
     def __call__(self, trial: Trial) -> tuple[float, ...]:
         """Run a trial. A setting that diverges is pruned, for nobody has to try it again; a crash is raised."""
         self.dealing.release(force=True)
-        folder = make_folder(self.folder / "trials" / f"{first_number(frozen(trial)):04d}")
+        folder = make_folder(self.folder / folder_of(frozen(trial)))
         try:
             return self._run(trial, folder)
         except Pruned:
             raise
         except BaseException as error:
             said = " ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
-            write_text(folder / "error.txt", "".join(traceback.format_exception(error)))
-            trial.set_user_attr("why", " ".join(said.split())[:300])
+            with suppress(OSError):    # a full disk or a database that is away: say that, not what follows from it
+                write_text(folder / "error.txt", "".join(traceback.format_exception(error)))
+                trial.set_user_attr("why", " ".join(said.split())[:300])
             raise
         finally:
             release(folder)
@@ -102,7 +105,6 @@ def nested_of(search: Search, protocol: Any) -> Nested:
 
 def _judge(trial: Trial, step: int, value: float) -> None:
     """Report a value; whoever falls behind before its end is stopped."""
-    trial.report(value, step)
-    if step < STEPS and trial.should_prune():
+    if report(trial, step, value):
         trial.set_user_attr("why", f"behind at {step}/{STEPS} of its training")
         raise Pruned

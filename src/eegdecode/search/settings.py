@@ -13,13 +13,13 @@ from typing import Any
 import yaml
 
 from eegdecode.identity import digest
+from eegdecode.reporting.folders import runs_root
 from eegdecode.reporting.metrics import METRICS
 from eegdecode.search.space import Space, points, read_space
 
 SAMPLERS = ("tpe", "cmaes", "random", "grid")
 PRUNERS = ("none", "median", "hyperband")
 OBJECTIVES = ("score", "n_params", "seconds")
-RUNS = Path("data", "runs")
 NOT_IDENTITY = (    # overrides that may differ between the workers of one search
     "device", "trainer.device", "trainer.workers", "trainer.stack", "trainer.ensemble", "trainer.compile",
     "trainer.preflight", "logger",
@@ -33,7 +33,7 @@ class Search:
     Parameters
     ----------
     name : str
-        Of the file; the folder is ``data/runs/<name>`` unless ``out_dir`` says another.
+        Of the file; the folder is ``<name>`` below `runs_root` unless ``out_dir`` says another.
     space : tuple of Parameter
     base, typed : sequence of str
         Overrides of ``scripts/train.py`` that every trial has: the search's own, then those of the command line.
@@ -56,6 +56,8 @@ class Search:
         None: SQLite, ``study.db`` in the folder. ``journal``: a file that many nodes share. Or the URL of a database.
     heartbeat : int
         s between two signs of life; a trial without any for four times as long is given to another worker.
+    patience : int
+        s that a database may be away before a worker ends; a second start goes on.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Search:
     sampler_seed: int | None = 0
     storage: str | None = None
     heartbeat: int = 15
+    patience: int = 600
     out_dir: str | None = None
 
     def __post_init__(self) -> None:
@@ -80,7 +83,7 @@ class Search:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}")
-        for name in ("n_trials", "final_seeds", "heartbeat"):
+        for name in ("n_trials", "final_seeds", "heartbeat", "patience"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
@@ -112,7 +115,7 @@ class Search:
     @property
     def folder(self) -> Path:
         """Where everything of this search lies."""
-        return Path(self.out_dir) if self.out_dir else RUNS / self.name
+        return Path(self.out_dir) if self.out_dir else runs_root() / self.name
 
     @property
     def fixed(self) -> list[str]:

@@ -1,30 +1,32 @@
 """The study: Optuna's storage, sampler and pruner for a search, and what it holds as a plain table.
 
-Optuna is imported here alone. Its stale-trial machinery gives the trial of a process that died to another worker.
+Its stale-trial machinery gives the trial of a process that died to another worker; storages are in `database` and
+`journal`.
 """
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import optuna
 import pandas as pd
 from optuna import Study, Trial
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback, journal
-from optuna.storages._heartbeat import BaseHeartbeat
+from optuna.storages import BaseStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages._heartbeat import get_heartbeat_thread
 from optuna.trial import FrozenTrial, TrialState
 
+from eegdecode.reporting.disk import is_full
+from eegdecode.search.alive import folder_of
+from eegdecode.search.database import Database
+from eegdecode.search.journal import BeatingJournal
 from eegdecode.search.settings import Search
 from eegdecode.search.space import Value
 from eegdecode.search.watch import STEPS
 
 optuna.logging.set_verbosity(optuna.logging.CRITICAL)    # we tell of trials ourselves
-GRACE = 4    # heartbeats without one before a trial counts as dead
 WORDS = {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed",
          TrialState.RUNNING: "running", TrialState.WAITING: "waiting"}    # fmt: skip
 BROKEN = (TrialState.FAIL, TrialState.PRUNED)
@@ -32,38 +34,6 @@ BROKEN = (TrialState.FAIL, TrialState.PRUNED)
 
 class Pruned(optuna.TrialPruned):
     """What a trial raises that is not worth its end."""
-
-
-class BeatingJournal(JournalStorage, BaseHeartbeat):
-    """A journal file whose running trials give signs of life, as those of Optuna's databases do.
-
-    The clocks of all nodes must agree to within the time after which a trial counts as dead.
-    """
-
-    def __init__(self, path: Path, *, interval: int, callback: Callable[[Study, FrozenTrial], None]) -> None:
-        super().__init__(journal.JournalFileBackend(str(path)))
-        self.interval, self.callback = interval, callback
-
-    def record_heartbeat(self, trial_id: int) -> None:
-        """Note the time beside the trial."""
-        self.set_trial_system_attr(trial_id, "beat", time.time())
-
-    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
-        running = self.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
-        return [trial._trial_id for trial in running if time.time() - _sign_of_life(trial) > GRACE * self.interval]
-
-    def get_heartbeat_interval(self) -> int | None:
-        """Seconds between two signs of life."""
-        return self.interval
-
-    def get_heartbeat_stale_trial_callback(self) -> Callable[[Study, FrozenTrial], None] | None:
-        """What is done about a trial that died."""
-        return self.callback
-
-
-def _sign_of_life(trial: FrozenTrial) -> float:
-    began = trial.datetime_start.timestamp() if trial.datetime_start else time.time()
-    return max(began, float(trial.system_attrs.get("beat", 0)))
 
 
 @contextmanager
@@ -75,7 +45,7 @@ def _known_experimental() -> Iterator[None]:
 
 
 def open_study(search: Search, *, default: dict[str, Value] | None = None, create: bool = True) -> Study:
-    """Join the study of a search; whoever creates it puts the default settings first.
+    """Join the study of a search; whoever finds it empty puts the default settings first.
 
     Raises
     ------
@@ -92,29 +62,31 @@ def open_study(search: Search, *, default: dict[str, Value] | None = None, creat
             try:
                 study = optuna.create_study(**about, sampler=_sampler(search, search.sampler_seed))
             except optuna.exceptions.DuplicatedStudyError:
-                return optuna.create_study(**about, sampler=_sampler(search, None), load_if_exists=True)
-        except (ImportError, KeyError, ValueError) as error:
-            raise ValueError(f"the study of {search.name} cannot be opened: {error}") from error
+                study = optuna.create_study(**about, sampler=_sampler(search, None), load_if_exists=True)
         except Exception as error:    # of SQLAlchemy and of whatever database stands behind it
-            if isinstance(error, OSError | KeyboardInterrupt):
+            if isinstance(error, OSError):
                 raise
-            raise ValueError(f"the study of {search.name} cannot be opened: {str(error).splitlines()[0]}") from error
-        study.set_metric_names(list(search.objectives))
-        if default is not None and search.sampler != "grid":
-            study.enqueue_trial(default, user_attrs={"default": True})
+            raise ValueError(f"the study of {search.name} cannot be opened: {_told(error, search)}") from error
+        if not study.get_trials(deepcopy=False):
+            study.set_metric_names(list(search.objectives))
+            if default is not None and search.sampler != "grid":
+                study.enqueue_trial(default, user_attrs={"default": True})
     return study
+
+
+def _told(error: Exception, search: Search) -> str:
+    """Why a storage could not be opened."""
+    if isinstance(error, ImportError):
+        return f'storage={search.storage} needs its driver: pip install -c constraints.txt -e ".[postgres]"'
+    said = str(error.__cause__ or error).splitlines()[0]
+    return f"{said} (storage={search.storage})" if search.storage else said
 
 
 def _storage(search: Search) -> BaseStorage:
     callback = RetryHeartbeatStaleTrialCallback(max_retry=1)
     if search.storage == "journal":
         return BeatingJournal(search.folder / "study.journal", interval=search.heartbeat, callback=callback)
-    url = search.storage or f"sqlite:///{search.folder / 'study.db'}"
-    wait = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
-    return RDBStorage(
-        url, engine_kwargs=wait, heartbeat_interval=search.heartbeat, grace_period=GRACE * search.heartbeat,
-        heartbeat_stale_trial_callback=callback,
-    )    # fmt: skip
+    return Database(search, callback)
 
 
 def _sampler(search: Search, seed: int | None) -> optuna.samplers.BaseSampler:
@@ -135,25 +107,43 @@ def _pruner(search: Search) -> optuna.pruners.BasePruner:
     return optuna.pruners.NopPruner()
 
 
-def try_one(study: Study, objective: Callable[[Trial], tuple[float, ...]]) -> FrozenTrial | None:
+def try_one(study: Study, objective: Callable[[Trial], tuple[float, ...]]) -> FrozenTrial:
     """Run one trial, a waiting one first, with signs of life; what it raises is recorded.
 
-    Gives the trial, None if it was taken from us meanwhile. Trials of processes that died are given out again here.
+    Trials of processes that died are given out again here. A trial that was taken from us meanwhile, for we were
+    silent for too long, stays what others made of it. What is no fault of the trial (Ctrl-C, a full disk) ends the
+    search, and the trial begins anew with it.
     """
-    numbers: list[int] = []
-
-    def run(trial: Trial) -> tuple[float, ...]:
-        numbers.append(trial.number)
-        return objective(trial)
-
+    wake_the_dead(study)
+    study._thread_local.in_optimize_loop = True    # as `optimize`, which breaks where a trial was taken from us
+    trial = study.ask()
+    values, state, stop = None, None, None
+    with get_heartbeat_thread(trial._trial_id, study._storage):
+        try:
+            values = objective(trial)
+        except BaseException as error:
+            state = TrialState.PRUNED if isinstance(error, Pruned) else TrialState.FAIL
+            stop = None if isinstance(error, Exception) and not is_full(error) else error
     try:
-        with _known_experimental():
-            study.optimize(run, n_trials=1, catch=(Exception,))
-    except KeyboardInterrupt:
-        if numbers:    # it begins anew when the search does
-            give_again(study, numbers[0], most=None)
-        raise
-    return next((trial for trial in study.get_trials(deepcopy=False) if trial.number in numbers), None)
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):
+            study.tell(trial, values, state, skip_if_finished=True)
+        if stop:
+            give_again(study, trial.number, most=None)
+    except OSError:    # of a storage on the same disk; then the trial is given out again as one that died
+        if not stop:
+            raise
+    if stop:
+        raise stop
+    return study.get_trials(deepcopy=False)[trial.number]
+
+
+def report(trial: Trial, step: int, value: float) -> bool:
+    """Report a value and tell whether the trial is to be stopped; a database that is away says nothing."""
+    try:
+        trial.report(value, step)
+        return step < STEPS and bool(trial.should_prune())    # numpy's
+    except optuna.exceptions.StorageInternalError:
+        return False
 
 
 def wake_the_dead(study: Study) -> None:
@@ -174,11 +164,6 @@ def give_again(study: Study, number: int, *, most: int | None = 1) -> bool:
 def frozen(trial: Trial) -> FrozenTrial:
     """What the storage knows of a trial in work."""
     return trial.study.get_trials(deepcopy=False)[trial.number]
-
-
-def first_number(trial: FrozenTrial) -> int:
-    """Number of the trial that this one repeats, or its own: its folder is named by it."""
-    return int(trial.system_attrs.get("failed_trial", trial.number))
 
 
 def count_states(study: Study) -> dict[str, int]:
@@ -207,7 +192,7 @@ def table_of(study: Study, search: Search) -> pd.DataFrame:
         took = (trial.datetime_complete - trial.datetime_start).total_seconds() if _ended(trial) else float("nan")    # pyright: ignore
         values = dict(zip(search.objectives, trial.values or [], strict=False)) if done else {}    # noqa: PD011
         rows.append({
-            "trial": trial.number, "state": WORDS[trial.state], "folder": f"trials/{first_number(trial):04d}",
+            "trial": trial.number, "state": WORDS[trial.state], "folder": str(folder_of(trial)),
             **{name: values.get(name, float("nan")) for name in search.objectives}, "took": took,
             "training": trial.user_attrs.get("training", float("nan")),
             "step": steps[-1] if steps else 0,

@@ -6,12 +6,13 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 from filelock import FileLock
 
-from eegdecode.experiment import run_experiment
+from eegdecode.experiment import run_experiment, table_of_trials
 from eegdecode.reporting.disk import make_folder, read_json, write_json, write_text
 from eegdecode.reporting.results import Results
 from eegdecode.reporting.searches.page import write_page
@@ -19,7 +20,7 @@ from eegdecode.reporting.searches.tables import MARKER, failed_trials, read_sear
 from eegdecode.search.best import best_yaml
 from eegdecode.search.check import Compose, check_space
 from eegdecode.search.final import final_overrides, try_winner, winner
-from eegdecode.search.objective import Objective
+from eegdecode.search.objective import Objective, nested_of
 from eegdecode.search.settings import Search
 from eegdecode.search.study import (
     Study,
@@ -39,15 +40,21 @@ SUSPICIOUS = 4    # failures in a row from the start that are no accident: a tri
 def run_search(search: Search, compose: Compose, *, train: Callable[..., Results] = run_experiment) -> list[str]:
     """Do trials until there are ``n_trials``, test the winner once, write the report; give what failed, in words."""
     default = check_space(search.space, compose, search.fixed)
+    _check_splits(search, compose)
     _claim(search, compose)
-    study = open_study(search, default=default)
     dealing = FileLock(search.folder / ".dealing")
+    with dealing:
+        study = open_study(search, default=default)
     objective = Objective(search, compose, search.folder, dealing, train)
     try:
         _do_trials(study, search, objective, dealing)
+    except BaseException:    # tables as far as it came, but for the error that is on its way
+        with suppress(OSError):
+            write_tables(study, search)
+        raise
     finally:
         dealing.release(force=True)
-        table = write_tables(study, search)
+    table = write_tables(study, search)
     best = winner(table, search)
     if best is None:
         raise RuntimeError(f"no trial came to its end; python scripts/sweep.py status {search.folder}")
@@ -57,6 +64,12 @@ def run_search(search: Search, compose: Compose, *, train: Callable[..., Results
     _write_best(search, compose)
     print(f"Report: {write_page(search.folder)}")
     return failed_trials(search.folder)
+
+
+def _check_splits(search: Search, compose: Compose) -> None:
+    """Make the splits once: what the protocol, `share` or `test_subjects` cannot do shows here, not in a trial."""
+    parts = compose(search.fixed).build()
+    nested_of(search, parts["protocol"]).inner(table_of_trials(parts["dataset"], parts["preprocess"]))
 
 
 def _claim(search: Search, compose: Compose) -> None:
@@ -70,8 +83,8 @@ def _claim(search: Search, compose: Compose) -> None:
     command = shlex.join(["python", *sys.argv])
     about = {
         **mine, "n_trials": search.n_trials, "sampler": search.sampler, "pruner": search.pruner,
-        "storage": search.storage, "heartbeat": search.heartbeat, "base": search.base, "typed": search.typed,
-        "choices": compose(search.fixed).choices, "command": there.get("command", command),
+        "storage": search.storage, "heartbeat": search.heartbeat, "patience": search.patience, "base": search.base,
+        "typed": search.typed, "choices": compose(search.fixed).choices, "command": there.get("command", command),
     }    # fmt: skip
     write_json(marker, about)
 
@@ -87,7 +100,7 @@ def _do_trials(study: Study, search: Search, objective: Objective, dealing: File
         if not states["running"]:
             return
         if not said_waiting:    # one that dies is given out again, to us
-            print(f"waiting for {states['running']} trial(s) of other workers")
+            print(f"waiting for {states['running']} trial(s) of other workers", flush=True)
             said_waiting = True
         time.sleep(WAIT)
         wake_the_dead(study)
@@ -95,12 +108,13 @@ def _do_trials(study: Study, search: Search, objective: Objective, dealing: File
 
 def _one(study: Study, search: Search, objective: Objective) -> None:
     """Run a trial, say what came of it, and give it out once more if it crashed."""
-    trial = try_one(study, objective)
+    number = try_one(study, objective).number
     table = table_of(study, search)
-    if trial is None:
+    row: dict[str, Any] = {str(name): value for name, value in table.iloc[number].to_dict().items()}
+    if row["repeated"]:
+        print(f"trial {number} was given to another worker meanwhile, for nothing was heard of this one", flush=True)
         return
-    row: dict[str, Any] = {str(name): value for name, value in table.iloc[trial.number].to_dict().items()}
-    again = row["state"] == "failed" and give_again(study, trial.number)
+    again = row["state"] == "failed" and give_again(study, number)
     print(_line(row, table, search) + ("; it is tried once more" if again else ""), flush=True)
     hopeless = (table["state"] == "failed").sum() >= SUSPICIOUS and not table["state"].isin(["done", "pruned"]).any()
     if hopeless and not again:

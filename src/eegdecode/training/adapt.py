@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -28,11 +28,15 @@ def predict_adapted(
     for run, mine in enumerate(rows):
         one = task.take(np.array([run]))    # copies, whose running statistics may move
         logits = task.predict(rows)[run] if not len(mine) else one.predict([mine])[0]
-        for session in np.unique(sessions[mine]):
-            places = np.flatnonzero(sessions[mine] == session)
-            for piece in np.array_split(places, -(-len(places) // MOST)):
-                if len(piece) > 1:
-                    x = one.signals[torch.as_tensor(mine[piece], device=one.y.device)[None]]
-                    logits[piece] = one.ensemble(x, train=False, adapt=True)[0].float().cpu().numpy()
+        for piece in normed_together(sessions[mine]):
+            x = one.signals[torch.as_tensor(mine[piece], device=one.y.device)[None]]
+            logits[piece] = one.ensemble(x, train=False, adapt=True)[0].float().cpu().numpy()
         found.append(logits)
     return found
+
+
+def normed_together(sessions: Int[np.ndarray, " trial"]) -> Iterator[Int[np.ndarray, " some"]]:
+    """Places of trials that share their statistics: those of a session, or a piece of a long one; none alone."""
+    for session in np.unique(sessions):
+        places = np.flatnonzero(sessions == session)
+        yield from (piece for piece in np.array_split(places, -(-len(places) // MOST)) if len(piece) > 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from eegdecode.training.adapt import normed_together
 from eegdecode.training.batches import Signals
 from eegdecode.training.devices import find_devices
 from eegdecode.training.ensemble import Ensemble
@@ -17,6 +19,7 @@ from eegdecode.training.frontend import Moments
 from eegdecode.training.rebuild import rebuild_frontend, rebuild_network
 from eegdecode.trials import Trials
 
+log = logging.getLogger(__name__)
 BATCH = 256    # trials, as in training: the same sums in the same order
 
 
@@ -49,15 +52,21 @@ def decode(
     same = trials.dataset == model.get("dataset")
     places = find_places(frontend, model.get("groups", []), trials.meta, same_set=same)
     fronts = [open_frontend(frontend, member, places, moments) for member in members]
-    parts = []
-    for start in range(0, len(trials), BATCH):
-        rows = np.arange(start, min(start + BATCH, len(trials)))
+
+    def answer(rows: np.ndarray, *, adapt: bool = False) -> np.ndarray:
         x = torch.tensor(np.asarray(trials.X[rows][:, order]), device=device)
         scale = None if scales is None else torch.tensor(scales[rows], dtype=torch.float32, device=device)
         signals = Signals(x, [front(rows) for front in fronts], scale)
         here = torch.arange(len(rows), device=device).expand(n_members, -1)
-        parts.append(ensemble(signals[here], train=False).float().cpu().numpy())
-    return np.concatenate(parts, axis=1)
+        return ensemble(signals[here], train=False, adapt=adapt).float().cpu().numpy()
+
+    rows = np.arange(len(trials))
+    logits = np.concatenate([answer(rows[i : i + BATCH]) for i in range(0, len(rows), BATCH)], axis=1)
+    if model.get("adapt_norms"):
+        log.info("trainer.adapt_norms: batch norm by all trials of a session here, unlabelled (transductive)")
+        for session in normed_together(trials.meta.groupby(["subject", "session"]).ngroup().to_numpy()):
+            logits[:, session] = answer(session, adapt=True)
+    return logits
 
 
 def _members(weights: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> list[dict[str, np.ndarray]]:

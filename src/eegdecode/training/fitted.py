@@ -95,7 +95,7 @@ def find_places(frontend: FrontEnd, groups: Sequence[str], meta: pd.DataFrame, *
         if len(source):
             of_trial[rows if frontend.reference == "all" else rows[frontend.n_first :]] = everybody + 1 + len(new)
             new.append(source)
-    if told:
+    if told and frontend.by:
         how = {"all": "all of their trials here, unlabelled (transductive)",
                "first": f"their first {frontend.n_first} trials, which themselves get the reference of all training "
                "trials", "train": "the reference of all training trials"}[frontend.reference]    # fmt: skip

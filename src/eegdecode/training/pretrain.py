@@ -39,7 +39,7 @@ class Pretrainer:
     """How encoders are pretrained; each name means what it means in `DeepSettings`.
 
     Test trials and labels have no part in it: every label is replaced by 0 first, and a front end that needs labels is
-    refused. Runs are trained in this process, on the first of the devices.
+    refused (`check`). Runs are trained in this process, on the first of the devices.
     """
 
     epochs: int | None = None
@@ -69,6 +69,24 @@ class Pretrainer:
         """Epochs of a run with so many training trials."""
         return self.settings.count_epochs(n_train)
 
+    def check(self, model: partial, trials: Trials, runs: Sequence[Run], *, frontend: FrontEnd) -> None:
+        """Refuse what cannot be pretrained, before any work: two trials go through the network of a run.
+
+        Raises
+        ------
+        ValueError
+            If the front end needs labels, a run has no training trials, or the network or the task does not fit.
+        """
+        if isinstance(getattr(frontend, "then", frontend), CSP):
+            raise ValueError("frontend=csp learns from labels, which pretraining has not; take whiten, zscore or align")
+        if not all(len(run.split.train) for run in runs):
+            raise ValueError("protocol.trials holds 0, of which nothing can be pretrained: leave 0 out")
+        x = torch.tensor(np.asarray(trials.X[:2]))
+        sizes = {"n_chans": x.shape[1], "n_times": x.shape[2], "n_classes": len(trials.classes)}
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            network = model(**sizes, sfreq=trials.signal.sfreq).eval()
+            network(x, network.plan(torch.rand(len(x), network.n_draws), 0.0))
+
     def fit(
         self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], *, frontend: FrontEnd, on_epoch: OnEpoch
     ) -> Iterator[Pretrained]:    # fmt: skip
@@ -79,8 +97,6 @@ class Pretrainer:
         model : partial
             `MaskedAutoencoder` or `Forecaster` with its ``network``.
         """
-        if isinstance(getattr(frontend, "then", frontend), CSP):
-            raise ValueError("frontend=csp learns from labels, which pretraining has not; take whiten, zscore or align")
         settings, device = self.settings, find_devices(self.device)[0]
         blind = replace(trials, meta=trials.meta.assign(label=0))
         material = Material.of(blind, per_trial=frontend.per_trial, device=device)

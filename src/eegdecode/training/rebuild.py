@@ -38,13 +38,7 @@ def rebuild_network(model: Mapping[str, Any]) -> nn.Module:
     call = _named(network)
     if not (inspect.isclass(call) and issubclass(call, nn.Module)):
         raise ValueError(f"the checkpoint's network {_name(network)} is no class of networks (torch.nn.Module)")
-    try:
-        return call(**_settings(network), **sizes).eval()
-    except TypeError as error:
-        raise ValueError(
-            f"{_name(network)} takes other settings than when it was trained ({error}); "
-            "use the version of the checkpoint (facts.git_commit and facts.versions in its JSON)"
-        ) from error
+    return _call(network, call, sizes).eval()
 
 
 def rebuild_frontend(model: Mapping[str, Any]) -> FrontEnd:
@@ -55,11 +49,22 @@ def rebuild_frontend(model: Mapping[str, Any]) -> FrontEnd:
 def _frontend(description: Mapping[str, Any]) -> FrontEnd:
     if not _name(description).startswith(FRONT_ENDS):
         raise ValueError(f"the checkpoint's front end {_name(description)} is none of {FRONT_ENDS}*")
+    kind = _named(description)
+    if not (inspect.isclass(kind) and kind.__module__.startswith(FRONT_ENDS) and hasattr(kind, "fit")):
+        raise ValueError(f"the checkpoint's front end {_name(description)} is no front end")    # and is not called
     inner = {name: _frontend(value) for name, value in _settings(description).items() if _is_call(value)}
-    front = _named(description)(**{**_settings(description), **inner})
-    if not isinstance(front, FrontEnd):
-        raise ValueError(f"{_name(description)} is no front end")
-    return front
+    return _call(description, kind, inner)
+
+
+def _call(description: Mapping[str, Any], thing: Any, more: Mapping[str, Any]) -> Any:
+    """Make a part with its settings, of which ``more`` replaces some."""
+    try:
+        return thing(**{**_settings(description), **more})
+    except TypeError as error:
+        raise ValueError(
+            f"{_name(description)} takes other settings than when it was trained ({error}); "
+            "use the version of the checkpoint (facts.git_commit and facts.versions in its JSON)"
+        ) from error
 
 
 def _named(description: Mapping[str, Any]) -> Any:

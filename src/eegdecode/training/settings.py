@@ -16,6 +16,11 @@ from eegdecode.training.transfer import FINE_TUNE
 MOST = 128    # runs side by side: beyond, a stack ends later and a run costs no less; see `eegdecode.sweeps.stacks`
 SCHEDULES = ("cosine", "constant", "one_cycle", "plateau")
 
+NUMBERS = (
+    "lr", "weight_decay", "warmup", "plateau_factor", "sam", "label_smoothing", "mixup", "ema_decay", "swa_share",
+    "layer_factor", "validation",
+)    # fmt: skip
+
 
 @dataclass(frozen=True)
 class DeepSettings:
@@ -147,7 +152,7 @@ class DeepSettings:
     augment: Recombination | Chain | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "betas", tuple(self.betas))
+        object.__setattr__(self, "betas", tuple(self.betas if isinstance(self.betas, Sequence) else [self.betas]))
         choices = {
             "optimiser": ("adamw", "adam"), "schedule": SCHEDULES, "select": ("last", "best_val"),
             "precision": ("float32", "bf16"), "ensemble": ("auto", *MODES), "average": ("none", "ema", "swa"),
@@ -157,9 +162,15 @@ class DeepSettings:
             if getattr(self, name) not in allowed:
                 words = ", ".join("null" if word is None else word for word in allowed)
                 raise ValueError(f"trainer.{name} must be one of {words}; got {getattr(self, name)!r}")
-        for name in ("epochs", "updates", "batch_size", "accumulate", "plateau_patience"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"trainer.{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("epochs", "updates", "batch_size", "accumulate", "plateau_patience", "patience"):
+            value, null = getattr(self, name), " or null" * (name in ("epochs", "patience"))
+            if not (null and value is None) and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"trainer.{name} must be a whole number of at least 1{null}, got {value!r}")
+        for name in NUMBERS:
+            if not isinstance(getattr(self, name), int | float):
+                raise ValueError(f"trainer.{name} must be a number, got {getattr(self, name)!r}")
+        if len(self.betas) != 2 or not all(isinstance(b, int | float) and 0 <= b < 1 for b in self.betas):
+            raise ValueError(f"trainer.betas must be two numbers in [0, 1), got {list(self.betas)}")
         if self.workers not in (None, "auto") and (not isinstance(self.workers, int) or self.workers < 1):
             raise ValueError(f"trainer.workers must be auto or at least 1, got {self.workers!r}")
         for name, low, high in (("lr", 0, 10), ("weight_decay", 0, 100), ("sam", 0, 10), ("mixup", 0, 10)):
@@ -168,7 +179,7 @@ class DeepSettings:
         for name in ("warmup", "label_smoothing", "validation"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"trainer.{name} must be in [0, 1), got {getattr(self, name)}")
-        if self.layer_factor < 1:
+        if not self.layer_factor >= 1:
             raise ValueError(f"trainer.layer_factor must be at least 1, got {self.layer_factor}")
         for name in ("plateau_factor", "ema_decay", "swa_share"):
             if not 0 < getattr(self, name) < 1:
@@ -178,9 +189,9 @@ class DeepSettings:
                 "trainer.select=best_val and trainer.patience need validation trials: set trainer.validation=0.2, "
                 "or take trainer.select=last trainer.patience=null"
             )
-        if self.save_every is not None and not self.save_every >= 0:
+        if self.save_every is not None and not (isinstance(self.save_every, int | float) and self.save_every >= 0):
             raise ValueError(f"trainer.save_every must be null or at least 0 s, got {self.save_every}")
-        if self.clip is not None and self.clip <= 0:
+        if self.clip is not None and not (isinstance(self.clip, int | float) and self.clip > 0):
             raise ValueError(f"trainer.clip must be positive or null, got {self.clip}")
         self._check_device()
 

@@ -83,6 +83,7 @@ class Task:
             model={
                 "network": describe(model), "sizes": sizes, "frontend": describe(frontend), "dataset": trials.dataset,
                 "ch_names": list(trials.signal.ch_names), "tmin": trials.signal.tmin, "classes": list(trials.classes),
+                "adapt_norms": settings.adapt_norms,
             },
             **{name: torch.tensor(values, dtype=torch.float32, device=device) for name, values in numbers.items()},
         )    # fmt: skip

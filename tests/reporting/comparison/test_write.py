@@ -126,7 +126,7 @@ def run_door(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
         "finally: print('heavy:', *({'torch', 'mne', 'moabb', 'hydra'} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", code, *map(str, words)]
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("src", "scripts"))}
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=300)
 
 
@@ -145,6 +145,7 @@ def test_the_door_needs_neither_torch_nor_hydra(make_folder: MakeFolder, place: 
         (["out=x"], "give at least one folder"),
         ([".", "ou=x"], "no option ou; there are out, metric"),
         ([".", "metric=speed"], "error: no run folder"),
+        ([".", "out="], "out= says nothing"),
     ],
 )
 def test_the_door_says_what_is_wrong(words: list[str], error: str, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Rules on what holds for other trials: over-fitting, shift, leaks, over-confidence. They need validation trials.
 
-Test accuracy enters where the test itself is judged (shift, leak), and in no remedy that would tune on it.
+Test accuracy enters where the test itself is judged (shift, leak), and where there are no validation trials
+(memorising): then the only remedy is to hold some out, for any other would be chosen by the test.
 """
 
 from __future__ import annotations
@@ -71,8 +72,7 @@ def memorised(course: Course, answers: Answers | None) -> Diagnosis | None:
     )
     less = _less_to_learn(course)
     remedy = f"more training trials; frontend=csp {less}" if few else f"check labels and split; then {less}"
-    if not course.n_val:
-        remedy = f"trainer.validation=0.2, so that not the test tells; {remedy}"
+    remedy = remedy if course.n_val else "trainer.validation=0.2, so that not the test tells"
     return Diagnosis(verdict, evidence, 0.9 if course.n_val >= 20 else 0.6, remedy)
 
 

@@ -48,7 +48,6 @@ class LiveDiagnosis:
     n_classes : int
     settings : mapping, optional
         ``weight_decay`` and ``drop``, as far as known; a run's own numbers replace them.
-
     share : float
         Of the time since the start that looks may take.
 
@@ -66,7 +65,7 @@ class LiveDiagnosis:
         self.share, self._began, self._spent, self._last = share, time.monotonic(), 0.0, FIRST
         self.verdicts: dict[str, str] = {}
         self._rows: dict[str, list[Mapping[str, float]]] = {}
-        self._row: dict[str, tuple[str, int]] = {}    # the verdict of the last looks, and of how many
+        self._last_looks: dict[str, tuple[str, int]] = {}    # the verdict of the last looks, and of how many
         self._told: Counter[str] = Counter()
 
     def epoch(self, run: Run, row: Mapping[str, float]) -> None:
@@ -104,13 +103,13 @@ class LiveDiagnosis:
         first = diagnose(history, score, n_classes=self.n_classes, settings={**self.settings, **own})[0]
         if first.verdict in TOLD:
             return first
-        self._row.pop(run.name(), None)
+        self._last_looks.pop(run.name(), None)
         return None
 
     def _stable(self, name: str, finding: Diagnosis) -> bool:
-        before, n = self._row.get(name, ("", 0))
-        self._row[name] = finding.verdict, (n + 1 if before == finding.verdict else 1)
-        return self._row[name][1] >= STABLE
+        before, n = self._last_looks.get(name, ("", 0))
+        self._last_looks[name] = finding.verdict, (n + 1 if before == finding.verdict else 1)
+        return self._last_looks[name][1] >= STABLE
 
     def _tell(self, name: str, finding: Diagnosis, when: str) -> None:
         self.verdicts[name] = finding.verdict

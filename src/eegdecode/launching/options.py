@@ -1,0 +1,36 @@
+"""What is typed for a launcher is held against its YAML: Hydra's own words name no way out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+
+def check_options(words: Sequence[str], configs: Path) -> None:
+    """Refuse ``hydra.launcher.KEY=...`` that the launcher does not have.
+
+    Parameters
+    ----------
+    words : sequence of str
+        The command line.
+    configs : Path
+        Folder of the launchers' YAML files.
+    """
+    typed = [word.lstrip("+").partition("=")[0] for word in words]
+    keys = [path.split(".")[2] for path in typed if path.startswith("hydra.launcher.")]
+    name = next((word.partition("=")[2] for word in words if word.startswith("launcher=")), "local")
+    if not keys or not (configs / f"{name}.yaml").exists():    # Hydra says which there are
+        return
+    known = yaml.safe_load((configs / f"{name}.yaml").read_text()).get("hydra", {}).get("launcher", {})
+    known = sorted(set(known) - {"where"})
+    for key in keys:
+        if not known:
+            others = ", ".join(sorted(path.stem for path in configs.glob("*.yaml") if path.stem != name))
+            raise ValueError(f"hydra.launcher.{key} is for jobs that run elsewhere: give launcher=... too ({others})")
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise ValueError(f"launcher={name} has no hydra.launcher.{key}; {hint}")

@@ -1,0 +1,59 @@
+"""Which trials a checkpoint has learned from: it carries a mark of each, by its name and by its samples.
+
+They are asked for twice: a run may not start from a network that has learned from its test trials, and answers to what
+was learned are no test. A name counts within its data set alone, for elsewhere subject 1 is another person.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool
+
+from eegdecode.runs import Run
+
+FIELD = "learned_from"    # of what a checkpoint tells: all marks, one after the other
+_SIZE = 12    # hex digits of a mark: of a million trials no two are alike by chance
+
+
+def learned_from(run: Run, meta: pd.DataFrame, *, dataset: str) -> str:
+    """Marks of what a run learns from: its training and validation trials, and all that its own source has learned."""
+    rows = np.concatenate([run.split.train, run.split.val]).astype(np.intp)
+    own = {mark for column in mark_trials(meta.iloc[rows], dataset=dataset) for mark in column}
+    inherited = read_marks(run.source.about, "the source") if run.source else frozenset()
+    return "".join(sorted(own | inherited))
+
+
+def read_marks(about: Mapping[str, Any], what: str) -> frozenset[str]:
+    """Marks of the trials that a checkpoint has learned from.
+
+    Raises
+    ------
+    ValueError
+        If it does not tell: then nothing may be said of its answers.
+    """
+    marks = about.get(FIELD)
+    if not isinstance(marks, str):
+        raise ValueError(f"{what} does not say which trials it has learned from: it is of an older version; train it "
+                         "again")    # fmt: skip
+    return frozenset(marks[i : i + _SIZE] for i in range(0, len(marks), _SIZE))
+
+
+def mark_trials(meta: pd.DataFrame, *, dataset: str) -> list[list[str]]:
+    """Marks of each trial, a list by names and, where samples are known (column ``signal``), one by these."""
+    texts = [[f"{dataset} {name}" for name in meta["trial"]], meta.get("signal")]
+    return [[_mark(str(text)) for text in column] for column in texts if column is not None]
+
+
+def known_trials(marks: frozenset[str], meta: pd.DataFrame, *, dataset: str) -> Bool[np.ndarray, " trial"]:
+    """Which trials are among the marked ones, by name or by samples."""
+    pairs = zip(*mark_trials(meta, dataset=dataset), strict=True)
+    return np.array([not marks.isdisjoint(pair) for pair in pairs], bool)
+
+
+def _mark(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=_SIZE // 2).hexdigest()
