@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from scipy.fft import dct
 from torch.nn import functional as F
 
 from eegdecode.models.attention import KERNELS, Attention
@@ -33,7 +34,7 @@ class Network(torch.nn.Module):
             D, depth=2, heads=H, expand=2, drop=drop, kernel=kernel, n_tokens=N + self.pool.added,
             rotary=position == "rotary", **block, **SMALL.get(kernel, {}),
         )    # fmt: skip
-        self.head = torch.nn.Linear(D, 3)
+        self.head = torch.nn.Linear(self.pool.parts * D, 3)
 
     def forward(self, x, lengths=None):
         z = self.embed(x)
@@ -141,9 +142,8 @@ def test_padding_changes_nothing_in_training_either(norm, kernel):
 @pytest.mark.parametrize("norm", NORMS)
 def test_a_trial_of_padding_alone_is_finite(kernel, norm):
     torch.manual_seed(0)
-    net = Network(kernel=kernel, norm=norm)
     for pooling in POOLINGS:
-        net.pool = POOLINGS[pooling](D)
+        net = Network(kernel=kernel, norm=norm, pooling=pooling)
         logits = net(torch.randn(3, N_CHANS, 40), torch.tensor([40, 3, 0]))
         grads = torch.autograd.grad(logits.square().sum(), list(net.parameters()))
         assert logits.isfinite().all()
@@ -256,3 +256,12 @@ def test_gated_has_about_as_many_weights():
 def test_unknown_words_are_named(wrong, message):
     with pytest.raises(ValueError, match=message):
         Block(D, **{"heads": H, "expand": 2, "drop": 0.0, **wrong})
+
+
+def test_cosines_are_those_of_scipy():
+    x, given = torch.randn(2, N, D), torch.tensor([N, 8])
+    pooled = POOLINGS["cosine"](D)(x, valid_tokens(given, N)).unflatten(1, (3, D))
+    for row, length in enumerate(given.tolist()):
+        wanted = torch.as_tensor(dct(x[row, :length].numpy(), axis=0, norm="ortho")[:3]) / length**0.5
+        torch.testing.assert_close(pooled[row], wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(POOLINGS["cosine"](D)(x[:1])[0], pooled[0].flatten(), rtol=1e-5, atol=1e-6)

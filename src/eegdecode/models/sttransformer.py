@@ -64,9 +64,9 @@ class STTransformer(nn.Module):
     def __init__(
         self, n_chans: int, n_times: int, n_classes: int, sfreq: float, *,
         positions: Sequence[Sequence[float]] | None = None,
-        width: int = 80, heads: int = 4, depth: int = 1, expand: int = 2, patch: float = 2.0, stride: float = 0.5,
+        width: int = 80, heads: int = 4, depth: int = 1, expand: int = 2, patch: float = 1.0, stride: float = 0.5,
         drop: float = 0.5, drop_tokens: float = 0.0, spatial: str = "signals", spatial_heads: int = 1,
-        stem: str = "fourier", position: str = "learned", pool: str = "mean",
+        stem: str = "fourier", position: str = "learned", pool: str = "cosine",
         stem_options: Mapping[str, Any] | None = None, block: Mapping[str, Any] | None = None,
     ) -> None:    # fmt: skip
         super().__init__()
@@ -93,7 +93,7 @@ class STTransformer(nn.Module):
         else:
             self.encoder = Encoder(**inner)
         self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, n_classes)
+        self.head = nn.Linear(self.pool.parts * width, n_classes)
 
     def remember(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch number"] | None:
         """What `forward` takes as ``memory``: likeness of the channels, and the coefficients of a Fourier stem."""
