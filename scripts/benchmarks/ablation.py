@@ -74,8 +74,8 @@ def measure_ablation(folder: Path, *words: str) -> None:
         "# What each part of sttransformer is worth",
         f"Mean test accuracy in %, {seeds} seed(s), the last epoch, `trainer.validation=0`, on the subjects "
         "that chose the defaults, learned from all others: a choice among these numbers is not a result. "
-        "*difference*: to the default, mean and deviation over subjects. Made by `python scripts/benchmark.py ablation --folder DIR`; what each name stands for: "
-        "`scripts/benchmarks/ablation.py`.",
+        "*difference*: to the default, mean and deviation over subjects. Made by `python scripts/benchmark.py ablation "
+        "--folder DIR`; what each name stands for: `scripts/benchmarks/ablation.py`.",
         markdown(table),
     ]
     (OUT / "ablation.md").write_text("\n\n".join(lines) + "\n")
