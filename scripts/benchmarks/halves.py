@@ -38,7 +38,8 @@ def measure_halves(folder: Path) -> None:
         "Mean test accuracy in %, the last epoch, all training trials (`trainer.validation=0`), default settings, "
         "seeds averaged. *chose*: subjects with which the defaults of `sttransformer` were found, so its figures there "
         "are of development; *untouched*: no choice was made by their scores. They were looked at before, under "
-        "earlier defaults, so this is no first look. *difference*: of "
+        "earlier defaults (and with patches of 2 s, given up for what they lost on all of `mi_openbci`), so this is "
+        "no first look. *difference*: of "
         "`sttransformer` to the rival, mean and deviation over subjects; *ahead*: in how many subjects; *p*: Wilcoxon, "
         "two-sided, not corrected. Made by `python scripts/benchmark.py halves --folder data/runs` from "
         "`python scripts/train.py experiment=compare_SET`.",
