@@ -60,7 +60,7 @@ class Forecaster(nn.Module):
         self.end = min(end, self.first * size)                               # samples of the context
         if self.first >= self.pieces.n_pieces:
             raise ValueError(f"no piece comes after the context: lower task.context={context} or task.piece={piece}")
-        width, n_features = self.network.head.in_features, self.pieces.n_features
+        width, n_features = self.network.width, self.pieces.n_features
         self.embed = nn.Linear(n_features, width)
         self.decoder = Decoder(
             width, n_pieces=self.n_draws, n_features=n_features, depth=depth, heads=heads, drop=drop or 0.0, causal=True

@@ -54,7 +54,7 @@ class MaskedAutoencoder(nn.Module):
         self.n_visible = min(self.n_tokens - 1, max(1, round((1 - ratio) * self.n_tokens)))
         self.pieces = Pieces(n_chans, n_times, sfreq, length=piece, target=target, band=band)
         self._check_hidden(n_times, ratio)
-        width = self.network.head.in_features
+        width = self.network.width
         self.mask = nn.Parameter(torch.randn(width) * 0.02)
         self.decoder = Decoder(
             width, n_pieces=self.pieces.n_pieces, n_features=self.pieces.n_features, depth=depth, heads=heads,

@@ -72,7 +72,7 @@ class STTransformer(nn.Module):
         super().__init__()
         choose("model.spatial", spatial, dict.fromkeys(SPATIAL))
         at_least("model.depth", depth, 1)
-        divided = spatial in ORDERS
+        divided, self.width = spatial in ORDERS, width
         self.mixing = self.code = None
         if spatial in ("signals", "noop"):
             self.mixing = SpatialAttention(n_chans, heads=spatial_heads, drop=drop, noop=spatial == "noop")
