@@ -223,7 +223,7 @@ def test_a_network_of_braindecode_is_trained_under_its_own_name(tmp_path):
         (["preprocess.l_freq=50", "preprocess.h_freq=40"], "40"),
         (["dataset=physionet_mi", "dataset.subjects=[1]"], "S001"),
         (["dataset=mi_openbci", "dataset.folder=nowhere"], "nowhere"),
-        (["model.heads=7"], "width 40 must be a multiple of heads 7"),
+        (["model.heads=7"], "width 80 must be a multiple of heads 7"),
         (["model=csp_lda", "augment=snr"], "fitted on real trials alone; take augment=none"),
         (["augment=chain"], "augment=chain names no change: give one, augment.noise=0.1"),
         (["trainer.average=mean"], "trainer.average must be one of none, ema, swa; got 'mean'"),

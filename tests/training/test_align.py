@@ -9,11 +9,12 @@ from pyriemann.geometry.geodesic import geodesic_riemann
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.protocols import CrossSession, CrossSubject
 from eegdecode.sweeps import Sweep, expand
-from eegdecode.training.align import Align, align_trials, fit_frontend, riemannian_mean
+from eegdecode.training.align import Align, align_trials, fit_frontend
 from eegdecode.training.batches import Signals
 from eegdecode.training.classical import ClassicalTrainer, pipeline
 from eegdecode.training.deep import DeepTrainer
 from eegdecode.training.frontend import CSP, Moments
+from eegdecode.training.spd import riemannian_mean
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ far along the geodesic of positive definite matrices (Bhatia, 2007, Positive def
 its logarithm, seen from R, shrinks by ``1 - own`` in every direction. It needs nothing of a new subject. What it takes
 away differs between heads and trials; what it leaves is how a rhythm stands out over frequencies and time. A point on
 the straight line between R and C would flatten loud directions alone: a mu rhythm that is loud in one person could
-halve without being seen (`notebooks/benchmarks/ablation.md`).
+halve without being seen (across nine simulated people 53.7 % on the line, 61.7 on the geodesic; one seed, half-way).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from jaxtyping import Float, Float32, Int
 
 from eegdecode.runs import Source, Split
 from eegdecode.training.frontend import CSP, FrontEnd, LinearMap, Moments, ZScore
+from eegdecode.training.spd import inverse_root, part_way_root, riemannian_mean
 
 REFERENCES = ("all", "first", "train")
-LEAST = 1e-6    # of the largest eigenvalue: directions with less power hold no signal (average reference)
 RIDGE = 1e-3    # of the mean variance, added before a Riemannian mean: a short trial's covariance is singular
 
 
@@ -174,14 +174,8 @@ class Align:
         self, second: Float[np.ndarray, "trial chan chan"], references: Float[np.ndarray, "reference chan chan"],
         which: Int[np.ndarray, " trial"],
     ) -> Float[np.ndarray, "trial chan chan"]:    # fmt: skip
-        """Return the map of each trial, ``M^(-own / 2) R^(-1/2)`` with ``M = R^(-1/2) C R^(-1/2)``.
-
-        Under it the point between R and C, ``R^(1/2) M^own R^(1/2)``, becomes the identity.
-        """
-        roots = inverse_root(references)[which]
-        values, vectors = np.linalg.eigh(roots @ second @ roots)
-        scale = np.maximum(values, LEAST * values[:, -1:]) ** (-self.own / 2)
-        return (vectors * scale[:, None, :]) @ vectors.transpose(0, 2, 1) @ roots
+        """Return the map of each trial: what it is re-centred by becomes the identity."""
+        return part_way_root(inverse_root(references)[which], second, self.own)
 
     def mean(self, second: Float[np.ndarray, "trial chan chan"]) -> Float[np.ndarray, "chan chan"]:
         """Return the mean covariance of some trials."""
@@ -195,31 +189,6 @@ def group_names(meta: pd.DataFrame, by: Sequence[str]) -> np.ndarray:
     """Name of the group of each trial, ``subject/session``; empty where all are one group."""
     columns = [meta[name].astype(str) for name in by]
     return np.array(["/".join(row) for row in zip(*columns, strict=True)] if columns else [""] * len(meta), object)
-
-
-def inverse_root(cov: Float[np.ndarray, "*some chan chan"]) -> Float[np.ndarray, "*some chan chan"]:
-    """Return R^(-1/2) of each; directions without power stay without."""
-    values, vectors = np.linalg.eigh(cov)
-    kept = values > LEAST * values[..., -1:]
-    scale = np.where(kept, np.where(kept, values, 1) ** -0.5, 0)
-    return (vectors * scale[..., None, :]) @ np.swapaxes(vectors, -1, -2)
-
-
-def riemannian_mean(
-    cov: Float[np.ndarray, "trial chan chan"], tolerance: float = 1e-8, most: int = 50
-) -> Float[np.ndarray, "chan chan"]:    # fmt: skip
-    """Return the affine-invariant mean: the matrix seen from which the logarithms of all add up to nothing."""
-    mean = cov.mean(0)
-    for _ in range(most):
-        values, vectors = np.linalg.eigh(mean)
-        root, inverse = ((vectors * values**power) @ vectors.T for power in (0.5, -0.5))
-        values, vectors = np.linalg.eigh(inverse @ cov @ inverse)
-        step = ((vectors * np.log(values)[:, None]) @ vectors.transpose(0, 2, 1)).mean(0)
-        values, vectors = np.linalg.eigh(step)
-        mean = root @ (vectors * np.exp(values)) @ vectors.T @ root
-        if np.linalg.norm(step) < tolerance:
-            break
-    return mean
 
 
 def fit_frontend(

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from eegdecode.training.align import Align, group_names, inverse_root
+from eegdecode.training.align import Align, group_names
 from eegdecode.training.frontend import FrontEnd, LinearMap, Moments
+from eegdecode.training.spd import inverse_root
 
 log = logging.getLogger(__name__)
 Part = Callable[[np.ndarray], LinearMap]    # rows of the new trials -> their map

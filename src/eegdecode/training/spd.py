@@ -1,0 +1,46 @@
+"""Symmetric positive definite matrices, as covariances are: inverse roots and the Riemannian mean."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+LEAST = 1e-6    # of the largest eigenvalue: directions with less power hold no signal (average reference)
+
+
+def inverse_root(cov: Float[np.ndarray, "*some chan chan"]) -> Float[np.ndarray, "*some chan chan"]:
+    """Return R^(-1/2) of each; directions without power stay without."""
+    values, vectors = np.linalg.eigh(cov)
+    kept = values > LEAST * values[..., -1:]
+    scale = np.where(kept, np.where(kept, values, 1) ** -0.5, 0)
+    return (vectors * scale[..., None, :]) @ np.swapaxes(vectors, -1, -2)
+
+
+def part_way_root(
+    roots: Float[np.ndarray, "*some chan chan"], second: Float[np.ndarray, "*some chan chan"], share: float
+) -> Float[np.ndarray, "*some chan chan"]:    # fmt: skip
+    """Return ``M^(-share / 2) R^(-1/2)`` with ``M = R^(-1/2) C R^(-1/2)``, given R^(-1/2) and C of each.
+
+    Under it the point that lies ``share`` of the way along the geodesic from R to C, ``R^(1/2) M^share R^(1/2)``,
+    becomes the identity (Bhatia, 2007, Positive definite matrices, section 6.1).
+    """
+    values, vectors = np.linalg.eigh(roots @ second @ roots)
+    scale = np.maximum(values, LEAST * values[..., -1:]) ** (-share / 2)
+    return (vectors * scale[..., None, :]) @ np.swapaxes(vectors, -1, -2) @ roots
+
+
+def riemannian_mean(
+    cov: Float[np.ndarray, "trial chan chan"], tolerance: float = 1e-8, most: int = 50
+) -> Float[np.ndarray, "chan chan"]:    # fmt: skip
+    """Return the affine-invariant mean: the matrix seen from which the logarithms of all add up to nothing."""
+    mean = cov.mean(0)
+    for _ in range(most):
+        values, vectors = np.linalg.eigh(mean)
+        root, inverse = ((vectors * values**power) @ vectors.T for power in (0.5, -0.5))
+        values, vectors = np.linalg.eigh(inverse @ cov @ inverse)
+        step = ((vectors * np.log(values)[:, None]) @ vectors.transpose(0, 2, 1)).mean(0)
+        values, vectors = np.linalg.eigh(step)
+        mean = root @ (vectors * np.exp(values)) @ vectors.T @ root
+        if np.linalg.norm(step) < tolerance:
+            break
+    return mean
