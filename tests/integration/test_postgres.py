@@ -27,11 +27,15 @@ def workers(folder, server, *words, n=2):
     return [start(folder, *words, **{stub.DIARY: str(folder / "diary.txt")}) for _ in range(n)]
 
 
-def until_trial(folder, number):
-    """Wait until a worker has it."""
+def until_trial(folder, number, processes):
+    """Wait until a worker has it; what the workers said is shown where none takes it."""
     end = time.monotonic() + 90
     while not (folder / "trials" / f"{number:04d}").exists():
-        assert time.monotonic() < end
+        if time.monotonic() > end:
+            for process in processes:
+                process.kill()
+            said = [process.communicate()[0] for process in processes]
+            pytest.fail(f"no trial {number} within 90 s; " + "\n---\n".join(said))
         time.sleep(0.02)
 
 
@@ -59,7 +63,7 @@ def check(folder):
 def test_two_workers_wait_for_a_database_that_restarts_and_for_one_that_hangs(tmp_path, server):
     processes = workers(tmp_path, server)
     for number, away, back in [(2, server.stop, server.start), (4, server.freeze, server.go_on)]:
-        until_trial(tmp_path, number)
+        until_trial(tmp_path, number, processes)
         away()
         time.sleep(4)    # both are at the end of their trials, and wait
         assert [process.poll() for process in processes] == [None, None]
@@ -74,7 +78,7 @@ def test_two_workers_wait_for_a_database_that_restarts_and_for_one_that_hangs(tm
 
 def test_a_database_that_stays_away_ends_the_workers_and_a_second_start_completes_the_search(tmp_path, server):
     processes = workers(tmp_path, server, "patience=2")
-    until_trial(tmp_path, 2)
+    until_trial(tmp_path, 2, processes)
     server.stop()
     for output in ended(processes, 1):
         assert f"error: {server.url} has not answered for " in output
