@@ -16,7 +16,7 @@ from filelock import FileLock
 from eegdecode.experiment import run_experiment
 from eegdecode.nested import Inner, Nested
 from eegdecode.reporting.disk import make_folder, write_text
-from eegdecode.reporting.folders import release
+from eegdecode.reporting.folders import hold, release
 from eegdecode.reporting.results import Results
 from eegdecode.reporting.stats import subject_means
 from eegdecode.search.alive import folder_of
@@ -49,11 +49,15 @@ class Objective:
         train: Callable[..., Results] = run_experiment,
     ) -> None:    # fmt: skip
         self.search, self.compose, self.folder, self.dealing, self.train = search, compose, folder, dealing, train
+        self._kept: Path | None = None    # folder of the trial before, ours until the study knows how it ended
 
     def __call__(self, trial: Trial) -> tuple[float, ...]:
         """Run a trial. A setting that diverges is pruned, for nobody has to try it again; a crash is raised."""
         self.dealing.release(force=True)
         folder = make_folder(self.folder / folder_of(frozen(trial)))
+        if self._kept is not None:
+            release(self._kept)
+        self._kept = folder
         try:
             return self._run(trial, folder)
         except Pruned:
@@ -64,8 +68,6 @@ class Objective:
                 write_text(folder / "error.txt", "".join(traceback.format_exception(error)))
                 trial.set_user_attr("why", " ".join(said.split())[:300])
             raise
-        finally:
-            release(folder)
 
     def _run(self, trial: Trial, folder: Path) -> tuple[float, ...]:
         composed = self.compose([*self.search.fixed, *overrides(suggest(self.search.space, trial))])
@@ -74,6 +76,7 @@ class Objective:
         watch = Watch(judge, side_by_side=getattr(parts["trainer"], "mode", "loop") == "vectorise")
         began = time.perf_counter()
         results = self.train(**parts, choices=composed.choices, config=composed.text, screen=watch)
+        hold(folder)    # training has let it go; with a database away the trial would be taken for dead
         scores = results.scores
         if not results.complete:
             why = scores.loc[scores["status"] != "done", "status"].iloc[0]
