@@ -149,6 +149,17 @@ def test_cross_subject_never_sees_the_subject(make_trials):
         assert learned.isdisjoint(split.subject.split("+"))
 
 
+def test_some_subjects_are_tested_as_they_are_among_all(make_trials):
+    meta = make_trials(n_subjects=4).meta
+    whole = {split.subject: split for split in CrossSubject()(meta, validation=0.2)}
+    some = CrossSubject(tested=[3, "1"])(meta, validation=0.2)
+    assert [split.subject for split in some] == ["1", "3"]
+    for split in some:    # fold and trials: so that a run is the same run
+        assert split.fold == whole[split.subject].fold
+        for part in ("train", "val", "test"):
+            np.testing.assert_array_equal(getattr(split, part), getattr(whole[split.subject], part))
+
+
 def test_later_sessions_of_others_are_not_learned_from(make_trials):
     meta = make_trials(n_subjects=4, n_sessions=3).meta
     for split in CrossSubject(later=True)(meta, validation=0.2):
@@ -171,6 +182,7 @@ def test_later_sessions_of_others_are_not_learned_from(make_trials):
         (CrossSubject(), 1, 2, "at least two subjects"),
         (CrossSubject(later=True), 2, 1, "no train trials"),
         (CrossSubject(folds=3), 2, 1, "as many as folds"),
+        (CrossSubject(tested=["7"]), 2, 1, "protocol.tested names 7; there are 1, 2"),
     ],
 )
 def test_what_cannot_be_split_is_named(make_trials, protocol, subjects, sessions, message):
@@ -182,6 +194,9 @@ def test_what_cannot_be_split_is_named(make_trials, protocol, subjects, sessions
 def test_bad_settings_are_named():
     with pytest.raises(ValueError, match="folds must be at least 2, got 1"):
         WithinSession(folds=1)
+    for wrong in ({"tested": "1"}, {"tested": []}, {"tested": [1], "folds": 2}):
+        with pytest.raises(ValueError, match=r"protocol.tested=.* must be a list of subjects"):
+            CrossSubject(**wrong)
     with pytest.raises(ValueError, match="folds must be at least 2 or null, got 1"):
         Pooled(folds=1)
     with pytest.raises(ValueError, match="n_test must be at least 1, got 0"):

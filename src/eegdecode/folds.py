@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -100,3 +101,18 @@ def groups(meta: pd.DataFrame, columns: list[str]) -> list[tuple[tuple[str, ...]
     found = meta.groupby(columns, sort=False).indices
     named = [(key if isinstance(key, tuple) else (key,), np.sort(rows)) for key, rows in found.items()]
     return [(tuple(str(value) for value in key), rows) for key, rows in named]
+
+def name_runs(meta: pd.DataFrame) -> pd.Series:
+    """Name each trial's run, and its session too where there are several."""
+    if len(meta["session"].unique()) == 1:
+        return meta["run"]
+    return meta["session"] + "-" + meta["run"]
+
+
+def left_out(places: Mapping[str, int], tested: Sequence[str | int] | None) -> list[int]:
+    """Places of the subjects that are left out, one at a time: those that are named, or all."""
+    chosen = places if tested is None else [str(name) for name in tested]
+    absent = [name for name in chosen if name not in places]
+    if absent:
+        raise ValueError(f"protocol.tested names {', '.join(absent)}; there are {', '.join(places)}")
+    return sorted({places[name] for name in chosen})    # in the order of the table, as without the setting

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
-from eegdecode.folds import check_folds, folded, groups, hold_out, shuffled_folds
+from eegdecode.folds import check_folds, folded, groups, hold_out, left_out, name_runs, shuffled_folds
 from eegdecode.guards import check_duplicates_setting, check_subjects, check_time, guarded
 from eegdecode.runs import Split
 
@@ -157,7 +157,7 @@ class CrossSession:
         """Make a split for each subject and test session."""
         splits = []
         if self.sessions == "run":
-            meta = meta.assign(session=_name_runs(meta))
+            meta = meta.assign(session=name_runs(meta))
         sessions = meta["session"].to_numpy()
         for (subject,), rows in groups(meta, ["subject"]):
             names = list(dict.fromkeys(sessions[rows]))    # in the order of time
@@ -197,18 +197,25 @@ class CrossSubject:
         None leaves one subject out at a time; a number deals the subjects into as many groups.
     later : bool
         Test on the last session of each subject alone, and learn from the sessions before it of the others.
+    tested : sequence of str or int, or None
+        Leave out these subjects alone, one at a time; all others are learned from, in every split. None tests all.
     duplicates : {"error", "drop", "warn"}
         Trials that are equal but for their names, on both sides of a split; see `eegdecode.guards.guarded`.
     """
 
     folds: int | None = None
     later: bool = False
+    tested: Sequence[str | int] | None = None
     shuffle_seed: int = 42
     duplicates: str = "error"
     name: str = "cross_subject"
 
     def __post_init__(self) -> None:
         check_duplicates_setting(self.duplicates)
+        if self.tested is not None and (self.folds is not None or isinstance(self.tested, str) or not self.tested):
+            raise ValueError(
+                f"protocol.tested={self.tested!r} must be a list of subjects, and protocol.folds=null with it"
+            )
 
     def __call__(self, meta: pd.DataFrame, *, validation: float) -> list[Split]:
         """Make a split for each subject, or each group of subjects."""
@@ -224,12 +231,12 @@ class CrossSubject:
         position = {name: i for i, name in enumerate(names)}
         group = np.array([position[name] for name in subjects])
         if self.folds is None:
-            tests = [np.flatnonzero(group == i) for i in range(len(names))]
+            tests = {i: np.flatnonzero(group == i) for i in left_out(position, self.tested)}
         else:
             from sklearn.model_selection import GroupKFold  # half a second
 
-            tests = [test for _, test in GroupKFold(folds).split(group, groups=group)]
-        splits = [self._split(meta, test, fold, validation) for fold, test in enumerate(tests)]
+            tests = dict(enumerate(test for _, test in GroupKFold(folds).split(group, groups=group)))
+        splits = [self._split(meta, test, fold, validation) for fold, test in tests.items()]
         return guarded(splits, meta, duplicates=self.duplicates)
 
     def _split(self, meta: pd.DataFrame, test: np.ndarray, fold: int, validation: float) -> Split:
@@ -241,10 +248,3 @@ class CrossSubject:
         tested = meta.iloc[test]
         subject, session = ("+".join(tested[column].unique()) for column in ("subject", "session"))
         return Split(train, val, test, subject, session, fold, self.name)
-
-
-def _name_runs(meta: pd.DataFrame) -> pd.Series:
-    """Name each trial's run, and its session too where there are several."""
-    if len(meta["session"].unique()) == 1:
-        return meta["run"]
-    return meta["session"] + "-" + meta["run"]
