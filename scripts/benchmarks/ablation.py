@@ -1,8 +1,8 @@
 """What each part of `sttransformer` is worth: one part changed at a time, on the subjects that chose the defaults.
 
 ``benchmark.py ablation --folder DIR`` trains every variant on every set that is on disk (``simulated`` always), five
-seeds each; variants can be named (``spatial_off norm_rms``), and so can the seeds (``seeds=2``). What DIR holds
-already is not trained again, and the table is written anew after each variant. ``ssvep_exo`` needs MNE_DATA,
+seeds each; variants can be named (``spatial_off norm_rms``), and so can ``seeds=2`` and ``sets=ssvep_exo,mi_openbci``.
+What DIR holds already is not trained again, and the table is written anew after each variant. ``ssvep_exo`` needs MNE_DATA,
 ``mi_openbci`` its folder in EEGDECODE_TEST_DATA.
 
 Networks learn from all subjects, as those that are confirmed do, and are judged on the subjects that choose: with
@@ -57,14 +57,15 @@ VARIANTS = {
 
 def measure_ablation(folder: Path, *words: str) -> None:
     """Train what is missing and write ``ablation.csv`` and ``ablation.md``."""
-    seeds = next((int(word.removeprefix("seeds=")) for word in words if word.startswith("seeds=")), SEEDS)
-    names = [word for word in words if not word.startswith("seeds=")] or list(VARIANTS)
+    options = {"seeds": str(SEEDS), "sets": ",".join(place.split()[0] for place in SETS)}
+    options |= {key: value for key, _, value in (word.partition("=") for word in words) if key in options}
+    names, seeds = [word for word in words if "=" not in word] or list(VARIANTS), int(options["seeds"])
     unknown = [name for name in names if name not in VARIANTS]
     if unknown:
         raise SystemExit(f"no variant {', '.join(unknown)}; there are {', '.join(VARIANTS)}")
     rows, default = [], {}
     for name in dict.fromkeys(["default", *names]):
-        for place in on_disk():
+        for place in (place for place in on_disk() if place.split()[0] in options["sets"].split(",")):
             out = folder / place.replace(" ", "_") / f"{name}_{seeds}"
             scores = train(out, place, "model=sttransformer", *VARIANTS[name], f"sweep.seeds={seeds}", *STACKED)
             default.setdefault(place, scores)
