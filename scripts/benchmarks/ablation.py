@@ -2,8 +2,8 @@
 
 ``benchmark.py ablation --folder DIR`` trains every variant on every set that is on disk (``simulated`` always), five
 seeds each; variants can be named (``spatial_off norm_rms``), and so can ``seeds=2`` and ``sets=ssvep_exo,mi_openbci``.
-What DIR holds already is not trained again, and the table is written anew after each variant. ``ssvep_exo`` needs MNE_DATA,
-``mi_openbci`` its folder in EEGDECODE_TEST_DATA.
+What DIR holds already is not trained again, and the table is written anew after each variant. ``ssvep_exo`` needs
+MNE_DATA, ``mi_openbci`` its folder in EEGDECODE_TEST_DATA.
 
 Networks learn from all subjects, as those that are confirmed do, and are judged on the subjects that choose: with
 fewer to learn from, other settings win (patches of 2 s gained with three people of ``mi_openbci`` and lost 6 points
