@@ -203,3 +203,13 @@ def test_who_was_not_heard_while_the_database_was_away_is_not_dead(here, wire, c
     assert here.get_stale(joined._study_id) == []
     clock.sleep(0.2)
     assert here.get_stale(joined._study_id) == [trial._trial_id]
+
+
+def test_a_trial_whose_database_was_given_up_begins_anew(here, joined):
+    def unanswered(trial):
+        raise NoAnswerError("the database has not answered")
+
+    for number in range(3):
+        with pytest.raises(NoAnswerError):
+            try_one(joined, unanswered)
+        assert [trial.state for trial in joined.trials] == [TrialState.FAIL] * (number + 1) + [TrialState.WAITING]
