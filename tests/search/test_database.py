@@ -7,15 +7,16 @@ from types import SimpleNamespace
 
 import pytest
 import sqlalchemy
+from filelock import FileLock
 from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.storages._heartbeat import NullHeartbeatThread
 from optuna.storages._rdb import storage as optunas
 from sqlalchemy.exc import ProgrammingError
 from tests.search import stub
 
-from eegdecode.search import alive, database, study
+from eegdecode.search import alive, database, objective, study
 from eegdecode.search.database import Database, NoAnswerError
-from eegdecode.search.study import TrialState, give_again, open_study, report, table_of, try_one, wake_the_dead
+from eegdecode.search.study import TrialState, frozen, give_again, open_study, report, table_of, try_one, wake_the_dead
 
 BROKEN = "server closed the connection unexpectedly"
 
@@ -213,3 +214,17 @@ def test_a_trial_whose_database_was_given_up_begins_anew(here, joined):
         with pytest.raises(NoAnswerError):
             try_one(joined, unanswered)
         assert [trial.state for trial in joined.trials] == [TrialState.FAIL] * (number + 1) + [TrialState.WAITING]
+
+
+def test_a_trial_is_held_before_the_database_is_asked_for_its_settings(joined, tmp_path, monkeypatch):
+    held = []
+
+    def away(space, trial):
+        held.append(alive.still_held(tmp_path, frozen(trial)))
+        raise NoAnswerError("the database has not answered")
+
+    monkeypatch.setattr(objective, "suggest", away)
+    run = objective.Objective(stub.search(tmp_path), stub.compose, tmp_path, FileLock(tmp_path / ".dealing"))
+    with pytest.raises(NoAnswerError):
+        try_one(joined, run)
+    assert held == [True]
