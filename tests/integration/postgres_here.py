@@ -69,7 +69,7 @@ class Postgres:
                 [*_as_someone(), _program("postgres"), "-D", self.folder / "data", "-h", "127.0.0.1", "-k", "",
                  "-p", str(self.port), *FAST], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
             )    # fmt: skip
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while not self._answers():
             if time.monotonic() > end or self.server.poll() is not None:
                 raise RuntimeError(f"PostgreSQL does not start: {(self.folder / 'log').read_text()[-2000:]}")
@@ -80,7 +80,7 @@ class Postgres:
         if self.server is not None:
             self.go_on()
             self.server.send_signal(signal.SIGQUIT)
-            self.server.wait(20)
+            self.server.wait(60)
             self.server = None
 
     def freeze(self) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from threading import Thread
 
 import pytest
 from tests.integration.postgres_here import absent, postgres
@@ -14,6 +15,7 @@ from eegdecode.search.study import open_study, table_of
 reason = absent()
 pytestmark = [pytest.mark.postgres, pytest.mark.skipif(bool(reason), reason=reason)]
 N_TRIALS = 7
+LONG = 300    # s that anything may take, for these tests run beside others
 
 
 @pytest.fixture
@@ -24,23 +26,43 @@ def server():
 
 def workers(folder, server, *words, n=2):
     words = [f"storage={server.url}", f"n_trials={N_TRIALS}", "grace=3", *words]
-    return [start(folder, *words, **{stub.DIARY: str(folder / "diary.txt")}) for _ in range(n)]
+    processes = [start(folder, *words, **{stub.DIARY: str(folder / "diary.txt")}) for _ in range(n)]
+    for process in processes:
+        process.said, process.reader = [], Thread(target=listen, args=(process,), daemon=True)
+        process.reader.start()
+    return processes
 
 
-def until_trial(folder, number, processes):
-    """Wait until a worker has it; what the workers said is shown where none takes it."""
-    end = time.monotonic() + 90
-    while not (folder / "trials" / f"{number:04d}").exists():
+def listen(process):
+    with process.stdout:
+        for line in process.stdout:
+            process.said.append(line)
+
+
+def until(true, what, processes):
+    """Wait; what the workers said is shown where it does not come."""
+    end = time.monotonic() + LONG
+    while not true():
         if time.monotonic() > end:
             for process in processes:
                 process.kill()
-            said = [process.communicate()[0] for process in processes]
-            pytest.fail(f"no trial {number} within 90 s; " + "\n---\n".join(said))
+            pytest.fail(f"no {what} within {LONG} s; " + "\n---\n".join("".join(process.said) for process in processes))
         time.sleep(0.02)
 
 
+def until_trial(folder, number, processes):
+    until((folder / "trials" / f"{number:04d}").exists, f"trial {number}", processes)
+
+
+def complaints(server, processes):
+    return sum(f"{server.url} does not answer: " in line for process in processes for line in process.said)
+
+
 def ended(processes, code=0):
-    said = [process.communicate(timeout=150)[0] for process in processes]
+    until(lambda: all(process.poll() is not None for process in processes), "end", processes)
+    for process in processes:
+        process.reader.join()
+    said = ["".join(process.said) for process in processes]
     assert [process.returncode for process in processes] == [code] * len(processes), said
     assert "Traceback" not in "".join(said), said
     return said
@@ -62,15 +84,17 @@ def check(folder):
 
 def test_two_workers_wait_for_a_database_that_restarts_and_for_one_that_hangs(tmp_path, server):
     processes = workers(tmp_path, server)
-    for number, away, back in [(2, server.stop, server.start), (4, server.freeze, server.go_on)]:
+    for number, away, back, new in [(2, server.stop, server.start, 2), (4, server.freeze, server.go_on, 1)]:
+        # both hear of the restart; who sits in a lock hears of no hang
         until_trial(tmp_path, number, processes)
+        before = complaints(server, processes)
         away()
-        time.sleep(4)    # both are at the end of their trials, and wait
+        time.sleep(4)    # longer than signs of life may be missing
+        until(lambda so=before + new: complaints(server, processes) >= so, "complaint", processes)
         assert [process.poll() for process in processes] == [None, None]
         back()
     said = ended(processes)
     check(tmp_path)
-    assert "".join(said).count(f"{server.url} does not answer: ") >= 3    # both the restart; who sat in a lock no hang
     for output in said:
         assert f"{server.url} answers again, after " in output
     assert "Report: " in "".join(said)

@@ -55,6 +55,7 @@ class Objective:
         """Run a trial. A setting that diverges is pruned, for nobody has to try it again; a crash is raised."""
         self.dealing.release(force=True)
         folder = make_folder(self.folder / folder_of(frozen(trial)))
+        hold(folder)    # before the database is asked for settings: it may be away, and the trial taken for dead
         if self._kept is not None:
             release(self._kept)
         self._kept = folder

@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from eegdecode.reporting.disk import is_full
 from eegdecode.search.alive import folder_of
-from eegdecode.search.database import Database
+from eegdecode.search.database import Database, NoAnswerError
 from eegdecode.search.journal import BeatingJournal
 from eegdecode.search.settings import Search
 from eegdecode.search.space import Value
@@ -111,8 +111,8 @@ def try_one(study: Study, objective: Callable[[Trial], tuple[float, ...]]) -> Fr
     """Run one trial, a waiting one first, with signs of life; what it raises is recorded.
 
     Trials of processes that died are given out again here. A trial that was taken from us meanwhile, for we were
-    silent for too long, stays what others made of it. What is no fault of the trial (Ctrl-C, a full disk) ends the
-    search, and the trial begins anew with it.
+    silent for too long, stays what others made of it. What is no fault of the trial (Ctrl-C, a full disk, a database
+    that was given up) ends the search, and the trial begins anew with it.
     """
     wake_the_dead(study)
     study._thread_local.in_optimize_loop = True    # as `optimize`, which breaks where a trial was taken from us
@@ -123,13 +123,14 @@ def try_one(study: Study, objective: Callable[[Trial], tuple[float, ...]]) -> Fr
             values = objective(trial)
         except BaseException as error:
             state = TrialState.PRUNED if isinstance(error, Pruned) else TrialState.FAIL
-            stop = None if isinstance(error, Exception) and not is_full(error) else error
+            own = isinstance(error, Exception) and not is_full(error) and not isinstance(error, NoAnswerError)
+            stop = None if own else error
     try:
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
             study.tell(trial, values, state, skip_if_finished=True)
         if stop:
             give_again(study, trial.number, most=None)
-    except OSError:    # of a storage on the same disk; then the trial is given out again as one that died
+    except OSError:    # of a storage on the same disk, or away; then the trial is given out again as one that died
         if not stop:
             raise
     if stop:
