@@ -108,7 +108,7 @@ def _do_trials(study: Study, search: Search, objective: Objective, dealing: File
 
 def _one(study: Study, search: Search, objective: Objective) -> None:
     """Run a trial, say what came of it, and give it out once more if it crashed."""
-    number = try_one(study, objective).number
+    number = try_one(study, objective, told=objective.let_go).number
     table = table_of(study, search)
     row: dict[str, Any] = {str(name): value for name, value in table.iloc[number].to_dict().items()}
     if row["repeated"]:
