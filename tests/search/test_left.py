@@ -1,10 +1,16 @@
 """What a trial leaves behind: its values as they were, its folder for others, a reason where it failed."""
 
+import sys
+
 import numpy as np
+import pandas as pd
 import pytest
 from tests.search import stub
 
+from eegdecode.reporting.disk import read_json
 from eegdecode.reporting.folders import holder_of
+from eegdecode.reporting.searches.figures import _heights
+from eegdecode.reporting.searches.tables import MARKER
 from eegdecode.search import objective, work
 from eegdecode.search.commands import obey
 from eegdecode.search.final import chosen_by
@@ -56,3 +62,22 @@ def test_words_that_mean_nothing_are_refused(tmp_path):
     for task in ("status", "report"):
         with pytest.raises(ValueError, match=f"{task} takes the folder of a search, or nothing; got a out=b"):
             obey([task, "a", "out=b"], configs=tmp_path, compose=stub.compose)
+
+
+def test_the_command_that_goes_on_is_the_last_that_was_typed(tmp_path, monkeypatch):
+    """Not the first, with fewer trials, and not ``retry``."""
+    for n_trials, words in ((1, ["sweep=toy_search", "n_trials=1"]), (2, ["sweep=toy_search", "n_trials=2"]),
+                            (2, ["retry", str(tmp_path)])):    # fmt: skip
+        monkeypatch.setattr(sys, "argv", ["scripts/sweep.py", *words])
+        work._claim(stub.search(tmp_path, n_trials=n_trials), stub.compose)
+    assert read_json(tmp_path / MARKER)["command"] == "python scripts/sweep.py sweep=toy_search n_trials=2"
+
+
+def test_null_that_was_chosen_is_not_drawn_as_absent():
+    words = {"choice": [None, 8, 16], "when": {}}
+    heights, ticks = _heights(pd.Series([8.0, np.nan, 16.0]), words)
+    np.testing.assert_array_equal(heights, [0.5, 0.0, 1.0])
+    assert [text for _, text in ticks] == ["None", "8", "16"]
+    heights, ticks = _heights(pd.Series([8.0, np.nan]), {**words, "when": {"augment": ["noise"]}})    # nobody knows
+    assert heights[1] < 0
+    assert ticks[-1][1] == "absent"
