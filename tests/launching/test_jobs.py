@@ -102,7 +102,6 @@ PARENT = """
 import sys
 from pathlib import Path
 from eegdecode.launching.here import run_here
-from eegdecode.launching.options import check_options
 from eegdecode.launching.jobs import Job
 if __name__ == "__main__":
     list(run_here([Job(sys.argv[1], ("60",), Path(sys.argv[2]) / f"{i}.log") for i in range(2)], n_jobs=2))

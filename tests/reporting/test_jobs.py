@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 
 from eegdecode.reporting import folders
+from eegdecode.reporting.disk import write_json
 from eegdecode.reporting.jobs import list_jobs, retry, summary
+from eegdecode.reporting.pretraining import PretrainingFolder
 
 from .conftest import fill, make_failed
 
@@ -51,6 +53,30 @@ def test_each_job_is_told_with_what_it_needs(four_jobs: Path) -> None:
 def test_retry_types_what_is_left_and_says_what_fails_again(four_jobs: Path) -> None:
     again = list(retry(list_jobs([four_jobs])))
     assert again == ["python -c 'exit(6)' (exit code 6)", "python -c 'exit(7)' (exit code 7)"]
+
+
+def test_a_trial_that_its_search_has_stopped_waits_for_nobody(make_store: Any, tmp_path: Path) -> None:
+    facts = {"dataset": "simulated", "model": "eegnet", "command": "python -c 'exit(7)'"}
+    for number in (0, 1):
+        store = make_store(folder=tmp_path / "found" / "trials" / f"000{number}", facts=facts)
+        fill(store, 1)
+        folders.release(store.folder)
+    rows = ["0,failed,trials/0000,a kill", "1,pruned,trials/0001,behind at 8/20", "2,running,trials/0000,"]
+    (tmp_path / "found" / "trials.csv").write_text("\n".join(["trial,state,folder,why", *rows]))
+    jobs = list_jobs([tmp_path])
+    assert [(job.folder.name, job.state) for job in jobs] == [("0000", "waiting"), ("0001", "pruned")]
+    assert str(jobs[1]).endswith("\n  behind at 8/20")
+    assert summary(jobs) == "2 jobs: 1 waiting, 1 pruned; 2/8 runs"
+
+
+def test_encoders_are_counted_by_their_summary(meta: pd.DataFrame, tmp_path: Path) -> None:
+    shelf = PretrainingFolder(tmp_path / "encoders", keys={"sub-1": "a" * 32}, key="b" * 32, meta=meta, facts={})
+    shelf.finish()
+    folders.release(shelf.folder)
+    (job,) = list_jobs([tmp_path])
+    assert (job.state, job.n_done, job.n_expected) == ("waiting", 0, 1)
+    write_json(shelf.folder / folders.SUMMARY, {"n_done": 1, "n_expected": 1})
+    assert list_jobs([tmp_path])[0].state == "done"
 
 
 def test_no_folder_is_an_error_in_words(tmp_path: Path) -> None:

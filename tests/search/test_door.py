@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -51,7 +52,8 @@ def test_what_hydra_or_a_setting_refuses_is_told_with_the_path(door):
 
 
 def test_the_best_configuration_is_an_experiment_that_composes_to_the_same(door, tmp_path, monkeypatch):
-    search = make_search("x", yaml.safe_load(SEARCHES[-1].read_text()), typed=["dataset=ssvep_exo", "device=cpu"])
+    typed = ["dataset=ssvep_exo", "device=cpu", "~trainer.clip"]
+    search = make_search("x", yaml.safe_load(SEARCHES[-1].read_text()), typed=typed)
     chosen = {"trainer.lr": 2.5e-05, "model.depth": 3, "model.width": 24, "augment": "noise", "augment.noise": 0.25}
     words = [*search.fixed, *overrides(chosen), "sweep.seeds=[1000,1001]", "trainer.validation=0.0"]
     monkeypatch.setattr("eegdecode.search.best.verdict", lambda found, scores: "It is better.")
@@ -66,7 +68,10 @@ def test_the_best_configuration_is_an_experiment_that_composes_to_the_same(door,
     text = best_yaml(door.compose_training(words), words, search=search, found=found)
     (tmp_path / "experiment" / "x_best.yaml").write_text(text)
     assert text.startswith("# @package _global_\n# Claim: It is better.\n# Command: python scripts/train.py")
-    again = compose("train", ["experiment=x_best", f"hydra.searchpath=[file://{tmp_path}]", "device=cpu"])
+    (command,) = [line for line in text.splitlines() if line.startswith("# Command: ")]
+    _, *typed = shlex.split(command)[4:]
+    assert typed == ["~trainer.clip"]
+    again = compose("train", ["experiment=x_best", *typed, f"hydra.searchpath=[file://{tmp_path}]", "device=cpu"])
     assert again == compose("train", words)
 
 

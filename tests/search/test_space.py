@@ -108,6 +108,10 @@ def test_what_is_searched_cannot_be_typed_too():
         ({"objectives": {"speed": "maximize"}}, "speed: maximize is none of score"),
         ({"objectives": {"score": "maximize", "n_params": "minimize"}, "pruner": "median"}, "pruner=median judges by"),
         ({"storage": "postgresql://me:secret@host/db"}, "holds a password"),
+        ({"storage": 5}, "storage=5: take journal"), ({"metric": "nll"}, "metric must be one of accuracy"),
+        ({"objectives": "score"}, "objectives=score: name each"),
+        ({"sampler_seed": "now"}, "sampler_seed must be null or"), ({"sampler_seed": -1}, "sampler_seed must be null"),
+        ({"objectives": {"score": "minimize"}, "pruner": "none"}, "give score: maximize"),
     ],
 )    # fmt: skip
 def test_settings_of_a_search_are_checked(options, said):
@@ -122,15 +126,20 @@ def test_a_command_is_taken_apart(tmp_path):
     assert isinstance(search, Search)
     assert (search.n_trials, search.test_subjects) == (20, [1, 2])
     assert search.fixed == ["model=eegnet", "dataset=zhou2016", "sweep.seeds=3"]
+    assert read_search([*words[:-1], "test_subjects=2"], tmp_path).test_subjects == [2]
     other = read_search([*words, "device=cuda"], tmp_path)
     assert other.identity() == search.identity()    # a worker on another machine
     for words, said in [(["sweep=smal"], "did you mean small"), (["n_trials=3"], "say which search"),
-                        (["sweep=small", "fast"], "'fast' is no override")]:    # fmt: skip
+                        (["sweep=small", "fast"], "'fast' is no override"),
+                        (["sweep=small", "n_trials=[1"], "n_trials cannot be read as YAML")]:    # fmt: skip
         with pytest.raises(ValueError, match=said):
             read_search(words, tmp_path)
     (tmp_path / "odd.yaml").write_text("n_trails: 3\nspace: {}\n")
     with pytest.raises(ValueError, match=r"n_trails; n_trials\?"):
         read_search(["sweep=odd"], tmp_path)
+    (tmp_path / "cut.yaml").write_text("space: {")
+    with pytest.raises(ValueError, match=r"configs/search/cut\.yaml cannot be read as YAML"):
+        read_search(["sweep=cut"], tmp_path)
 
 
 def test_searches_lie_below_the_runs_of_all_experiments(monkeypatch):

@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from eegdecode.reporting.disk import read_json
-from eegdecode.reporting.folders import MARKER, holder_of
+from eegdecode.reporting.folders import MARKER, PRETRAINING, SUMMARY, holder_of
 from eegdecode.reporting.tables import read_scores
 
-STATES = ("failed", "waiting", "in work", "done")
+STATES = ("failed", "waiting", "in work", "pruned", "done")
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,15 @@ class Job:
 
     Attributes
     ----------
-    state : {"done", "in work", "failed", "waiting"}
-        ``failed``: runs were tried and have failed; ``waiting``: nobody works on what is left.
+    state : {"done", "in work", "failed", "waiting", "pruned"}
+        ``failed``: runs were tried and have failed; ``waiting``: nobody works on what is left; ``pruned``: a trial that
+        its search has stopped, so that nothing is left of it.
     n_done, n_expected : int
         Runs.
     command, log : str
         What goes on with it, typed where it was typed before, and the file that its output went to; empty if unknown.
     reason : str
-        What went wrong in the first run that failed, or who works in the folder.
+        What went wrong in the first run that failed, who works in the folder, or why the trial was stopped.
     """
 
     folder: Path
@@ -62,19 +65,32 @@ def list_jobs(places: Sequence[Path | str]) -> list[Job]:
 def look(folder: Path) -> Job:
     """Look at one run folder, also while others write into it."""
     marker = read_json(folder / MARKER)
-    n_expected = sum(row["n"] for row in marker.get("expected", []))
+    encoders = read_json(folder / SUMMARY) if marker.get("kind") == PRETRAINING else {}    # they have no scores
+    n_expected = encoders.get("n_expected") or sum(row["n"] for row in marker.get("expected", []))
     tried = read_scores(folder)["status"] if (folder / "scores.csv").exists() else None
-    n_done = 0 if tried is None else int((tried == "done").sum())
+    n_done = encoders.get("n_done", 0) if tried is None else int((tried == "done").sum())
     bad = [] if tried is None else tried[tried != "done"].tolist()
     holder = holder_of(folder)
     if n_expected and n_done == n_expected:
         state, reason = "done", ""
     elif holder:
         state, reason = "in work", f"process {holder.get('pid')} on {holder.get('host')}"
+    elif stopped := _why_pruned(folder):
+        state, reason = "pruned", stopped
     else:
         state, reason = ("failed", f"{bad[0]} ({len(bad)} runs)") if bad else ("waiting", "")
     facts = marker.get("facts", {})
     return Job(folder, state, n_done, n_expected, facts.get("command") or "", facts.get("log") or "", reason)
+
+
+def _why_pruned(folder: Path) -> str:
+    """Why its search has stopped the trial in a folder; empty where it has not, or there is no search."""
+    table = folder.parents[1] / "trials.csv"
+    if folder.parent.name != "trials" or not table.exists():
+        return ""
+    trials = pd.read_csv(table, usecols=["folder", "state", "why"], dtype=str, keep_default_na=False)
+    last = trials[trials["folder"] == f"trials/{folder.name}"].tail(1)    # those before it were repeated
+    return str(last["why"].iloc[0]) if last["state"].eq("pruned").any() else ""
 
 
 def summary(jobs: Sequence[Job]) -> str:

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 
 N_BINS = 15    # equal-width confidence bins of the calibration error, as in Guo et al. (2017)
 METRICS = ("accuracy", "balanced_accuracy", "kappa", "f1_macro", "auroc", "nll", "ece")
+RISING = METRICS[:-2]    # the more, the better: what may choose a model
 
 Logits = Float[np.ndarray, "trial class"]
 Labels = Int[np.ndarray, " trial"]

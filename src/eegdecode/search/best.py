@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,12 +19,14 @@ def best_yaml(composed: Composed, words: Sequence[str], *, search: Search, found
 
     Groups become entries of the defaults list, settings the values that Hydra gave them.
     """
-    groups, settings = [], {}
+    groups, settings, typed = [], {}, []
     for word in words:
         path = word.partition("=")[0].lstrip("+~")
         if path in NOT_IDENTITY:    # of this machine
             continue
-        if path == "experiment":
+        if word.startswith("~"):    # no file can take away what another one says
+            typed.append(word)
+        elif path == "experiment":
             groups.insert(0, composed.choices[path])
         elif path in composed.choices:
             groups.append({f"override /{path}": composed.choices[path]})
@@ -34,7 +37,7 @@ def best_yaml(composed: Composed, words: Sequence[str], *, search: Search, found
     head = [
         "# @package _global_",
         f"# Claim: {verdict(found, final_scores(found))}",
-        f"# Command: python scripts/train.py experiment={name}",
+        f"# Command: {shlex.join(['python', 'scripts/train.py', f'experiment={name}', *typed])}",
         f"# Time: not measured; its search of {len(found.counted)} trials took {found.trials['took'].sum():.0f} s: "
         f"{found.about['command']}",
         f"# Number: {_number(found, won)}",
@@ -49,7 +52,8 @@ def _number(found: SearchFolder, won: Any) -> str:
     if scores is None:
         return f"{held}; not tested yet"
     mean, n_seeds = 100 * scores["winner"].mean(), len(found.final["seeds"])
-    return f"test {metric} {mean:.1f} %, mean of {len(scores)} subjects and {n_seeds} seeds; {held}"
+    names = ", ".join(map(str, scores.index))
+    return f"test {metric} {mean:.1f} %, mean of subjects {names} and {n_seeds} seeds; {held}"
 
 
 def _put(settings: dict[str, Any], path: str, value: Any) -> None:

@@ -37,6 +37,8 @@ def obey(words: Sequence[str], *, configs: Path, compose: Compose) -> list[str]:
     if task not in ("status", "retry", "report"):
         return run_search(read_search(words, configs), compose)
     folder = Path(rest[0]) if rest else newest(runs_root())
+    if task != "retry" and rest[1:]:
+        raise ValueError(f"{task} takes the folder of a search, or nothing; got {' '.join(rest)}")
     if task == "retry":
         if wrong := [word for word in rest[1:] if not word.isdigit()]:
             raise ValueError(f"retry {folder} {wrong[0]}: that is no number of a trial")

@@ -49,15 +49,13 @@ class Objective:
         train: Callable[..., Results] = run_experiment,
     ) -> None:    # fmt: skip
         self.search, self.compose, self.folder, self.dealing, self.train = search, compose, folder, dealing, train
-        self._kept: Path | None = None    # folder of the trial before, ours until the study knows how it ended
+        self._kept: Path | None = None    # folder of the trial, ours until the study knows how it ended: see `let_go`
 
     def __call__(self, trial: Trial) -> tuple[float, ...]:
         """Run a trial. A setting that diverges is pruned, for nobody has to try it again; a crash is raised."""
         self.dealing.release(force=True)
         folder = make_folder(self.folder / folder_of(frozen(trial)))
         hold(folder)    # before the database is asked for settings: it may be away, and the trial taken for dead
-        if self._kept is not None:
-            release(self._kept)
         self._kept = folder
         try:
             return self._run(trial, folder)
@@ -69,6 +67,11 @@ class Objective:
                 write_text(folder / "error.txt", "".join(traceback.format_exception(error)))
                 trial.set_user_attr("why", " ".join(said.split())[:300])
             raise
+
+    def let_go(self) -> None:
+        """Let others work in the trial's folder; one that is given out again before would be refused there."""
+        if self._kept is not None:
+            release(self._kept)
 
     def _run(self, trial: Trial, folder: Path) -> tuple[float, ...]:
         composed = self.compose([*self.search.fixed, *overrides(suggest(self.search.space, trial))])
@@ -91,6 +94,8 @@ class Objective:
             "score": float(subject_means(scores, f"val_{self.search.metric}").mean()),
             "n_params": float(scores["n_params"].max()), "seconds": float(scores["seconds"].sum()),
         }    # fmt: skip
+        if found["score"] != found["score"]:
+            raise RuntimeError(f"metric={self.search.metric} is not defined on the validation trials; take another one")
         return tuple(found[name] for name in self.search.objectives)
 
 

@@ -14,7 +14,7 @@ import yaml
 
 from eegdecode.identity import digest
 from eegdecode.reporting.folders import runs_root
-from eegdecode.reporting.metrics import METRICS
+from eegdecode.reporting.metrics import RISING
 from eegdecode.search.space import Space, points, read_space
 
 SAMPLERS = ("tpe", "cmaes", "random", "grid")
@@ -79,7 +79,7 @@ class Search:
     out_dir: str | None = None
 
     def __post_init__(self) -> None:
-        choices = {"sampler": SAMPLERS, "pruner": PRUNERS, "metric": METRICS}
+        choices = {"sampler": SAMPLERS, "pruner": PRUNERS, "metric": RISING}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}")
@@ -105,8 +105,8 @@ class Search:
             if name not in OBJECTIVES or direction not in ("maximize", "minimize"):
                 names = ", ".join(OBJECTIVES)
                 raise ValueError(f"objectives: {name}: {direction} is none of {names}, with maximize or minimize")
-        if not self.objectives:
-            raise ValueError("objectives: give at least score: maximize")
+        if not self.objectives or self.objectives.get("score") == "minimize":
+            raise ValueError(f"objectives={dict(self.objectives)}: give score: maximize, or n_params: minimize")
         if dict(self.objectives) != {"score": "maximize"} and self.pruner != "none":
             raise ValueError(f"pruner={self.pruner} judges by the score alone; with other objectives take pruner=none")
         if len(self.objectives) > 1 and self.sampler == "cmaes":
@@ -154,17 +154,24 @@ def read_search(arguments: Sequence[str], configs: Path) -> Search:
         near = difflib.get_close_matches(named[0], there, n=1)
         raise ValueError(f"sweep={named[0]}: no such search in configs/search; " + (
             f"did you mean {near[0]}?" if near else f"there are {', '.join(there)}"))    # fmt: skip
-    words = yaml.safe_load((configs / f"{named[0]}.yaml").read_text())
+    words = _read_yaml((configs / f"{named[0]}.yaml").read_text(), f"configs/search/{named[0]}.yaml")
     typed, options = [], {}
     for word in arguments:
         key, equals, value = word.partition("=")
         if not equals and not word.startswith("~"):
             raise ValueError(f"{word!r} is no override: write key=value")
         if key in OPTIONS:
-            options[key] = yaml.safe_load(value)
+            options[key] = _read_yaml(value, key)
         elif key != "sweep":
             typed.append(word)
     return make_search(named[0], words, typed=typed, options=options)
+
+
+def _read_yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{where} cannot be read as YAML: {' '.join(str(error).split())}") from error
 
 
 def make_search(
@@ -179,4 +186,21 @@ def make_search(
         raise ValueError(f"{where} does not know {', '.join(sorted(unknown))}" + (f"; {near[0]}?" if near else ""))
     settings = {key: value for key, value in words.items() if key not in ("space", "base")} | dict(options or {})
     space = read_space(words.get("space"), where)
+    _check_forms(settings)
     return Search(name, space, base=tuple(words.get("base") or ()), typed=tuple(typed), **settings)
+
+
+def _check_forms(settings: dict[str, Any]) -> None:
+    """Refuse what has another form than is meant; one subject is a list of one, a name that is a number a word."""
+    told, seed = settings.get("test_subjects"), settings.get("sampler_seed")
+    if told is not None and not isinstance(told, Sequence | int):
+        raise ValueError(f"test_subjects={told}: give a list of subjects, [1,2]")
+    if isinstance(told, str | int):
+        settings["test_subjects"] = [told]
+    if not isinstance(settings.get("objectives", {}), Mapping):
+        raise ValueError(f"objectives={settings['objectives']}: name each with its direction, {{score: maximize}}")
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32):
+        raise ValueError(f"sampler_seed must be null or a whole number from 0, got {seed!r}")
+    for name in ("storage", "out_dir"):
+        if settings.get(name) is not None:
+            settings[name] = str(settings[name])

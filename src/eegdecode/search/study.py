@@ -107,8 +107,10 @@ def _pruner(search: Search) -> optuna.pruners.BasePruner:
     return optuna.pruners.NopPruner()
 
 
-def try_one(study: Study, objective: Callable[[Trial], tuple[float, ...]]) -> FrozenTrial:
-    """Run one trial, a waiting one first, with signs of life; what it raises is recorded.
+def try_one(
+    study: Study, objective: Callable[[Trial], tuple[float, ...]], *, told: Callable[[], None] = lambda: None
+) -> FrozenTrial:    # fmt: skip
+    """Run one trial, a waiting one first, with signs of life; what it raises is recorded, and then ``told`` is called.
 
     Trials of processes that died are given out again here. A trial that was taken from us meanwhile, for we were
     silent for too long, stays what others made of it. What is no fault of the trial (Ctrl-C, a full disk, a database
@@ -128,6 +130,7 @@ def try_one(study: Study, objective: Callable[[Trial], tuple[float, ...]]) -> Fr
     try:
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
             study.tell(trial, values, state, skip_if_finished=True)
+        told()
         if stop:
             give_again(study, trial.number, most=None)
     except OSError:    # of a storage on the same disk, or away; then the trial is given out again as one that died
@@ -200,10 +203,12 @@ def table_of(study: Study, search: Search) -> pd.DataFrame:
             "last": trial.intermediate_values[steps[-1]] if steps else float("nan"),
             "default": bool(trial.user_attrs.get("default")), "repeated": trial.number in repeated,
             "why": trial.user_attrs.get("why", "its process died") if trial.state in BROKEN else "",
-            **{parameter.path: trial.params.get(parameter.path) for parameter in search.space},
         })    # fmt: skip
-    own = ["took", "training", "step", "last", "default", "repeated", "why", *(p.path for p in search.space)]
-    return pd.DataFrame(rows, columns=["trial", "state", "folder", *search.objectives, *own])
+    own = ["took", "training", "step", "last", "default", "repeated", "why"]
+    table = pd.DataFrame(rows, columns=["trial", "state", "folder", *search.objectives, *own])
+    for parameter in search.space:    # where one trial lacks it, pandas would make 2.0 of 2 and NaN of null
+        table[parameter.path] = pd.Series([trial.params.get(parameter.path) for trial in trials], dtype=object)
+    return table
 
 
 def _ended(trial: FrozenTrial) -> bool:

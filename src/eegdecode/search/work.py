@@ -81,10 +81,12 @@ def _claim(search: Search, compose: Compose) -> None:
         said = "; ".join(f"{name} was {there.get(name)}, now {mine[name]}" for name in other)
         raise ValueError(f"{search.folder} holds another search ({said}): give another folder, out_dir=...")
     command = shlex.join(["python", *sys.argv])
+    if not any(word.startswith("sweep=") for word in sys.argv):    # a retry; the last search that was typed goes on
+        command = there.get("command", command)
     about = {
         **mine, "n_trials": search.n_trials, "sampler": search.sampler, "pruner": search.pruner,
         "storage": search.storage, "heartbeat": search.heartbeat, "patience": search.patience, "base": search.base,
-        "typed": search.typed, "choices": compose(search.fixed).choices, "command": there.get("command", command),
+        "typed": search.typed, "choices": compose(search.fixed).choices, "command": command,
     }    # fmt: skip
     write_json(marker, about)
 
@@ -108,7 +110,7 @@ def _do_trials(study: Study, search: Search, objective: Objective, dealing: File
 
 def _one(study: Study, search: Search, objective: Objective) -> None:
     """Run a trial, say what came of it, and give it out once more if it crashed."""
-    number = try_one(study, objective).number
+    number = try_one(study, objective, told=objective.let_go).number
     table = table_of(study, search)
     row: dict[str, Any] = {str(name): value for name, value in table.iloc[number].to_dict().items()}
     if row["repeated"]:

@@ -14,7 +14,7 @@ from eegdecode.reporting import stats
 from eegdecode.reporting.comparison.gather import Entry, subject_scores
 from eegdecode.reporting.comparison.pairs import ALPHA, compare_pairs
 from eegdecode.reporting.comparison.ranks import Ranks, rank_models
-from eegdecode.reporting.metrics import METRICS
+from eegdecode.reporting.metrics import RISING
 
 MOST_NAMED = 3    # settings in a name; rows that differ in more are numbered
 
@@ -98,8 +98,8 @@ class Comparison:
 
 def compare(entries: Sequence[Entry], *, metric: str = "accuracy") -> list[Comparison]:
     """Group entries into comparisons: those of each data set and protocol with most rows first, then those apart."""
-    if metric not in METRICS or metric in ("nll", "ece"):
-        raise ValueError(f"metric must be one of {', '.join(METRICS[:-2])} (more is better); got {metric!r}")
+    if metric not in RISING:
+        raise ValueError(f"metric must be one of {', '.join(RISING)} (more is better); got {metric!r}")
     pools = _pools(entries)
     groups: dict[tuple, list[Entry]] = {}
     for entry in entries:

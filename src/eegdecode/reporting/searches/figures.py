@@ -92,6 +92,8 @@ def _parallel(found: SearchFolder, path: Path) -> Path:
 
 def _heights(values: pd.Series, words: dict[str, Any]) -> tuple[np.ndarray, list[tuple[float, str]]]:
     """Heights between 0 and 1 on the axis of a setting, `ABSENT` where a trial lacks it, and its ticks."""
+    if None in words.get("choice", []) and not words["when"]:    # null is what was chosen: no trial lacks the setting
+        values = values.astype(object).where(values.notna(), str(None))
     missing = values.isna().to_numpy()
     if "choice" in words:
         choices = [str(choice) for choice in words["choice"]]

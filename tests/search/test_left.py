@@ -1,0 +1,83 @@
+"""What a trial leaves behind: its values as they were, its folder for others, a reason where it failed."""
+
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.search import stub
+
+from eegdecode.reporting.disk import read_json
+from eegdecode.reporting.folders import holder_of
+from eegdecode.reporting.searches.figures import _heights
+from eegdecode.reporting.searches.tables import MARKER
+from eegdecode.search import objective, work
+from eegdecode.search.commands import obey
+from eegdecode.search.final import chosen_by
+from eegdecode.search.space import overrides, suggest
+from eegdecode.search.study import open_study, table_of, try_one
+from eegdecode.search.work import run_search
+
+
+@pytest.fixture
+def trials(monkeypatch):
+    return stub.without_data(monkeypatch.setattr)
+
+
+def test_the_folder_of_a_crashed_trial_is_free_before_another_worker_may_take_it(tmp_path, trials, monkeypatch):
+    holders, given = [], work.give_again
+
+    def note(study, number):
+        assert (tmp_path / "trials" / "0000" / ".held").exists()
+        holders.append(holder_of(tmp_path / "trials" / "0000"))
+        return given(study, number)
+
+    monkeypatch.setattr(work, "give_again", note)
+    with pytest.raises(RuntimeError, match="no trial has worked yet"):
+        run_search(stub.search(tmp_path, typed=["trainer.kind=crash"]), stub.compose)
+    assert holders == [{}] * 4
+
+
+def test_values_of_the_winner_are_typed_as_they_were_suggested(tmp_path):
+    """Where one trial lacks a setting, a column of a table would turn 2 into 2.0, and null into nan."""
+    space = {"augment": {"choice": ["none", "noise"]}, "trainer.validation": {"choice": [None, 0.5]},
+             "trainer.depth": {"choice": [1, 2], "when": {"augment": "noise"}}}    # fmt: skip
+    search = stub.search(tmp_path, space, sampler="grid")
+    study = open_study(search)
+    for _ in range(6):
+        try_one(study, lambda trial: (float(len(suggest(search.space, trial))),))
+    typed = {" ".join(overrides(chosen_by(row, search))) for row in table_of(study, search).to_dict("records")}
+    augments = ("none", ""), ("noise", " trainer.depth=1"), ("noise", " trainer.depth=2")
+    assert typed == {f"augment={augment} trainer.validation={share}{depth}"
+                     for share in ("null", "0.5") for augment, depth in augments}    # fmt: skip
+
+
+def test_a_score_that_is_not_defined_is_told_as_such(tmp_path, trials, monkeypatch):
+    monkeypatch.setattr(objective, "subject_means", lambda scores, column: scores["val_accuracy"] * np.nan)
+    with pytest.raises(RuntimeError, match=r"no trial has worked yet.*metric=auroc is not defined on the validation"):
+        run_search(stub.search(tmp_path, metric="auroc"), stub.compose)
+
+
+def test_words_that_mean_nothing_are_refused(tmp_path):
+    for task in ("status", "report"):
+        with pytest.raises(ValueError, match=f"{task} takes the folder of a search, or nothing; got a out=b"):
+            obey([task, "a", "out=b"], configs=tmp_path, compose=stub.compose)
+
+
+def test_the_command_that_goes_on_is_the_last_that_was_typed(tmp_path, monkeypatch):
+    """Not the first, with fewer trials, and not ``retry``."""
+    for n_trials, words in ((1, ["sweep=toy_search", "n_trials=1"]), (2, ["sweep=toy_search", "n_trials=2"]),
+                            (2, ["retry", str(tmp_path)])):    # fmt: skip
+        monkeypatch.setattr(sys, "argv", ["scripts/sweep.py", *words])
+        work._claim(stub.search(tmp_path, n_trials=n_trials), stub.compose)
+    assert read_json(tmp_path / MARKER)["command"] == "python scripts/sweep.py sweep=toy_search n_trials=2"
+
+
+def test_null_that_was_chosen_is_not_drawn_as_absent():
+    words = {"choice": [None, 8, 16], "when": {}}
+    heights, ticks = _heights(pd.Series([8.0, np.nan, 16.0]), words)
+    np.testing.assert_array_equal(heights, [0.5, 0.0, 1.0])
+    assert [text for _, text in ticks] == ["None", "8", "16"]
+    heights, ticks = _heights(pd.Series([8.0, np.nan]), {**words, "when": {"augment": ["noise"]}})    # nobody knows
+    assert heights[1] < 0
+    assert ticks[-1][1] == "absent"
