@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from scripts.benchmarks.diagnosis_suite import find
 
 from eegdecode.reporting.diagnosis import fitting, holding
 from eegdecode.reporting.diagnosis.diagnose import EXPLAINS, diagnose
-from eegdecode.reporting.diagnosis.measures import measure, read_answers
+from eegdecode.reporting.diagnosis.measures import Answers, measure, read_answers
 from eegdecode.reporting.diagnosis.verdicts import MEANING, NOTES, WELL, ordered
 
 ROOT = Path(__file__).parents[3]
@@ -113,6 +114,59 @@ def test_several_findings_come_in_order_and_what_follows_is_not_repeated() -> No
     assert ordered(findings[::-1]) == findings
     assert all(0.5 <= finding.confidence <= 0.99 for finding in findings)
     assert "20.0%" in findings[0].sentence()
+
+
+ANSWERED = Answers(predicted=(25, 25, 25, 25), present=(25, 25, 25, 25), val_predicted=(12, 13, 12, 13), spread=0.2)
+BY_HEART = np.full(40, 0.95)
+
+
+def test_a_shift_is_seen_in_the_answers_where_accuracies_cannot_tell() -> None:
+    """Validation at chance by so few trials; the test's answers are nearly all of one class."""
+    few = {"n_val": 25, "val_accuracy": 0.4, "test_accuracy": 0.3}
+    history = make_history(train_accuracy=np.full(40, 0.8), val_accuracy=np.full(40, 0.4))
+    assert verdicts(history, answers=ANSWERED, **few) == ["undecided"]
+    turned = replace(ANSWERED, predicted=(90, 5, 3, 2), val_predicted=(7, 6, 6, 6))
+    (found,) = diagnose(history, {**SCORE, **few}, n_classes=4, answers=turned)
+    assert found.verdict == "shift"
+    assert "(7, 6, 6, 6) to validation trials, (90, 5, 3, 2) to test trials" in found.evidence
+    alike = replace(ANSWERED, predicted=(90, 5, 3, 2), val_predicted=(22, 1, 1, 1))    # always leans to that class
+    assert verdicts(history, answers=alike, **few) == ["undecided"]
+    other_mix = replace(turned, present=(88, 6, 3, 3))    # the test holds other trials, and is answered so
+    assert verdicts(history, answers=other_mix, **few) == ["undecided"]
+    flat = dict.fromkeys(("train_loss", "running_loss"), np.full(40, np.log(4)))
+    stuck = make_history(**flat, train_accuracy=np.full(40, 0.25), val_accuracy=np.full(40, 0.4))
+    assert verdicts(stuck, answers=turned, **few) == ["stuck"]    # nearly constant answers swing with anything
+    assert "shift" not in verdicts(history, answers=turned, **{**few, "test_accuracy": 0.6})    # and no harm is done
+
+
+def test_a_lucky_validation_accuracy_is_no_shift() -> None:
+    """13 of 30 is above the bound (40 %), as one guess in twenty is; with the test it is within chance."""
+    history = make_history(train_accuracy=BY_HEART, val_accuracy=np.full(40, 13 / 30))
+    lucky = {"n_val": 30, "val_accuracy": 13 / 30, "test_accuracy": 0.19}
+    (found,) = diagnose(history, {**SCORE, **lucky}, n_classes=4, answers=ANSWERED)
+    assert found.verdict == "memorising"
+    assert "validation and test" in found.evidence
+    sure = {**lucky, "val_accuracy": 0.6}
+    history = make_history(train_accuracy=BY_HEART, val_accuracy=np.full(40, 0.6))
+    assert verdicts(history, answers=ANSWERED, **sure) == ["shift"]
+
+
+def test_memorising_is_told_before_it_is_complete() -> None:
+    """Half of the training trials are known, and of 100 others as many as by guessing."""
+    half = make_history(train_loss=np.full(40, 1.1), train_accuracy=np.full(40, 0.55), val_accuracy=np.full(40, 0.25))
+    none = {"n_val": 100, "val_accuracy": 0.25, "test_accuracy": 0.25}
+    assert verdicts(half, **none) == ["memorising"]
+    alike = half.assign(val_accuracy=0.5)
+    assert verdicts(alike, **{**none, "val_accuracy": 0.5, "test_accuracy": 0.5}) == ["under-fitting"]
+
+
+def test_a_missing_class_and_a_shift_are_told_apart_and_the_dearer_comes_first() -> None:
+    """A class that is never answered costs its own trials; what is lost of the others is a shift."""
+    missing = replace(ANSWERED, predicted=(33, 33, 34, 0), val_predicted=(17, 17, 16, 0))
+    assert verdicts(make_history(), answers=missing, test_accuracy=0.53) == ["class never predicted"]    # 53 of 75
+    assert verdicts(make_history(), answers=missing, test_accuracy=0.25) == ["shift", "class never predicted"]
+    score = {"n_val": 200, "val_accuracy": 0.8, "test_accuracy": 0.45}    # 60 % of the others, 25 trials of that class
+    assert verdicts(make_history(), answers=missing, **score) == ["class never predicted", "shift"]
 
 
 def test_every_verdict_has_a_meaning_and_a_curve() -> None:
