@@ -14,7 +14,7 @@ from scripts.benchmarks.diagnosis_suite import find
 from eegdecode.reporting.diagnosis import fitting, holding
 from eegdecode.reporting.diagnosis.diagnose import EXPLAINS, diagnose
 from eegdecode.reporting.diagnosis.measures import Answers, measure, read_answers
-from eegdecode.reporting.diagnosis.verdicts import MEANING, NOTES, WELL, ordered
+from eegdecode.reporting.diagnosis.verdicts import MEANING, NOTES, WELL, ordered, to_type
 
 ROOT = Path(__file__).parents[3]
 SCORE = {"n_train": 200, "n_val": 50, "n_test": 100, "chance": 0.25, "val_accuracy": 0.7, "test_accuracy": 0.68}
@@ -70,7 +70,7 @@ def test_without_validation_trials_over_fitting_is_not_judged_and_that_is_said()
     score = {**SCORE, "n_val": 0, "val_accuracy": np.nan, "test_accuracy": 0.26}
     (told,) = diagnose(make_history(**gone), score, n_classes=4)
     assert told.verdict == "memorising"
-    assert told.remedy == "trainer.validation=0.2, so that not the test tells"    # or the test would choose
+    assert told.remedy == "trainer.validation=0.2; so that not the test tells"    # or the test would choose
 
 
 def test_old_histories_lack_columns_and_are_judged_all_the_same() -> None:
@@ -177,11 +177,29 @@ def test_every_verdict_has_a_meaning_and_a_curve() -> None:
 
 def test_remedies_can_be_typed() -> None:
     findings = [finding for row in synthetic_suite(seed=2, n=2) for finding in find(row)]
-    words = {word.strip("`,;.)") for finding in findings for word in finding.remedy.split() if "=" in word}
-    assert {"trainer.lr=0.0001", "trainer.weight_decay=0.1", "frontend=zscore"} <= words
+    typed = {to_type(finding.remedy)[0] for finding in findings} - {""}
+    assert {"trainer.lr=1e-3", "frontend=zscore", "trainer.epochs=null trainer.updates=500"} <= typed
     with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-        for word in sorted(words):
-            compose("train", [word])
+        for overrides in sorted(typed):
+            compose("train", overrides.split(" "))    # as a shell takes them apart
+    assert to_type("look at the labels") == ("", "look at the labels")
+
+
+def test_remedies_suit_what_was_typed() -> None:
+    """Steps beyond those that were tried, no dropout of networks that have none, no rate that is still too high."""
+    rising = make_history(train_accuracy=np.full(40, 0.45), train_loss=np.linspace(1.4, 1.1, 40))
+    half = {"val_accuracy": 0.45, "test_accuracy": 0.45}
+    (found,) = diagnose(rising.assign(val_accuracy=0.45), {**SCORE, **half}, n_classes=4)
+    assert found.verdict == "under-fitting"
+    assert found.remedy == "trainer.epochs=null trainer.updates=2240"    # 560 were too few
+    learned = make_history(train_accuracy=BY_HEART, val_accuracy=np.full(40, 0.25))
+    for drop, said in ((0.25, "model.drop=0.5"), (0.5, "model.drop=0.7"), (None, "")):
+        (found,) = diagnose(learned, {**SCORE, "val_accuracy": 0.25, "test_accuracy": 0.25}, n_classes=4,
+                            settings={} if drop is None else {"drop": drop})    # fmt: skip
+        assert to_type(found.remedy)[0] == f"augment=snr trainer.weight_decay=0.1 {said}".strip()
+    burst = make_history(train_loss=np.full(40, 9.0), lr=np.full(40, 0.3))
+    (found, *_) = diagnose(burst, SCORE, n_classes=4)
+    assert to_type(found.remedy)[0] == "trainer.lr=0.001 trainer.clip=1"
 
 
 def test_rules_say_nothing_about_what_was_not_measured() -> None:

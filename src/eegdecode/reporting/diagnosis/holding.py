@@ -26,7 +26,7 @@ BIAS = 0.3             # of the test trials, wrong because too many answers are 
 RISE = 0.1             # of ln K: late rise of the validation loss
 PERFECT = 0.98
 SURE = 0.01            # of ln K: validation loss of answers that are right and sure
-ALIGN = "frontend=align (transductive); compare spectra and amplitudes of the sessions: scripts/prepare.py"
+ALIGN = "frontend=align; that is transductive; compare spectra and amplitudes of the sessions (scripts/prepare.py)"
 
 
 def data_problem(course: Course, answers: Answers | None) -> Diagnosis | None:
@@ -39,7 +39,7 @@ def data_problem(course: Course, answers: Answers | None) -> Diagnosis | None:
         f"training loss {course.train:.2f}, validation loss {course.val:.2f} ln {course.n_classes}; accuracies "
         f"{course.train_accuracy:.0%} and {course.val_accuracy:.0%}"
     )
-    remedy = "augment=none, and look at the labels and windows of the training trials"
+    remedy = "augment=none; look at the labels and windows of the training trials"
     return Diagnosis("data problem", evidence, sure(better, 2 * error, 4 * error), remedy)
 
 
@@ -104,8 +104,8 @@ def memorised(course: Course, answers: Answers | None) -> Diagnosis | None:
         f"guessing reaches {bound:.0%}"
     )
     less = _less_to_learn(course)
-    remedy = f"more training trials; frontend=csp {less}" if few else f"check labels and split; then {less}"
-    remedy = remedy if course.n_val else "trainer.validation=0.2, so that not the test tells"
+    remedy = f"frontend=csp {less}; better more training trials" if few else f"{less}; first check labels and split"
+    remedy = remedy if course.n_val else "trainer.validation=0.2; so that not the test tells"
     return Diagnosis(verdict, evidence, 0.9 if course.n_val >= 20 else 0.6, remedy)
 
 
@@ -128,7 +128,7 @@ def over_confident(course: Course, answers: Answers | None) -> Diagnosis | None:
     rise = course.val - course.least_val
     if poor(course) or not rise > max(RISE, 0.15 * course.least_val) or not course.val_accuracy > course.val_bound:
         return None
-    remedy = "trainer.label_smoothing=0.1, or trainer.select=best_val"
+    remedy = "trainer.label_smoothing=0.1; or trainer.select=best_val"
     return Diagnosis("over-confident", _val_text(course), sure(rise, RISE, 4 * RISE), remedy)
 
 
@@ -153,13 +153,13 @@ def well(course: Course) -> Diagnosis:
             f"validation accuracy {course.val_accuracy:.0%} of {course.n_val} trials, guessing reaches "
             f"{course.val_bound:.0%}; training {course.train_accuracy:.0%}"
         )
-        return Diagnosis("undecided", evidence, 0.5, "trainer.validation=0.4, or protocol=within_session")
+        return Diagnosis("undecided", evidence, 0.5, "trainer.validation=0.4; or protocol=within_session")
     if not course.n_val:
         evidence = (
             f"training accuracy {course.train_accuracy:.0%}, test {course.test_accuracy:.0%}; no validation trials, so "
             "that over-fitting and shift cannot be told apart"
         )
-        return Diagnosis("fits", evidence, 0.6, "trainer.validation=0.2, to see the course of other trials")
+        return Diagnosis("fits", evidence, 0.6, "trainer.validation=0.2; to see the course of other trials")
     evidence = (
         f"validation loss {course.val:.2f} ln {course.n_classes}, accuracy {course.val_accuracy:.0%} of {course.n_val} "
         f"trials (guessing reaches {course.val_bound:.0%}), training {course.train_accuracy:.0%}"
@@ -171,8 +171,9 @@ RULES = (data_problem, shift, memorised, over_fitting, over_confident, too_good)
 
 
 def _less_to_learn(course: Course) -> str:
-    """Overrides against over-fitting, with more dropout than there is."""
-    return f"augment=snr trainer.weight_decay=0.1 model.drop={0.7 if course.drop >= 0.5 else 0.5}"
+    """Overrides against over-fitting, with more dropout than there is, where the network has any."""
+    drop = "" if np.isnan(course.drop) else f" model.drop={0.7 if course.drop >= 0.5 else 0.5}"
+    return f"augment=snr trainer.weight_decay=0.1{drop}"
 
 
 def _val_text(course: Course) -> str:

@@ -47,7 +47,7 @@ class Diagnosis:
     confidence : float
         From .5 (at the threshold of its rule) to .99. A degree, not a frequency.
     remedy : str
-        Overrides to type, and what to look at; empty where all is well.
+        Overrides to type, as they are, then after a semicolon what else to do; empty where all is well.
     """
 
     verdict: str
@@ -62,8 +62,14 @@ class Diagnosis:
 
     def sentence(self) -> str:
         """Verdict, evidence and remedy in one line."""
-        remedy = f" Try: {self.remedy}." if self.remedy else ""
+        remedy = f" Try: {self.remedy}" if self.remedy else ""    # no full stop: it would be copied
         return f"{self.verdict} ({self.confidence:.0%}): {self.evidence}.{remedy}"
+
+
+def to_type(remedy: str) -> tuple[str, str]:
+    """Split a remedy into overrides to type and advice; each may be empty."""
+    first, _, rest = remedy.partition("; ")
+    return (first, rest) if "=" in first else ("", remedy)
 
 
 def ordered(findings: Sequence[Diagnosis]) -> list[Diagnosis]:
