@@ -48,7 +48,7 @@ def test_every_run_is_diagnosed_and_told_everywhere(make_store: Any) -> None:
     assert "stuck in 2 of 4 runs (subject 2)" in said
     section = report.partition("## Diagnosis")[2]
     assert "**stuck**: 2 of 4 runs (subject 2)" in section
-    assert "Try: `trainer.lr=0.001 or 0.03" in section
+    assert "- Try: `trainer.lr=0.001`; or trainer.lr=0.03, and check" in section
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(last_screen(load_results(folder)))
     assert "stuck in 2 of 4 runs" in re.sub(r"\s+", " ", console.export_text())

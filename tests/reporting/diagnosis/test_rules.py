@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from scripts.benchmarks.diagnosis_suite import find
 
 from eegdecode.reporting.diagnosis import fitting, holding
 from eegdecode.reporting.diagnosis.diagnose import EXPLAINS, diagnose
-from eegdecode.reporting.diagnosis.measures import measure, read_answers
-from eegdecode.reporting.diagnosis.verdicts import MEANING, NOTES, WELL, ordered
+from eegdecode.reporting.diagnosis.measures import Answers, measure, read_answers
+from eegdecode.reporting.diagnosis.verdicts import MEANING, NOTES, WELL, ordered, to_type
 
 ROOT = Path(__file__).parents[3]
 SCORE = {"n_train": 200, "n_val": 50, "n_test": 100, "chance": 0.25, "val_accuracy": 0.7, "test_accuracy": 0.68}
@@ -69,7 +70,7 @@ def test_without_validation_trials_over_fitting_is_not_judged_and_that_is_said()
     score = {**SCORE, "n_val": 0, "val_accuracy": np.nan, "test_accuracy": 0.26}
     (told,) = diagnose(make_history(**gone), score, n_classes=4)
     assert told.verdict == "memorising"
-    assert told.remedy == "trainer.validation=0.2, so that not the test tells"    # or the test would choose
+    assert told.remedy == "trainer.validation=0.2; so that not the test tells"    # or the test would choose
 
 
 def test_old_histories_lack_columns_and_are_judged_all_the_same() -> None:
@@ -115,6 +116,59 @@ def test_several_findings_come_in_order_and_what_follows_is_not_repeated() -> No
     assert "20.0%" in findings[0].sentence()
 
 
+ANSWERED = Answers(predicted=(25, 25, 25, 25), present=(25, 25, 25, 25), val_predicted=(12, 13, 12, 13), spread=0.2)
+BY_HEART = np.full(40, 0.95)
+
+
+def test_a_shift_is_seen_in_the_answers_where_accuracies_cannot_tell() -> None:
+    """Validation at chance by so few trials; the test's answers are nearly all of one class."""
+    few = {"n_val": 25, "val_accuracy": 0.4, "test_accuracy": 0.3}
+    history = make_history(train_accuracy=np.full(40, 0.8), val_accuracy=np.full(40, 0.4))
+    assert verdicts(history, answers=ANSWERED, **few) == ["undecided"]
+    turned = replace(ANSWERED, predicted=(90, 5, 3, 2), val_predicted=(7, 6, 6, 6))
+    (found,) = diagnose(history, {**SCORE, **few}, n_classes=4, answers=turned)
+    assert found.verdict == "shift"
+    assert "(7, 6, 6, 6) to validation trials, (90, 5, 3, 2) to test trials" in found.evidence
+    alike = replace(ANSWERED, predicted=(90, 5, 3, 2), val_predicted=(22, 1, 1, 1))    # always leans to that class
+    assert verdicts(history, answers=alike, **few) == ["undecided"]
+    other_mix = replace(turned, present=(88, 6, 3, 3))    # the test holds other trials, and is answered so
+    assert verdicts(history, answers=other_mix, **few) == ["undecided"]
+    flat = dict.fromkeys(("train_loss", "running_loss"), np.full(40, np.log(4)))
+    stuck = make_history(**flat, train_accuracy=np.full(40, 0.25), val_accuracy=np.full(40, 0.4))
+    assert verdicts(stuck, answers=turned, **few) == ["stuck"]    # nearly constant answers swing with anything
+    assert "shift" not in verdicts(history, answers=turned, **{**few, "test_accuracy": 0.6})    # and no harm is done
+
+
+def test_a_lucky_validation_accuracy_is_no_shift() -> None:
+    """13 of 30 is above the bound (40 %), as one guess in twenty is; with the test it is within chance."""
+    history = make_history(train_accuracy=BY_HEART, val_accuracy=np.full(40, 13 / 30))
+    lucky = {"n_val": 30, "val_accuracy": 13 / 30, "test_accuracy": 0.19}
+    (found,) = diagnose(history, {**SCORE, **lucky}, n_classes=4, answers=ANSWERED)
+    assert found.verdict == "memorising"
+    assert "validation and test" in found.evidence
+    sure = {**lucky, "val_accuracy": 0.6}
+    history = make_history(train_accuracy=BY_HEART, val_accuracy=np.full(40, 0.6))
+    assert verdicts(history, answers=ANSWERED, **sure) == ["shift"]
+
+
+def test_memorising_is_told_before_it_is_complete() -> None:
+    """Half of the training trials are known, and of 100 others as many as by guessing."""
+    half = make_history(train_loss=np.full(40, 1.1), train_accuracy=np.full(40, 0.55), val_accuracy=np.full(40, 0.25))
+    none = {"n_val": 100, "val_accuracy": 0.25, "test_accuracy": 0.25}
+    assert verdicts(half, **none) == ["memorising"]
+    alike = half.assign(val_accuracy=0.5)
+    assert verdicts(alike, **{**none, "val_accuracy": 0.5, "test_accuracy": 0.5}) == ["under-fitting"]
+
+
+def test_a_missing_class_and_a_shift_are_told_apart_and_the_dearer_comes_first() -> None:
+    """A class that is never answered costs its own trials; what is lost of the others is a shift."""
+    missing = replace(ANSWERED, predicted=(33, 33, 34, 0), val_predicted=(17, 17, 16, 0))
+    assert verdicts(make_history(), answers=missing, test_accuracy=0.53) == ["class never predicted"]    # 53 of 75
+    assert verdicts(make_history(), answers=missing, test_accuracy=0.25) == ["shift", "class never predicted"]
+    score = {"n_val": 200, "val_accuracy": 0.8, "test_accuracy": 0.45}    # 60 % of the others, 25 trials of that class
+    assert verdicts(make_history(), answers=missing, **score) == ["class never predicted", "shift"]
+
+
 def test_every_verdict_has_a_meaning_and_a_curve() -> None:
     assert set(EXPLAINS) <= set(MEANING)
     assert {name.partition(":")[0] for name in SHAPES} | set(WELL) == set(MEANING) | {"healthy"}
@@ -123,11 +177,29 @@ def test_every_verdict_has_a_meaning_and_a_curve() -> None:
 
 def test_remedies_can_be_typed() -> None:
     findings = [finding for row in synthetic_suite(seed=2, n=2) for finding in find(row)]
-    words = {word.strip("`,;.)") for finding in findings for word in finding.remedy.split() if "=" in word}
-    assert {"trainer.lr=0.0001", "trainer.weight_decay=0.1", "frontend=zscore"} <= words
+    typed = {to_type(finding.remedy)[0] for finding in findings} - {""}
+    assert {"trainer.lr=1e-3", "frontend=zscore", "trainer.epochs=null trainer.updates=500"} <= typed
     with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-        for word in sorted(words):
-            compose("train", [word])
+        for overrides in sorted(typed):
+            compose("train", overrides.split(" "))    # as a shell takes them apart
+    assert to_type("look at the labels") == ("", "look at the labels")
+
+
+def test_remedies_suit_what_was_typed() -> None:
+    """Steps beyond those that were tried, no dropout of networks that have none, no rate that is still too high."""
+    rising = make_history(train_accuracy=np.full(40, 0.45), train_loss=np.linspace(1.4, 1.1, 40))
+    half = {"val_accuracy": 0.45, "test_accuracy": 0.45}
+    (found,) = diagnose(rising.assign(val_accuracy=0.45), {**SCORE, **half}, n_classes=4)
+    assert found.verdict == "under-fitting"
+    assert found.remedy == "trainer.epochs=null trainer.updates=2240"    # 560 were too few
+    learned = make_history(train_accuracy=BY_HEART, val_accuracy=np.full(40, 0.25))
+    for drop, said in ((0.25, "model.drop=0.5"), (0.5, "model.drop=0.7"), (None, "")):
+        (found,) = diagnose(learned, {**SCORE, "val_accuracy": 0.25, "test_accuracy": 0.25}, n_classes=4,
+                            settings={} if drop is None else {"drop": drop})    # fmt: skip
+        assert to_type(found.remedy)[0] == f"augment=snr trainer.weight_decay=0.1 {said}".strip()
+    burst = make_history(train_loss=np.full(40, 9.0), lr=np.full(40, 0.3))
+    (found, *_) = diagnose(burst, SCORE, n_classes=4)
+    assert to_type(found.remedy)[0] == "trainer.lr=0.001 trainer.clip=1"
 
 
 def test_rules_say_nothing_about_what_was_not_measured() -> None:

@@ -21,14 +21,13 @@ EXPLAINS = {
                     "class never predicted", "memorising", "over-fitting"),
     "over-regularised": ("constant output", "dead parameters", "vanishing gradients", "stuck", "under-fitting",
                          "class never predicted", "rate too low"),
-    "rate too low": ("constant output", "stuck", "under-fitting", "class never predicted"),
-    "too few steps": ("constant output", "stuck", "under-fitting", "class never predicted"),
+    "rate too low": ("constant output", "stuck", "under-fitting", "class never predicted", "memorising"),
+    "too few steps": ("constant output", "stuck", "under-fitting", "class never predicted", "memorising"),
     "constant output": ("dead parameters", "vanishing gradients", "stuck", "under-fitting"),
     "data problem": ("stuck", "under-fitting", "shift"),
     "stuck": ("class never predicted", "oscillating"),
-    "class never predicted": ("shift",),
-    "too few trials": ("over-fitting", "over-confident", "shift"),
-    "memorising": ("over-fitting", "over-confident", "shift"),
+    "too few trials": ("over-fitting", "over-confident", "shift", "under-fitting"),
+    "memorising": ("over-fitting", "over-confident", "shift", "under-fitting"),
     "over-fitting": ("over-confident",),
 }    # fmt: skip
 
@@ -55,4 +54,6 @@ def judge(course: Course, answers: Answers | None = None) -> list[Diagnosis]:
     findings = ordered([finding for finding in found if finding is not None])
     explained = {name for finding in findings for name in EXPLAINS.get(finding.verdict, ())}
     findings = [finding for finding in findings if finding.verdict not in explained]
+    if any(finding.verdict == "shift" for finding in findings) and holding.shift_costs_more(course, answers):
+        findings.sort(key=lambda finding: finding.verdict == "class never predicted")
     return findings if any(f.sick for f in findings) else ordered([*findings, holding.well(course)])

@@ -43,7 +43,7 @@ def poor(course: Course) -> bool:
 
 def diverged(course: Course, answers: Answers | None) -> Diagnosis | None:
     """NaN, or a loss that is or was far above that of a uniform answer."""
-    remedy = f"trainer.lr={course.lr / 10:.1g}, trainer.clip=1, preprocess and front end: amplitudes"
+    remedy = f"trainer.lr={_slower(course)} trainer.clip=1; look at the amplitudes behind preprocessing and front end"
     if course.status.startswith("failed"):
         return Diagnosis("diverged", course.status.removeprefix("failed: "), 0.99, remedy)
     if not (course.peak > PEAK or course.train > 1.3):
@@ -79,7 +79,7 @@ def wrong_scale(course: Course, answers: Answers | None) -> Diagnosis | None:
     if not course.train > HELD or not (course.input_scale < SCALE[0] or course.input_scale > SCALE[1]):
         return None
     evidence = f"the input has a root mean square of {course.input_scale:.1g}; {_fit_text(course)}"
-    return Diagnosis("input scale", evidence, 0.95, "frontend=zscore, and look at the unit of the signals (µV)")
+    return Diagnosis("input scale", evidence, 0.95, "frontend=zscore; look at the unit of the signals (µV)")
 
 
 def too_short(course: Course, answers: Answers | None) -> Diagnosis | None:
@@ -90,7 +90,7 @@ def too_short(course: Course, answers: Answers | None) -> Diagnosis | None:
     evidence = f"{moved}; {_fit_text(course)}"
     confidence = sure(-course.path, -SHORT, 0)
     if course.lr > SLOW or course.epochs <= FEW_EPOCHS:
-        return Diagnosis("too few steps", evidence, confidence, "trainer.epochs=null trainer.updates=500")
+        return Diagnosis("too few steps", evidence, confidence, _more_steps(course, 500))
     return Diagnosis("rate too low", evidence, confidence, "trainer.lr=1e-3")
 
 
@@ -99,7 +99,7 @@ def constant_output(course: Course, answers: Answers | None) -> Diagnosis | None
     if answers is None or not answers.spread < CONSTANT:
         return None
     evidence = f"the probabilities of all trials lie within {answers.spread:.1g} of each other (root mean square)"
-    remedy = "frontend=zscore, and look at the unit of the signals (µV) and at the last layer"
+    remedy = "frontend=zscore; look at the unit of the signals (µV) and at the last layer"
     return Diagnosis("constant output", evidence, sure(-answers.spread, -CONSTANT, 0), remedy)
 
 
@@ -108,7 +108,7 @@ def dead_parameters(course: Course, answers: Answers | None) -> Diagnosis | None
     if not course.dead_share >= DEAD:
         return None
     evidence = f"{course.dead_share:.1%} of the weights get no gradient"
-    remedy = "trainer.preflight=true, which names them: a detach, a sum that cancels, an unused layer"
+    remedy = "trainer.preflight=true; it names them: a detach, a sum that cancels, an unused layer"
     return Diagnosis("dead parameters", evidence, 0.95, remedy)
 
 
@@ -117,7 +117,7 @@ def vanishing(course: Course, answers: Answers | None) -> Diagnosis | None:
     if not course.flow < VANISHING:
         return None
     evidence = f"the gradient of the first weight is {course.flow:.1g} times that of the last"
-    remedy = "frontend=zscore, a norm between the layers, fewer layers"
+    remedy = "frontend=zscore; or a norm between the layers, fewer layers"
     return Diagnosis("vanishing gradients", evidence, sure(-course.flow, -VANISHING, -VANISHING / 10), remedy)
 
 
@@ -126,7 +126,7 @@ def stuck(course: Course, answers: Answers | None) -> Diagnosis | None:
     if learned(course):
         return None
     evidence = f"{_fit_text(course)}; guessing reaches {course.train_bound:.0%}"
-    remedy = f"trainer.lr={course.lr / 10:.1g} or {course.lr * 3:.1g}, trainer.batch_size=16; check labels and windows"
+    remedy = f"trainer.lr={course.lr / 10:.1g}; or trainer.lr={course.lr * 3:.1g}, and check labels and windows"
     return Diagnosis("stuck", evidence, 0.9 if course.train > FLAT else 0.6, remedy)
 
 
@@ -135,7 +135,7 @@ def oscillating(course: Course, answers: Answers | None) -> Diagnosis | None:
     if not course.swing > SWING:
         return None
     evidence = f"the training loss changes by {course.swing:.2f} ln K from one measured epoch to the next"
-    remedy = f"trainer.lr={course.lr / 10:.1g}, trainer.batch_size=64"
+    remedy = f"trainer.lr={_slower(course)} trainer.batch_size=64"
     return Diagnosis("oscillating", evidence, sure(course.swing, SWING, 3 * SWING), remedy)
 
 
@@ -143,8 +143,8 @@ def under_fitting(course: Course, answers: Answers | None) -> Diagnosis | None:
     """Better than chance on training trials, and not by much."""
     if not learned(course) or not poor(course):
         return None
-    rising = course.train_late > 0.05
-    remedy = "trainer.updates=2000" if rising else "model.drop=0.1 trainer.weight_decay=0, or a larger network"
+    less = "model.drop=0.1 " * (course.drop > 0.1) + "trainer.weight_decay=0; or a larger network"
+    remedy = _more_steps(course, 2000) if course.train_late > 0.05 else less
     return Diagnosis("under-fitting", _fit_text(course), sure(-fit(course), -POOR, 0), remedy)
 
 
@@ -172,6 +172,16 @@ RULES = (
 def sure(value: float, threshold: float, certain: float) -> float:
     """Confidence: .5 at the threshold, .99 from ``certain`` on."""
     return float(min(0.99, max(0.5, 0.5 + 0.49 * (value - threshold) / (certain - threshold))))
+
+
+def _slower(course: Course) -> str:
+    """A tenth of the rate, or Adam's usual one where that is less."""
+    return f"{min(course.lr / 10, 1e-3):.1g}"
+
+
+def _more_steps(course: Course, least: int) -> str:
+    """Four times the steps; epochs that were typed would go before them."""
+    return f"trainer.epochs=null trainer.updates={max(least, 4 * course.steps)}"
 
 
 def _fit_text(course: Course) -> str:

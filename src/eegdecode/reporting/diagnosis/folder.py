@@ -11,7 +11,7 @@ import yaml
 
 from eegdecode.reporting.diagnosis.diagnose import diagnose
 from eegdecode.reporting.diagnosis.measures import Answers, read_answers
-from eegdecode.reporting.diagnosis.verdicts import MEANING, NOTES, WELL
+from eegdecode.reporting.diagnosis.verdicts import MEANING, NOTES, WELL, to_type
 from eegdecode.reporting.disk import write_text
 from eegdecode.reporting.predictions import load_predictions
 from eegdecode.reporting.results import Results
@@ -70,7 +70,7 @@ def diagnosis_sentence(table: pd.DataFrame) -> str:
         told = "; ".join(f"{name} in {len(own)} of {len(table)} runs{_who(own, name)}" for name, own in counts.items())
     worst = counts[next(iter(counts))]
     remedy = worst["remedy"].iloc[0] if worst["verdict"].iloc[0] not in WELL else ""
-    return f"Diagnosis: {told}." + (f" Try: {remedy}." if remedy else "")
+    return f"Diagnosis: {told}." + (f" Try: {remedy}" if remedy else "")
 
 
 def diagnosis_section(table: pd.DataFrame) -> str:
@@ -86,7 +86,9 @@ def diagnosis_section(table: pd.DataFrame) -> str:
             f"- Clearest (subject {clearest['subject']}, session {clearest['session']}, seed {clearest['seed']}; "
             f"confidence {float(clearest['confidence']):.0%}): {clearest['evidence']}.",
         ]
-        lines += [f"- Try: `{clearest['remedy']}`"] if clearest["remedy"] else []
+        overrides, advice = to_type(clearest["remedy"])
+        tries = [f"`{overrides}`" if overrides else "", advice]
+        lines += [f"- Try: {'; '.join(filter(None, tries))}"] if any(tries) else []
         lines += [f"- Also: {clearest['also']}"] if clearest["also"] else []
         blocks.append("\n".join(lines))
     note = (

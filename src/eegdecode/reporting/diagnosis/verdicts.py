@@ -21,9 +21,9 @@ MEANING = {    # in order: what explains most stands first
     "under-fitting": "Not even the training trials are learned well.",
     "class never predicted": "A class that occurs is never the answer.",
     "too good to be true": "As good as perfect on trials that were not seen: look for a leak.",
-    "shift": "Validation is fine, the test is far below: the test session or subject differs.",
+    "shift": "The test is far below validation, or gets other answers: the test session or subject differs.",
     "too few trials": "The training trials are learned by heart, and there are few of them.",
-    "memorising": "The training trials are learned by heart, others not at all: labels, split, or over-fitting.",
+    "memorising": "What is learned of the training trials holds for no others: labels, split, or over-fitting.",
     "over-fitting": "Training trials are learned far better than others.",
     "over-confident": "Validation loss rises late while the accuracy stays: surer than right.",
     "fits": "The training trials are learned; without validation trials nothing says how well others are.",
@@ -47,7 +47,7 @@ class Diagnosis:
     confidence : float
         From .5 (at the threshold of its rule) to .99. A degree, not a frequency.
     remedy : str
-        Overrides to type, and what to look at; empty where all is well.
+        Overrides to type, as they are, then after a semicolon what else to do; empty where all is well.
     """
 
     verdict: str
@@ -62,8 +62,14 @@ class Diagnosis:
 
     def sentence(self) -> str:
         """Verdict, evidence and remedy in one line."""
-        remedy = f" Try: {self.remedy}." if self.remedy else ""
+        remedy = f" Try: {self.remedy}" if self.remedy else ""    # no full stop: it would be copied
         return f"{self.verdict} ({self.confidence:.0%}): {self.evidence}.{remedy}"
+
+
+def to_type(remedy: str) -> tuple[str, str]:
+    """Split a remedy into overrides to type and advice; each may be empty."""
+    first, _, rest = remedy.partition("; ")
+    return (first, rest) if "=" in first else ("", remedy)
 
 
 def ordered(findings: Sequence[Diagnosis]) -> list[Diagnosis]:
