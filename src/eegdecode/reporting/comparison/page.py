@@ -88,7 +88,7 @@ details { margin: 1rem 0; } summary { cursor: pointer; color: #0064a0; }
 nav ul { padding-left: 1.2rem; }
 @media (max-width: 40rem) { body { padding: .7rem; } th:first-child { min-width: 6.5rem; max-width: 9rem;
   overflow-wrap: break-word; white-space: normal; }
-  caption { position: sticky; left: 0; max-width: calc(100vw - 1.6rem); } }
+  caption { position: sticky; left: 0; max-width: calc(100vw - 2.6rem); } }
 """
 
 
