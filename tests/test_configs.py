@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException
+from hydra.types import HydraContext
 from hydra.utils import get_class, get_method, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -97,6 +100,44 @@ def test_comparisons_name_what_there_is_and_choose_nothing(name):
         trainer = instantiate(compose("train", overrides=[f"experiment={name}", f"model={model}"]).trainer)
         assert trainer.validation == 0
         assert getattr(trainer, "select", "last") == "last"
+
+
+@pytest.fixture
+def next_jobs():
+    """Return a function that gives the jobs that are left of those typed, as the sweeper hands them to a launcher."""
+
+    def batch(jobs):
+        cfg = compose("train", return_hydra_config=True)
+        sweeper = instantiate(cfg.hydra.sweeper)
+        sweeper.config, sweeper.overrides, sweeper.batch_index = cfg, [jobs], 0
+        loader = GlobalHydra.instance().config_loader()
+        sweeper.hydra_context = HydraContext(callbacks=Callbacks(), config_loader=loader)
+        return sweeper.get_job_batch()
+
+    return batch
+
+
+def test_pipelines_of_a_comparison_go_without_the_settings_of_networks(next_jobs, capsys):
+    models, typed = ("ts_lr", "csp_lda", "eegnet"), ["trainer.updates=20", "trainer.validation=0.1"]
+    protocols = ("cross_session", "cross_subject")
+    jobs = [["experiment=compare_simulated", f"model={m}", f"protocol={p}", *typed] for m in models for p in protocols]
+    left = next_jobs(jobs)
+    assert [[*job[:3], *typed] for job in left] == jobs
+    assert [job[3:] for job in left] == [typed[1:]] * 4 + [typed] * 2
+    assert capsys.readouterr().out == "trainer.updates=20 is left out of ts_lr, csp_lda: no setting of theirs\n"
+    for job in left:
+        compose("train", overrides=list(job))
+
+
+def test_a_grid_over_what_a_model_has_not_is_one_job_of_it(next_jobs):
+    jobs = [[f"model={model}", f"trainer.lr={lr}"] for model in ("ts_lr", "eegnet") for lr in (1, 2)]
+    assert next_jobs(jobs) == [["model=ts_lr"], *jobs[2:]]
+
+
+def test_what_no_trainer_has_is_left_for_hydra_to_refuse(next_jobs, capsys):
+    jobs = [["model=ts_lr", "trainer.updatse=20"], ["model=eegnet", "trainer.updatse=20"]]
+    assert [list(job) for job in next_jobs(jobs)] == jobs
+    assert not capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", [path.stem for path in FILES if path.parent.name == "launcher"])

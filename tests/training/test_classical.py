@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from sklearn import cross_decomposition
 from sklearn.base import clone
 
+from eegdecode.calibration import Calibration
 from eegdecode.identity import describe
 from eegdecode.protocols import CrossSession
 from eegdecode.sweeps import Sweep, expand
@@ -215,6 +216,14 @@ def test_what_a_pipeline_would_ignore_is_refused(make_trials):
         ))    # fmt: skip
     with pytest.raises(ValueError, match="device=cuda"):
         ClassicalTrainer(device="cuda")
+
+
+def test_few_trials_of_a_subject_are_learned_from(make_trials):
+    trials = make_trials()
+    runs = expand(Calibration(trials=[2, 4])(trials.meta, validation=0.0), Sweep(), seed=0)
+    done = list(ClassicalTrainer().fit(build("mdm"), trials, [runs], frontend=None, on_epoch=lambda run, row: None))
+    assert [p.status for p in done] == ["done"] * len(runs)
+    assert {p.run.numbers["trials"] for p in done} == {2, 4}
 
 
 def test_a_fit_that_fails_is_a_failed_run_and_the_others_go_on(make_trials):

@@ -10,6 +10,7 @@ Layout (no pickle; flat arrays: ten thousand runs are one quick file), with N tr
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from eegdecode.reporting.disk import write_whole
-from eegdecode.reporting.outcomes import PARTS
+from eegdecode.reporting.outcomes import PARTS, DamagedError
 from eegdecode.runs import Run
 
 
@@ -63,9 +64,14 @@ def write_predictions(
 
 
 def load_predictions(folder: Path) -> list[Kept]:
-    """Predictions of every finished run of a run folder, in the order of ``scores.csv``."""
-    with np.load(Path(folder) / "predictions.npz", allow_pickle=False) as file:
-        arrays = dict(file)
+    """Predictions of every finished run of a run folder, in the order of ``scores.csv``.
+
+    Raises
+    ------
+    DamagedError
+        If the file is cut or no such file.
+    """
+    arrays = _arrays(Path(folder) / "predictions.npz")
     classes = tuple(map(str, arrays["classes"]))
     kept = []
     for r, (key, name, subject) in enumerate(
@@ -85,3 +91,17 @@ def load_predictions(folder: Path) -> list[Kept]:
             )
         )
     return kept
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing: it is written when an experiment ends")
+    names = {"classes", "trials", "labels", "keys", "names", "subjects"}
+    names |= {f"{part}_{what}" for part in PARTS for what in ("starts", "trials", "logits")}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in names}
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        reason = f"({str(error) or type(error).__name__}); the command that made the folder writes it anew"
+        raise DamagedError(f"{path} cannot be read {reason}") from error
+    return arrays

@@ -124,8 +124,9 @@ def _refuse_what_is_ignored(runs: Sequence[Run], frontend: Any, augment: Any) ->
     """A number, a front end or an augmentation that a pipeline does not use must not stand in its results."""
     if augment is not None:
         raise ValueError("a classical pipeline is fitted on real trials alone; take augment=none")
-    if runs and runs[0].numbers:
-        raise ValueError(f"a classical pipeline has no {', '.join(runs[0].numbers)}: leave the sweep.* of them out")
+    swept = [name for name in runs[0].numbers if name != "trials"] if runs else []    # trials are of its split
+    if swept:
+        raise ValueError(f"a classical pipeline has no {', '.join(swept)}: leave the sweep.* of them out")
     if not isinstance(frontend, Align | Identity | None):
         name = type(frontend).__name__
         raise ValueError(f"a classical pipeline brings its own front end, not {name}; take frontend=none or align")

@@ -45,12 +45,18 @@ def make_folder(tmp_path: Path) -> MakeFolder:
         name: str, *, model: str = "", skill: float = 0.0, n_subjects: int = 6, seeds: Sequence[int] = (0,),
         keep: int = 999, train: Sequence[int] = (0, 1), val: Sequence[int] = (2,), test: Sequence[int] = (3,),
         lrs: Sequence[float] = (), data: str = "0", n_failed: int = 0, config: dict[str, Any] | None = None,
-        old: bool = False, **facts: Any,
+        old: bool = False, trials: Sequence[int] = (), **facts: Any,
     ) -> Path:    # fmt: skip
         meta = make_meta(n_subjects=n_subjects)
         splits = make_splits(meta, train=train, val=val, test=test)
         numbers = [{"lr": lr} for lr in lrs] or [{}]
-        runs = [Run(split, seed, number) for number in numbers for seed in seeds for split in splits]
+        if trials:    # as protocol=calibration: the first so many of each class
+            splits = [replace(s, train=s.train[: n * len(CLASSES)], trials=n) for n in trials for s in splits]
+        of_split = [{} if split.trials is None else {"trials": split.trials} for split in splits]
+        runs = [
+            Run(split, seed, {**number, **more})
+            for number in numbers for seed in seeds for split, more in zip(splits, of_split, strict=True)
+        ]    # fmt: skip
         about = {"dataset": "toy", "model": model or name.split("/")[-1], "protocol": "cross_run",
                  "command": f"python scripts/train.py model={name}", **facts}    # fmt: skip
         folder = tmp_path / "runs" / name

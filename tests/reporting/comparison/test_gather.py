@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from eegdecode.reporting.comparison.gather import find_folders, gather, subject_scores
+from eegdecode.reporting.comparison.gather import find_folders, gather
+from eegdecode.reporting.comparison.groups import subject_scores
 from eegdecode.reporting.results import load_results
 from eegdecode.reporting.tables import read_scores
 
@@ -78,7 +79,7 @@ def test_seeds_are_averaged_before_folds(make_folder: MakeFolder) -> None:
     folder = make_folder("one", seeds=[0, 1, 2])
     (entry,), _ = gather([folder])
     expected = read_scores(folder).groupby("subject")["test_accuracy"].mean()
-    assert subject_scores(entry, "accuracy").to_dict() == pytest.approx(expected.to_dict())
+    assert subject_scores(entry.runs, "accuracy").to_dict() == pytest.approx(expected.to_dict())
 
 
 def test_of_swept_settings_validation_chooses_one(make_folder: MakeFolder) -> None:

@@ -93,6 +93,22 @@ def test_learning_curve_of_what_differs_in_training_trials_alone(make_folder: Ma
     assert set(lines["model"]) == {"eegnet"}
 
 
+def test_learning_curve_of_target_trials(make_folder: MakeFolder, place: Path, tmp_path: Path) -> None:
+    make_folder("eegnet", trials=[1, 3, 5], val=[], seeds=[0])
+    make_folder("more", model="eegnet", trials=[1, 3, 5], val=[], seeds=[1], keep=16)    # of 5 some are missing
+    folder = make_folder("ts_lr", trials=[3, 5], lrs=[0.1, 0.2], val=[])    # nothing chooses a rate
+    comparisons = compare(gather([place])[0])
+    lines = learning_rows(comparisons).groupby("model")["n_train"].apply(list).to_dict()
+    assert lines == {"ts_lr (lr=0.1)": [12, 20], "ts_lr (lr=0.2)": [12, 20]}
+    lines = learning_rows(compare(gather([place / "eegnet", folder])[0]))
+    first = lines[lines["model"] == "eegnet"]
+    assert first["n_train"].tolist() == [4, 12, 20]
+    scores = read_scores(place / "eegnet").groupby("trials")["test_accuracy"].mean()
+    assert first["mean"].tolist() == pytest.approx(scores.tolist())
+    write_comparison([place / "eegnet"], out=tmp_path / "out")
+    assert "![eegnet: 4 trials" in (tmp_path / "out" / "report.md").read_text()
+
+
 def test_an_experiment_that_has_just_begun_is_reported(make_folder: MakeFolder, tmp_path: Path) -> None:
     said = write_comparison([make_folder("one", keep=0)], out=tmp_path / "out")
     assert "no model has all of its runs yet" in said

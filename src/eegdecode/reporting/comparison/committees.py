@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from eegdecode.reporting.comparison.groups import Comparison
 from eegdecode.reporting.comparison.page import Table
 from eegdecode.reporting.ensembles import BY, ensemble_note, ensemble_of
+from eegdecode.reporting.outcomes import DamagedError
 from eegdecode.reporting.words import percent
 
 
@@ -14,9 +15,12 @@ def ensemble_table(comparison: Comparison) -> Iterator[Table]:
     """A row a model of two seeds or more, beside the mean of its members; nothing where there is none."""
     metric, rows, notes = comparison.metric, [], []
     for label, entry in comparison.entries.items():
-        found = ensemble_of(
-            entry.folders, entry.runs, n_members=max(1, len(entry.seeds)), n_expected=entry.n_expected
-        )
+        try:
+            found = ensemble_of(
+                entry.folders, entry.runs, n_members=max(1, len(entry.seeds)), n_expected=entry.n_expected
+            )
+        except DamagedError:    # the figures of answers say so
+            continue
         if not found:
             continue
         alone, own = found["members"], found[BY[0]]

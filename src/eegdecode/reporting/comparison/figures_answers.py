@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from eegdecode.reporting.comparison.figures import WIDTH, cut
 from eegdecode.reporting.comparison.groups import Comparison
 from eegdecode.reporting.metrics import N_BINS, confusion, ece, probabilities
+from eegdecode.reporting.outcomes import DamagedError
 from eegdecode.reporting.predictions import load_predictions
 from eegdecode.reporting.style import CHANCE, INK, TRAIN, new_figure
 
@@ -21,19 +22,28 @@ RARE = 0.005    # share of the trials: bins with fewer are dots that no line joi
 Answers = Mapping[str, tuple[np.ndarray, np.ndarray]]    # label -> logits (n, K), labels (n,) of all test trials
 
 
-def collect_answers(comparison: Comparison) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], tuple[str, ...]]:
-    """Logits and labels of all test trials of each complete model, best first, and the names of the classes."""
-    answers, classes = {}, ()
+def collect_answers(
+    comparison: Comparison,
+) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], tuple[str, ...], dict[str, str]]:
+    """Logits and labels of all test trials of each complete model, best first, and names of the classes.
+
+    The last of what is returned says in words why a model has no answers.
+    """
+    answers, classes, damaged = {}, (), {}
     for label in comparison.scores.columns[:MOST_PANELS]:
         entry = comparison.entries[label]
         keys = set(entry.runs["key"])
         paths = [folder for folder in entry.folders if (Path(folder) / "predictions.npz").exists()]
-        kept = [run for folder in paths for run in load_predictions(folder) if run.key in keys]
+        try:
+            kept = [run for folder in paths for run in load_predictions(folder) if run.key in keys]
+        except DamagedError as error:
+            damaged[label] = f"is not in the figures of answers: {error}"
+            continue
         if len(kept) == len(keys):    # predictions.npz is written when an experiment ends
             classes = kept[0].classes
             parts = [(run.logits["test"], run.labels["test"]) for run in kept]
             answers[label] = tuple(np.concatenate(part) for part in zip(*parts, strict=True))
-    return answers, classes
+    return answers, classes, damaged
 
 
 def draw_confusions(answers: Answers, classes: Sequence[str]) -> Figure:

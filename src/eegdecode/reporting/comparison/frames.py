@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
 from eegdecode.identity import digest
 from eegdecode.reporting import stats
-from eegdecode.reporting.comparison.gather import Entry, subject_scores
-from eegdecode.reporting.comparison.groups import Comparison
+from eegdecode.reporting.comparison.gather import Entry
+from eegdecode.reporting.comparison.groups import Comparison, subject_scores
 from eegdecode.reporting.comparison.meta import combine_sets
 from eegdecode.reporting.comparison.pairs import mean_interval
 
@@ -33,7 +33,7 @@ def result_rows(comparisons: Sequence[Comparison]) -> pd.DataFrame:
 
 def _row(comparison: Comparison, label: str, entry: Entry) -> dict:
     column, whole = f"test_{comparison.metric}", comparison.is_whole(entry)
-    by_subject = subject_scores(entry, comparison.metric) if whole else pd.Series(dtype=float)
+    by_subject = subject_scores(entry.runs, comparison.metric) if whole else pd.Series(dtype=float)
     low, high = mean_interval(by_subject.to_numpy(float))
     high = min(high, 1.0) if whole else high    # no metric exceeds it
     means = entry.runs[[f"n_{part}" for part in ("train", "val")]].mean()
@@ -92,20 +92,30 @@ def meta_rows(comparisons: Sequence[Comparison]) -> pd.DataFrame:
 def learning_rows(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     """Scores of models that differ in their number of training trials alone, on the same test trials.
 
-    Either in their pool of training trials, or in what they hold out of it for validation.
+    Either in their pool of training trials, in what they hold out of it for validation, or in how many trials of the
+    tested subject they were given (``protocol=calibration``).
     """
     rows = []
     for c in comparisons:
         for label in c.scores.columns:
             entry = c.entries[label]
-            own = {name: value for name, value in entry.settings.items() if name != "trainer.validation"}
+            counts = ("trainer.validation", "trials")
+            own = {name: value for name, value in entry.settings.items() if name not in counts}
             line = digest([entry.model, own, c.dataset, c.protocol, entry.marker["data_hash"]])
-            mean, error = c.scores[label].mean(), c.scores[label].sem()
-            n_train, tested = entry.runs["n_train"].mean(), entry.marker.get("test_hash", "")
-            rows.append((c.title, entry.model, label, line, tested, n_train, mean, error))
+            about = (c.title, entry.model, label, line, entry.marker.get("test_hash", ""))
+            rows += [(*about, *point) for point in _points(entry, c.metric)]
     table = pd.DataFrame(rows, columns=["title", "model", "label", "line", "test_hash", "n_train", "mean", "error"])
-    table = table[table["test_hash"] != ""]
+    table = table[table["test_hash"] != ""].drop_duplicates(["line", "test_hash", "n_train"])
     several = table.groupby(["line", "test_hash"])["n_train"].transform("nunique") > 1
     table = table[several]
     twice = table.groupby(["title", "test_hash", "model"])["line"].transform("nunique") > 1
     return table.assign(model=table["model"].where(~twice, table["label"]))
+
+
+def _points(entry: Entry, metric: str) -> Iterator[tuple[float, float, float]]:
+    """Training trials of a run, mean over subjects and its standard error; one a number of target trials."""
+    parts = [entry.runs] if entry.curve is None else [own for _, own in entry.curve.groupby("trials")]
+    for runs in parts:
+        scores = subject_scores(runs, metric)
+        if runs[f"test_{metric}"].notna().all():
+            yield float(runs["n_train"].mean()), float(scores.mean()), float(scores.sem())

@@ -27,7 +27,8 @@ _CAPTIONS = {
     "Demšar, 2006).",
     "confusion": "Which classes are taken for which: per cent of each true class, test trials of all runs.",
     "reliability": "Whether confidence is earned: on the diagonal it is, below it the model is too sure. A dot's area "
-    "is its share of the test trials of all runs; ECE: expected calibration error of them.",
+    "is its share of the test trials of all runs; ECE: expected calibration error of them. Support vectors and `cca` "
+    "give no probabilities: what stands for them here ranks the classes, no more.",
 }
 Drawn = tuple[str, Figure, str, str]    # name, figure, more of the caption, words in place of the picture
 
@@ -70,11 +71,12 @@ def _of_costs(comparison: Comparison, rows: pd.DataFrame) -> Iterator[Drawn]:
 
 
 def _of_answers(comparison: Comparison) -> Iterator[Drawn]:
-    answers, classes = figures_answers.collect_answers(comparison)
+    answers, classes, damaged = figures_answers.collect_answers(comparison)
     if not answers:
         return
-    hidden = comparison.scores.shape[1] - len(answers)
+    hidden = comparison.scores.shape[1] - len(answers) - len(damaged)
     more = f" {hidden} more models are not shown." if hidden else ""
+    more += "".join(f" `{label}` {why}." for label, why in damaged.items())
     named = ", ".join(answers)
     yield "confusion", figures_answers.draw_confusions(answers, classes), more, f"Confusion matrices of {named}."
     yield "reliability", figures_answers.draw_reliability(answers), more, f"Reliability diagrams of {named}."

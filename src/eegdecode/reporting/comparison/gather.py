@@ -9,19 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from eegdecode.identity import digest
-from eegdecode.reporting.disk import read_json
+from eegdecode.reporting.comparison.reading import read_folder
 from eegdecode.reporting.folders import MARKER
 from eegdecode.reporting.results import choose_setting, of_setting, settings_of
-from eegdecode.reporting.tables import RUN_COLUMNS, read_scores
 
 _MODEL = ("model", "trainer", "frontend", "augment")    # groups that say what a row is
 _AROUND = ("dataset", "preprocess", "protocol")    # groups that say what it is measured on
 _COMPUTING = ("trainer.device", "trainer.ensemble", "trainer.stack", "trainer.compile", "trainer.workers")
 _NAMED_BY = {"moabb": "dataset.name", "files": "dataset.folder", "bids": "dataset.root"}    # one choice, many data sets
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)    # ten times as fast where it is built in
+MOST_TOLD = 5    # folders that hold nothing, where no other does
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +42,8 @@ class Entry:
         What was typed to make the folders, each once.
     seeds : frozenset of int
         Seeds of the runs, also of those that are not done as far as the configuration says so.
+    curve : DataFrame or None
+        Of a row with target trials (`protocols.calibration`): the runs of every number of them that is whole.
     """
 
     model: str
@@ -56,6 +56,7 @@ class Entry:
     notes: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     seeds: frozenset[int] = frozenset()
+    curve: pd.DataFrame | None = None
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -87,12 +88,15 @@ def gather(places: Sequence[Path | str]) -> tuple[list[Entry], list[str]]:
     folders = find_folders(places)
     entries, left_out = [], []
     for folder in folders:
-        found = _entries(folder)
-        entries += found
-        if not found:
-            left_out.append(f"`{folder}`: no run was written yet, or scores.csv is missing")
+        try:
+            entries += _entries(folder)
+        except ValueError as error:    # one damaged folder must not cost the report of the others
+            left_out.append(f"`{folder}`: {error}")
     if not entries:
-        raise ValueError(f"no run folder with results (a folder with {MARKER} and scores.csv) in {_listed(places)}")
+        told = "".join(f"\n  {text}" for text in left_out[:MOST_TOLD])
+        raise ValueError(
+            f"no run folder with results (a folder with {MARKER} and scores.csv) in {', '.join(map(str, places))}{told}"
+        )
     merged, repeated = _merge(entries)
     return merged, [*left_out, *repeated]
 
@@ -112,18 +116,18 @@ def find_folders(places: Sequence[Path | str]) -> list[Path]:
 
 
 def _entries(folder: Path) -> list[Entry]:
-    """One entry: of the only setting, or of the one that validation chose; where nothing chose, one a setting."""
-    marker = read_json(folder / MARKER)
-    if not marker.get("expected") or not (folder / "scores.csv").exists():
-        return []
-    scores = read_scores(folder)
-    config = _flat(_config(folder / "config.yaml"))
+    """One entry: of the only setting, or of the one that validation chose; where nothing chose, one a setting.
+
+    Numbers of target trials are no rivals: the row is of the largest, the others are its curve.
+    """
+    marker, scores, config = read_folder(folder)
     expected = pd.DataFrame(marker["expected"])
     chosen = choose_setting(scores, marker=marker)
-    tried = settings_of(expected, marker["numbers"])
+    tried, done = settings_of(expected, marker["numbers"]), scores[scores["status"] == "done"]
+    most = max((setting.get("trials", 0) for setting in tried), default=0)
     entries = []
-    for setting in tried if chosen is None else [chosen]:
-        own = of_setting(scores[scores["status"] == "done"], setting)
+    for setting in [s for s in tried if s.get("trials", 0) == most] if chosen is None else [chosen]:
+        own = of_setting(done, setting)
         how = "with the most target trials" if set(setting) == {"trials"} else "best on validation trials"
         notes = (f"of {len(tried)} settings the one {how}: {_words(setting)}",)
         entries.append(
@@ -138,9 +142,17 @@ def _entries(folder: Path) -> list[Entry]:
                 notes=notes if len(tried) > 1 and chosen is not None else (),
                 commands=tuple(filter(None, [marker["facts"].get("command")])),
                 seeds=frozenset(own["seed"]) | _planned(config),
+                curve=_curve(done, expected, setting) if "trials" in setting else None,
             )
         )
     return entries
+
+
+def _curve(done: pd.DataFrame, expected: pd.DataFrame, setting: Mapping[str, Any]) -> pd.DataFrame:
+    """Runs of a setting under every number of target trials of which none is missing."""
+    others = {name: value for name, value in setting.items() if name != "trials"}
+    own, wanted = of_setting(done, others), of_setting(expected, others).groupby("trials")["n"].sum()
+    return own[own["trials"].map(own["trials"].value_counts()) == own["trials"].map(wanted)]
 
 
 def _merge(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
@@ -174,8 +186,13 @@ def _joined(one: Entry, other: Entry) -> Entry:
     runs = pd.concat([one.runs, other.runs], ignore_index=True)
     commands = tuple(dict.fromkeys(one.commands + other.commands))
     folders, n_expected = one.folders + other.folders, one.n_expected + other.n_expected
-    seeds = one.seeds | other.seeds
-    return replace(one, folders=folders, runs=runs, n_expected=n_expected, commands=commands, seeds=seeds)
+    seeds, curve = one.seeds | other.seeds, one.curve
+    if curve is not None and other.curve is not None:    # numbers that both have, so that all points have all seeds
+        both = set(curve["trials"]) & set(other.curve["trials"])
+        curve = pd.concat([part[part["trials"].isin(both)] for part in (curve, other.curve)], ignore_index=True)
+    return replace(
+        one, folders=folders, runs=runs, n_expected=n_expected, commands=commands, seeds=seeds, curve=curve
+    )
 
 
 def _planned(config: Mapping[str, Any]) -> frozenset[int]:
@@ -184,19 +201,6 @@ def _planned(config: Mapping[str, Any]) -> frozenset[int]:
     if isinstance(seeds, int) and isinstance(first, int):
         return frozenset(range(first, first + seeds))
     return frozenset(seeds) if isinstance(seeds, list) else frozenset()
-
-
-def _config(path: Path) -> dict[str, Any]:
-    return (yaml.load(path.read_text(), Loader=_Loader) or {}) if path.exists() else {}
-
-
-def _flat(tree: Mapping[str, Any], head: str = "") -> dict[str, Any]:
-    """``{"a": {"b": 1}}`` as ``{"a.b": 1}``."""
-    flat = {}
-    for name, value in tree.items():
-        inner = isinstance(value, Mapping) and value
-        flat.update(_flat(value, f"{head}{name}.") if inner else {f"{head}{name}": value})
-    return flat
 
 
 def _part(config: Mapping[str, Any], groups: Sequence[str]) -> dict[str, Any]:
@@ -213,14 +217,3 @@ _SEEDS = "sweep.seeds"
 
 def _words(setting: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} = {value:g}" for name, value in setting.items())
-
-
-def _listed(places: Sequence[Path | str]) -> str:
-    return ", ".join(map(str, places))
-
-
-def subject_scores(entry: Entry, metric: str) -> pd.Series:
-    """One score a subject: seeds averaged first, then folds and sessions."""
-    column = f"test_{metric}"
-    by_fold = entry.runs.groupby([name for name in RUN_COLUMNS if name != "seed"], sort=False)[column].mean()
-    return by_fold.groupby("subject", sort=False).mean()

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from eegdecode.reporting import stats
-from eegdecode.reporting.comparison.gather import Entry, subject_scores
+from eegdecode.reporting.comparison.gather import Entry
 from eegdecode.reporting.comparison.pairs import ALPHA, compare_pairs
 from eegdecode.reporting.comparison.ranks import Ranks, rank_models
 from eegdecode.reporting.metrics import RISING
+from eegdecode.reporting.tables import RUN_COLUMNS
 
 MOST_NAMED = 3    # settings in a name; rows that differ in more are numbered
 
@@ -44,7 +45,7 @@ class Comparison:
     @cached_property
     def scores(self) -> pd.DataFrame:
         """One score a subject (row) and complete model (column), the best mean first."""
-        whole = {label: subject_scores(e, self.metric) for label, e in self.entries.items() if self.is_whole(e)}
+        whole = {label: subject_scores(e.runs, self.metric) for label, e in self.entries.items() if self.is_whole(e)}
         table = pd.DataFrame(whole)
         return table[table.mean().sort_values(ascending=False, kind="stable").index] if whole else table
 
@@ -116,6 +117,13 @@ def compare(entries: Sequence[Entry], *, metric: str = "accuracy") -> list[Compa
         why = "" if group is main else why_apart(group[0], main[0])
         comparisons.append(Comparison(dataset, protocol, metric, {labels[id(e)]: e for e in group}, why))
     return sorted(comparisons, key=lambda c: bool(c.apart))
+
+
+def subject_scores(runs: pd.DataFrame, metric: str) -> pd.Series:
+    """One score a subject, of rows of ``scores.csv``: seeds averaged first, then folds and sessions."""
+    column = f"test_{metric}"
+    by_fold = runs.groupby([name for name in RUN_COLUMNS if name != "seed"], sort=False)[column].mean()
+    return by_fold.groupby("subject", sort=False).mean()
 
 
 def _size(group: Sequence[Entry]) -> int:

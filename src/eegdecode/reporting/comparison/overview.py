@@ -21,19 +21,20 @@ _SIGNS = {"±": r"$\pm$", "·": r"$\cdot$", "–": "--", LEVEL: r"$^{\circ}$", T
 
 @dataclass(frozen=True)
 class Cell:
-    """One model on one set: ``79.5 ± 13.1``, or ``17/20`` where runs are missing."""
+    """One model on one set: ``79.5 ± 13.1``, or ``17/20`` where runs are missing; ``anchor``: its command's."""
 
     text: str
     folders: tuple[Path, ...]
     best: bool
     marks: str
+    anchor: str
 
     def linked(self, out: Path) -> str:
-        """The cell in Markdown, each of its run folders a link relative to the report."""
+        """The cell in Markdown: links to its run folders, relative to the report, and to the command behind it."""
         first, *others = [link(folder, out) for folder in self.folders]
         strong = "**" if self.best else ""
         more = "".join(f" [+]({other})" for other in others[:MOST_LINKS]) + " …" * (len(others) > MOST_LINKS)
-        return f"{strong}[{self.text}]({first}){strong}{self.marks}{more}"
+        return f"{strong}[{self.text}]({first}){strong}{self.marks}{more} [how](#{self.anchor})"
 
     def latex(self) -> str:
         text = escape(self.text)
@@ -45,7 +46,8 @@ def make_cells(comparisons: Sequence[Comparison]) -> dict[str, list[Cell | None]
     cells: dict[str, list[Cell | None]] = {}
     for column, comparison in enumerate(comparisons):
         for label in comparison.entries:
-            cells.setdefault(label, [None] * len(comparisons))[column] = _cell(comparison, label)
+            cell = _cell(comparison, label, anchor(column + 1, comparison, label))
+            cells.setdefault(label, [None] * len(comparisons))[column] = cell
     places: dict[str, list[float]] = {label: [] for label in cells}
     for comparison in comparisons:
         for place, label in enumerate(comparison.scores.columns):
@@ -53,15 +55,22 @@ def make_cells(comparisons: Sequence[Comparison]) -> dict[str, list[Cell | None]
     return dict(sorted(cells.items(), key=lambda item: _mean(places[item[0]])))
 
 
-def _cell(comparison: Comparison, label: str) -> Cell:
+def anchor(number: int | str, comparison: Comparison, label: str) -> str:
+    """Where the page tells a row's run folders and commands; `number` is that of the comparison."""
+    return f"how-{number}-{list(comparison.entries).index(label) + 1}"
+
+
+def _cell(comparison: Comparison, label: str, anchor: str) -> Cell:
     entry = comparison.entries[label]
     marks = TRANSDUCTIVE if entry.facts.get("transductive") else ""
     if label not in comparison.scores:
-        return Cell(f"{comparison.n_done(entry)}/{entry.n_expected}", entry.folders, best=False, marks=marks)
+        text = f"{comparison.n_done(entry)}/{entry.n_expected}"
+        return Cell(text, entry.folders, best=False, marks=marks, anchor=anchor)
     scores = comparison.scores[label]
     spread = f" ± {percent(float(scores.std(ddof=1)))}" if len(scores) > 1 else ""
     marks = (LEVEL if label in comparison.level else "") + marks
-    return Cell(f"{percent(float(scores.mean()))}{spread}", entry.folders, best=label == comparison.best, marks=marks)
+    text, best = f"{percent(float(scores.mean()))}{spread}", label == comparison.best
+    return Cell(text, entry.folders, best=best, marks=marks, anchor=anchor)
 
 
 def overview(comparisons: Sequence[Comparison], out: Path) -> Table:
@@ -71,7 +80,8 @@ def overview(comparisons: Sequence[Comparison], out: Path) -> Table:
         for label, cells in make_cells(comparisons).items()
     ]
     rows += [[name, *cells] for name, cells in _beneath(comparisons).items()]
-    return Table(["model", *(c.title for c in comparisons)], rows, caption(comparisons))
+    told = f"{caption(comparisons)} A score links to its run folder, `how` to all of them and the command."
+    return Table(["model", *(c.title for c in comparisons)], rows, told)
 
 
 def _beneath(comparisons: Sequence[Comparison]) -> dict[str, list[str]]:
@@ -115,7 +125,7 @@ def latex(comparisons: Sequence[Comparison]) -> str:
         rf"\caption{{{escape(caption(comparisons))}}}",
         rf"\begin{{tabular}}{{l{'c' * len(comparisons)}}}",
         r"\toprule",
-        _line(["model", *(escape(c.title) for c in comparisons)]),
+        _line(["model", *(rf"\shortstack{{{escape(c.dataset)}\\{escape(c.protocol)}}}" for c in comparisons)]),
         r"\midrule",
         *(_line([escape(label), *(cell.latex() if cell else "--" for cell in row)]) for label, row in cells.items()),
         r"\midrule",

@@ -23,7 +23,10 @@ class Heading:
 
 @dataclass(frozen=True)
 class Paragraph:
+    """Text; ``anchor`` is a name that links lead to."""
+
     text: str
+    anchor: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ details { margin: 1rem 0; } summary { cursor: pointer; color: #0064a0; }
 nav ul { padding-left: 1.2rem; }
 @media (max-width: 40rem) { body { padding: .7rem; } th:first-child { min-width: 6.5rem; max-width: 9rem;
   overflow-wrap: break-word; white-space: normal; }
-  caption { position: sticky; left: 0; max-width: calc(100vw - 1.6rem); } }
+  caption { position: sticky; left: 0; max-width: calc(100vw - 2.6rem); } }
 """
 
 
@@ -98,8 +101,8 @@ def _markdown(block: Block, folder: Path) -> str:
     match block:
         case Heading(text, level):
             return f"{'#' * level} {text}"
-        case Paragraph(text):
-            return text
+        case Paragraph(text, anchor):
+            return (f'<a id="{anchor}"></a>' if anchor else "") + text
         case Bullets(items):
             return "\n".join(f"- {item}" for item in items)
         case Code(text):
@@ -132,8 +135,8 @@ def _html(block: Block) -> str:
     match block:
         case Heading(text, level):
             return f'<h{level} id="{_anchor(text)}">{_inline(text)}</h{level}>'
-        case Paragraph(text):
-            return f"<p>{_inline(text)}</p>"
+        case Paragraph(text, anchor):
+            return (f'<p id="{anchor}">' if anchor else "<p>") + f"{_inline(text)}</p>"
         case Bullets(items):
             return "<ul>" + "".join(f"<li>{_inline(item)}</li>" for item in items) + "</ul>"
         case Code(text):

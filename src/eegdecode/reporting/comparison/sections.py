@@ -14,7 +14,7 @@ from eegdecode.reporting.comparison.findings import entry_notes, findings, p_tex
 from eegdecode.reporting.comparison.frames import COSTS, result_rows
 from eegdecode.reporting.comparison.gallery import amount, pictures
 from eegdecode.reporting.comparison.groups import Comparison
-from eegdecode.reporting.comparison.overview import link
+from eegdecode.reporting.comparison.overview import anchor, link
 from eegdecode.reporting.comparison.page import Block, Bullets, Code, Folded, Heading, Paragraph, Table
 from eegdecode.reporting.words import PROTOCOLS, percent
 
@@ -34,7 +34,7 @@ def section(comparison: Comparison, out: Path, *, name: str) -> Iterator[Block]:
     yield from pictures(comparison, rows, out, name=name)
     if len(comparison.pairs):
         yield _tests(comparison)
-    yield Folded("Run folders and commands", list(_sources(comparison, out)))
+    yield Folded("Run folders and commands", list(_sources(comparison, out, name)))
 
 
 def _about(comparison: Comparison) -> str:
@@ -106,9 +106,10 @@ def _tests(comparison: Comparison) -> Folded:
     return Folded("Tests against the best model", [Table(head, lines, caption), *friedman])
 
 
-def _sources(comparison: Comparison, out: Path) -> Iterator[Block]:
+def _sources(comparison: Comparison, out: Path, name: str) -> Iterator[Block]:
     for label, entry in comparison.entries.items():
         folders = ", ".join(f"[{folder.name}]({link(folder, out)})" for folder in entry.folders)
         commit = entry.facts.get("git_commit")
-        yield Paragraph(f"**{label}**: {folders}" + (f", commit `{commit}`" if commit else ""))
+        told = f"**{label}**: {folders}" + (f", commit `{commit}`" if commit else "")
+        yield Paragraph(told, anchor=anchor(name, comparison, label))
         yield Code("\n".join(entry.commands) or "the command was not noted")

@@ -1,0 +1,82 @@
+"""Folders that are damaged: the report names them with the reason, and is made of the others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from eegdecode.reporting.comparison.gather import gather
+from eegdecode.reporting.comparison.write import write_comparison
+
+from .conftest import MakeFolder
+
+
+def write(folder: Path, name: str, content: str | bytes) -> None:
+    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def cut(folder: Path, name: str) -> None:
+    content = (folder / name).read_bytes()
+    write(folder, name, content[: len(content) // 2])
+
+
+def without(folder: Path, key: str) -> None:
+    marker = json.loads((folder / "experiment.json").read_text())
+    del marker[key]
+    write(folder, "experiment.json", json.dumps(marker))
+
+
+LEFT_OUT = {
+    "nothing written": (lambda f: write(f, "experiment.json", '{"key": "x"}'), "no run was written yet"),
+    "cut marker": (lambda f: cut(f, "experiment.json"), "experiment.json cannot be read"),
+    "marker without facts": (lambda f: without(f, "facts"), "experiment.json has no facts"),
+    "marker without hash": (lambda f: without(f, "data_hash"), "experiment.json has no data_hash"),
+    "marker of a list": (lambda f: write(f, "experiment.json", "[1]"), "experiment.json cannot be read"),
+    "no scores": (lambda f: (f / "scores.csv").unlink(), "no run was written yet"),
+    "empty scores": (lambda f: write(f, "scores.csv", ""), "scores.csv"),
+    "binary scores": (lambda f: write(f, "scores.csv", b"\xff\xfe\x00\x01" * 90), "scores.csv"),
+    "other table": (lambda f: write(f, "scores.csv", "a,b\n1,2\n"), "scores.csv has no column key"),
+    "words for numbers": (
+        lambda f: write(f, "scores.csv", (f / "scores.csv").read_text().replace(",1.5,", ",fast,")), "scores.csv",
+    ),
+    "broken settings": (lambda f: write(f, "config.yaml", "a: [1"), "config.yaml"),
+    "settings of a list": (lambda f: write(f, "config.yaml", "- 1"), "config.yaml"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", LEFT_OUT)
+def test_a_damaged_folder_is_left_out_with_the_reason(make_folder: MakeFolder, place: Path, damage: str) -> None:
+    make_folder("whole")
+    spoil, reason = LEFT_OUT[damage]
+    spoil(make_folder("sick"))
+    entries, (left_out,) = gather([place])
+    assert [entry.model for entry in entries] == ["whole"]
+    assert "sick`" in left_out
+    assert reason in left_out
+
+
+def test_with_damaged_folders_alone_each_is_told(make_folder: MakeFolder, place: Path) -> None:
+    write(make_folder("sick"), "scores.csv", "a,b\n1,2\n")
+    with pytest.raises(ValueError, match=r"(?s)no run folder with results.*sick.*scores.csv has no column key"):
+        gather([place])
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda f: cut(f, "predictions.npz"), lambda f: write(f, "predictions.npz", ""),
+     lambda f: write(f, "predictions.npz", "no archive")],
+    ids=["cut", "empty", "text"],
+)  # fmt: skip
+def test_damaged_predictions_cost_the_figures_of_answers_alone(
+    make_folder: MakeFolder, place: Path, tmp_path: Path, spoil
+) -> None:
+    make_folder("whole", seeds=[0, 1])
+    spoil(make_folder("sick", seeds=[0, 1]))
+    write_comparison([place], out=tmp_path / "out")
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "Confusion matrices of whole." in text
+    assert "`sick` is not in the figures of answers: " in text
+    assert "predictions.npz cannot be read" in text
+    assert "| [sick](" in text
