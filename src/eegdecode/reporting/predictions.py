@@ -99,7 +99,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     names = {"classes", "trials", "labels", "keys", "names", "subjects"}
     names |= {f"{part}_{what}" for part in PARTS for what in ("starts", "trials", "logits")}
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:    # of a cut one numpy closes nothing
             arrays = {name: file[name] for name in names}
     except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
         reason = f"({str(error) or type(error).__name__}); the command that made the folder writes it anew"

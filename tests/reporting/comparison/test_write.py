@@ -128,7 +128,7 @@ def test_latex_table(filled: Path, tmp_path: Path) -> None:
     text = (tmp_path / "out" / "table.tex").read_text()
     assert r"\toprule" in text
     assert r"ts\_lr & " in text
-    assert r"other\_set $\cdot$ cross\_run" in text
+    assert r"\shortstack{other\_set\\cross\_run}" in text
     assert r"$^{\mathrm{T}}$" in text
     assert r"\textbf{" in text
     assert text.count("{") == text.count("}")
