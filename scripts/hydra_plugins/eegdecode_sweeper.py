@@ -36,6 +36,8 @@ class FittingSweeper(BasicSweeper):
 
     def _trainer(self, chosen: Sequence[str]) -> tuple[str, set[str]]:
         """Name of the model that is chosen, and the settings of its trainer."""
+        assert self.hydra_context is not None    # Hydra's `setup` has given both
+        assert self.config is not None
         cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(chosen))
         return cfg.hydra.runtime.choices.model, set(cfg.trainer)
 

@@ -118,4 +118,4 @@ def _points(entry: Entry, metric: str) -> Iterator[tuple[float, float, float]]:
     for runs in parts:
         scores = subject_scores(runs, metric)
         if runs[f"test_{metric}"].notna().all():
-            yield float(runs["n_train"].mean()), float(scores.mean()), float(scores.sem())
+            yield float(runs["n_train"].mean()), float(scores.mean()), float(scores.std() / len(scores) ** 0.5)

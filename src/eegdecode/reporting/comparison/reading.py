@@ -50,7 +50,7 @@ def _scores(folder: Path) -> pd.DataFrame:
         raise ValueError(f"scores.csv cannot be read ({str(error).splitlines()[0]})") from error
     if absent := [name for name in _NEEDED if name not in scores]:
         raise ValueError(f"scores.csv has no column {', '.join(absent[:3])}")
-    odd = [name for name in scores if name not in TEXT_COLUMNS and not is_numeric_dtype(scores[name])]
+    odd = [str(name) for name in scores if name not in TEXT_COLUMNS and not is_numeric_dtype(scores[name])]
     if odd and len(scores):
         raise ValueError(f"scores.csv has other things than numbers in {', '.join(odd[:3])}")
     return scores

@@ -73,7 +73,7 @@ def _other_answers(answers: Answers | None) -> Diagnosis | None:
     bias = float(np.abs(np.array(answers.predicted) / sum(answers.predicted) - present).sum() / 2)
     if counts.shape[1] < 2 or bias < BIAS:
         return None
-    p = float(chi2_contingency(counts, correction=False)[1])
+    p = float(np.asarray(chi2_contingency(counts, correction=False)[1]))
     if p > 1 - FINE:
         return None
     evidence = (
