@@ -42,7 +42,7 @@ def draw_cost(rows: pd.DataFrame, column: str, heading: str, *, metric: str) -> 
                     textcoords="offset points", fontsize=7.5, color="#666666")    # fmt: skip
     _name_dots(ax, at, y, rows["model"].tolist(), width=limits[1] - limits[0], height=float(np.ptp(y)) + 2 * pad)
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < 2 else (1,)))
-    ax.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}" if x >= 1000 else f"{x:g}")
+    ax.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k" if x >= 1000 else f"{x:g}")    # "100,000" is too wide
     ax.xaxis.set_minor_locator(NullLocator())
     if uncounted:    # no scale where there is no count
         ax.set_xticks([tick for tick in ax.get_xticks() if limits[1] > np.log10(tick) > left - 0.06 * span])
