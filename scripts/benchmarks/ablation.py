@@ -35,7 +35,7 @@ SETS = {
         "dataset=mi_openbci", "protocol=cross_subject", "protocol.tested=['02','03','04','05']",
     ],
 }    # fmt: skip
-STACKED = ["trainer.ensemble=vectorise", "trainer.stack=8", "device=[cpu,cpu]"]    # on two cores the fastest way
+STACKED = ["trainer.ensemble=vectorise", "trainer.stack=8", "device=[cpu,cpu]"]    # of three ways the fastest here
 VARIANTS = {
     "default": [],
     "spatial_off": ["model.spatial=off"], "spatial_noop": ["model.spatial=noop"],

@@ -212,10 +212,9 @@ class CrossSubject:
 
     def __post_init__(self) -> None:
         check_duplicates_setting(self.duplicates)
-        if self.tested is not None and (self.folds is not None or isinstance(self.tested, str) or not self.tested):
-            raise ValueError(
-                f"protocol.tested={self.tested!r} must be a list of subjects, and protocol.folds=null with it"
-            )
+        named = isinstance(self.tested, Sequence) and not isinstance(self.tested, str) and len(self.tested) > 0
+        if self.tested is not None and (self.folds is not None or not named):
+            raise ValueError(f"protocol.tested={self.tested!r} must be a list of subjects, with protocol.folds=null")
 
     def __call__(self, meta: pd.DataFrame, *, validation: float) -> list[Split]:
         """Make a split for each subject, or each group of subjects."""

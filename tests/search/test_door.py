@@ -40,7 +40,8 @@ def test_every_search_fits_the_configuration_and_begins_with_the_defaults(door, 
     search = make_search(path.stem, yaml.safe_load(path.read_text()))
     default = check_space(search.space, door.compose_training, search.fixed)
     assert default is not None
-    assert default.get("augment", "none") == "none"    # where it is searched
+    assert ("augment" in default) == any(parameter.path == "augment" for parameter in search.space)
+    assert default.get("augment", "none") == "none"
     assert f"sweep={path.stem}" in path.read_text()
 
 
