@@ -25,9 +25,12 @@ OPTIONS = {
 }    # fmt: skip
 TASKS = ("masked", "forecast")    # the other start needs labels
 FEW = {"mi_openbci": "[5,10,20]", "ssvep_exo": "[2,5,8]"}    # a class; subjects of two runs have 8 before the last one
-SETS = {    # of `ssvep_exo` the twelfth lacks a file; one run of subject 3 is one of subject 7
-    "mi_openbci": ["dataset=mi_openbci"],
-    "ssvep_exo": ["dataset=ssvep_exo", "dataset.subjects=[1,2,3,4,5,6,7,8,9,10,11]", "protocol.duplicates=drop"],
+SETS = {    # patches of 1 s, for one of 2 s shows a trial of 2 s whole, and nothing would be hidden
+    "mi_openbci": ["dataset=mi_openbci", "model.patch=1"],
+    # of `ssvep_exo` the twelfth lacks a file; one run of subject 3 is one of subject 7
+    "ssvep_exo": [
+        "model.patch=1", "dataset=ssvep_exo", "dataset.subjects=[1,2,3,4,5,6,7,8,9,10,11]", "protocol.duplicates=drop",
+    ],
 }    # fmt: skip
 LAST = {"mi_openbci": "cross_session", "ssvep_exo": "cross_run"}    # all earlier trials of a subject -> its last run
 STACKED = ["trainer.ensemble=vectorise", "trainer.stack=16"]

@@ -23,6 +23,7 @@ WORDS = [
     *[{"spatial": word, "pool": "token", "block": {"kernel": "local", "window": 2}} for word in ("off", "after")],
     {"spatial": "before", "block": {"order": "post", "norm": "rms"}},
     {"block": {"kernel": "linformer"}}, {"spatial": "interleaved", "stem": "conv", "position": "rotary"},
+    {"stem_options": {"windows": [1]}}, {"stem_options": {"windows": [2, 1, 3]}}, {"patch": 1.0, "stride": 0.5},
 ]    # fmt: skip
 SFREQ, N_TIMES = 50.0, 200
 ids = [str(words) for words in WORDS]
@@ -125,13 +126,40 @@ def test_a_network_moves_to_other_electrodes():
 def test_fourier_power_is_that_of_the_filtered_patch():
     """With a flat response and a periodic patch: the variance of the mapped patch, Hann's window on it."""
     torch.manual_seed(0)
-    stem, x = build(spatial="off", stem_options={"fmax": 22.5}).stem.eval(), torch.randn(2, 5, N_TIMES)
+    stem = build(spatial="off", stem_options={"fmax": 22.5, "windows": [1.0]}).stem.eval()
+    x = torch.randn(2, 5, N_TIMES)
     wave = torch.sin(2 * torch.pi * 8 * torch.arange(N_TIMES) / SFREQ)        # 8 Hz: whole periods a patch
     with torch.no_grad():
-        stem.response.fill_(1.0)
+        stem.response[0].fill_(1.0)
         tokens = stem(stem.coefficients(0 * x + wave))
         expected = (stem.filters(None).sum(1).square() * 2 * 30.0**2 * 0.5).log()
     torch.testing.assert_close(tokens, expected.expand_as(tokens), rtol=1e-3, atol=1e-3)
+
+
+def test_long_windows_see_the_ends_of_a_trial():
+    """A window begins with nothing: one patch long, it has no part of a trial's first samples."""
+    torch.manual_seed(0)
+    x, seen = torch.randn(4, 5, N_TIMES), {}
+    for windows in (1.0, 1.5, 2.0):
+        stem = build(patch=1.0, stride=0.5, stem_options={"windows": [windows]}).stem
+        parts = [x * (torch.arange(N_TIMES) // 5 == tenth) for tenth in (0, 20)]
+        first, middle = (float(stem.coefficients(part).square().sum()) for part in parts)
+        seen[windows] = first / middle
+    assert seen[1.0] < 0.01 < 0.05 < seen[1.5] < seen[2.0]
+
+
+def test_windows_of_several_lengths_see_the_same_moment():
+    """A burst is loudest in the same patch, whatever the length, and two patches tell half a hertz apart."""
+    stem = STTransformer(1, 400, 2, 100.0, stem_options={"windows": [1, 2, 3]}).stem
+    time = torch.arange(400) / 100
+    burst = torch.sin(2 * torch.pi * 10 * time) * ((time - 1.5).abs() < 0.25)
+    power = stem.coefficients(burst[None, None]).square().sum((2, 4))[0]                     # (N, F)
+    assert (stem.n_tokens, stem.bins) == (7, [45, 90, 135])
+    assert [int(part.sum(1).argmax()) for part in power.split(stem.bins, dim=1)] == [2, 2, 2]    # centred at 1.5 s
+    for hertz, peak in ((10.0, 19), (10.5, 20)):
+        tone = torch.sin(2 * torch.pi * hertz * time)
+        power = stem.coefficients(tone[None, None]).square().sum((1, 2, 4))[0]               # (F,)
+        assert int(power.split(stem.bins)[1].argmax()) == peak
 
 
 @pytest.mark.parametrize(
@@ -140,7 +168,7 @@ def test_fourier_power_is_that_of_the_filtered_patch():
         ({"stem": "cnn"}, "stem must be one of fourier, conv, linear, got 'cnn'"), ({"spatial": "on"}, "spatial"),
         ({"position": "x"}, "position"), ({"pool": "max"}, "pool"), ({"depth": 0}, "depth must be at least 1, got 0"),
         ({"heads": 3}, "multiple of heads 3"), ({"stem_options": {"fmax": 0.5}}, "fmax=0.5 Hz"),
-        ({"block": {"norm": "x"}}, "norm"),
+        ({"block": {"norm": "x"}}, "norm"), ({"stem_options": {"windows": [0.5, 1]}}, "at least 1 patch, got"),
     ],
 )
 def test_bad_words_are_named(words, message):

@@ -88,13 +88,14 @@ class MaskedAutoencoder(nn.Module):
         if hides < LEAST_HIDING:
             raise ValueError(
                 f"task.ratio={ratio} hides a whole piece in only {hides:.0%} of the trials, for patches overlap: raise "
-                "it, or lower task.piece"
+                "it, or lower task.piece, or model.patch"
             )
 
     def _hide(self, visible: Tensor, n_times: int) -> tuple[Tensor, Tensor]:
         """Which pieces are hidden, and which samples are seen."""
         stem = self.network.stem
-        return self.pieces.hidden(seen_samples(visible, size=stem.patch, stride=stem.stride, n_times=n_times))
+        place = {"size": stem.patch + 2 * stem.margin, "stride": stem.stride, "before": stem.margin}
+        return self.pieces.hidden(seen_samples(visible, n_times=n_times, **place))
 
     def forward(
         self, x: Float[Tensor, "batch chan time"], plan: Bool[Tensor, "batch token"]
