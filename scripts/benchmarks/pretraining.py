@@ -25,11 +25,11 @@ OPTIONS = {
 }    # fmt: skip
 TASKS = ("masked", "forecast")    # the other start needs labels
 FEW = {"mi_openbci": "[5,10,20]", "ssvep_exo": "[2,5,8]"}    # a class; subjects of two runs have 8 before the last one
-SETS = {    # patches of 1 s, for one of 2 s shows a trial of 2 s whole, and nothing would be hidden
-    "mi_openbci": ["dataset=mi_openbci", "model.patch=1"],
-    # of `ssvep_exo` the twelfth lacks a file; one run of subject 3 is one of subject 7
+WINDOWS = "+model.stem_options.windows=[1]"    # of two patches, one shows a trial of 2 s whole, and nothing is hidden
+SETS = {    # of `ssvep_exo` the twelfth lacks a file; one run of subject 3 is one of subject 7
+    "mi_openbci": ["dataset=mi_openbci", WINDOWS],
     "ssvep_exo": [
-        "model.patch=1", "dataset=ssvep_exo", "dataset.subjects=[1,2,3,4,5,6,7,8,9,10,11]", "protocol.duplicates=drop",
+        "dataset=ssvep_exo", "dataset.subjects=[1,2,3,4,5,6,7,8,9,10,11]", "protocol.duplicates=drop", WINDOWS,
     ],
 }    # fmt: skip
 LAST = {"mi_openbci": "cross_session", "ssvep_exo": "cross_run"}    # all earlier trials of a subject -> its last run
