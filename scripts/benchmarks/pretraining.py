@@ -25,12 +25,9 @@ OPTIONS = {
 }    # fmt: skip
 TASKS = ("masked", "forecast")    # the other start needs labels
 FEW = {"mi_openbci": "[5,10,20]", "ssvep_exo": "[2,5,8]"}    # a class; subjects of two runs have 8 before the last one
-WINDOWS = "+model.stem_options.windows=[1]"    # of two patches, one shows a trial of 2 s whole, and nothing is hidden
 SETS = {    # of `ssvep_exo` the twelfth lacks a file; one run of subject 3 is one of subject 7
-    "mi_openbci": ["dataset=mi_openbci", WINDOWS],
-    "ssvep_exo": [
-        "dataset=ssvep_exo", "dataset.subjects=[1,2,3,4,5,6,7,8,9,10,11]", "protocol.duplicates=drop", WINDOWS,
-    ],
+    "mi_openbci": ["dataset=mi_openbci"],
+    "ssvep_exo": ["dataset=ssvep_exo", "dataset.subjects=[1,2,3,4,5,6,7,8,9,10,11]", "protocol.duplicates=drop"],
 }    # fmt: skip
 LAST = {"mi_openbci": "cross_session", "ssvep_exo": "cross_run"}    # all earlier trials of a subject -> its last run
 STACKED = ["trainer.ensemble=vectorise", "trainer.stack=16"]

@@ -55,7 +55,7 @@ class Forecaster(nn.Module):
         self.sampling, stem = sampling, self.network.stem
         self.n_visible = max(1, int(context * stem.n_tokens))    # of three patches one: then two pieces are told
         self.pieces = Pieces(n_chans, n_times, sfreq, length=piece, target=target, band=band)
-        size, end = self.pieces.size, (self.n_visible - 1) * stem.stride + stem.patch + stem.margin
+        size, end = self.pieces.size, (self.n_visible - 1) * stem.stride + stem.patch
         self.first = max(1, math.ceil(end / size - EDGE))                    # piece that comes after the context
         self.end = min(end, self.first * size)                               # samples of the context
         if self.first >= self.pieces.n_pieces:

@@ -21,9 +21,10 @@ class MaskedAutoencoder(nn.Module):
 
     The decoder has a learned mask token for each piece, which attends to the encoder by cross-attention (Vaswani et
     al., 2017). Patches of our networks overlap: what is hidden is every sample that lies in no visible patch, also for
-    the likeness of channels (`STTransformer.encode`), and only pieces without any visible sample count. What goes
-    before the network is not hidden: a front end with ``own`` or ``per_trial`` divides a trial by its own covariance,
-    so that the power of the whole trial is told.
+    the likeness of channels (`STTransformer.encode`), and only pieces without any visible sample count. A window that
+    reaches beyond its patch finds silence there, where the trial goes on when it is classified. What goes before the
+    network is not hidden: a front end with ``own`` or ``per_trial`` divides a trial by its own covariance, so that the
+    power of the whole trial is told.
 
     Parameters
     ----------
@@ -88,14 +89,13 @@ class MaskedAutoencoder(nn.Module):
         if hides < LEAST_HIDING:
             raise ValueError(
                 f"task.ratio={ratio} hides a whole piece in only {hides:.0%} of the trials, for patches overlap: raise "
-                "it, or lower task.piece, or model.patch"
+                "it, or lower task.piece or model.patch"
             )
 
     def _hide(self, visible: Tensor, n_times: int) -> tuple[Tensor, Tensor]:
         """Which pieces are hidden, and which samples are seen."""
         stem = self.network.stem
-        place = {"size": stem.patch + 2 * stem.margin, "stride": stem.stride, "before": stem.margin}
-        return self.pieces.hidden(seen_samples(visible, n_times=n_times, **place))
+        return self.pieces.hidden(seen_samples(visible, size=stem.patch, stride=stem.stride, n_times=n_times))
 
     def forward(
         self, x: Float[Tensor, "batch chan time"], plan: Bool[Tensor, "batch token"]

@@ -33,18 +33,17 @@ def patch_counts(lengths: Int[Tensor, " batch"], *, size: int, stride: int) -> I
 
 
 def samples_of(
-    n_patches: int, *, size: int, stride: int, n_times: int, device: torch.device, before: int = 0
+    n_patches: int, *, size: int, stride: int, n_times: int, device: torch.device
 ) -> Bool[Tensor, "patch time"]:    # fmt: skip
-    """Which samples of a trial each patch holds, if the first patch begins ``before`` so many samples."""
-    first = stride * torch.arange(n_patches, device=device)[:, None] - before
+    """Which samples of a trial each patch holds."""
+    first = stride * torch.arange(n_patches, device=device)[:, None]
     time = torch.arange(n_times, device=device)
     return (time >= first) & (time < first + size)
 
 
 def seen_samples(
-    visible: Bool[Tensor, "batch patch"], *, size: int, stride: int, n_times: int, before: int = 0
+    visible: Bool[Tensor, "batch patch"], *, size: int, stride: int, n_times: int
 ) -> Bool[Tensor, "batch time"]:    # fmt: skip
     """Which samples of each trial lie in a patch that is visible."""
-    place = {"size": size, "stride": stride, "n_times": n_times, "before": before, "device": visible.device}
-    holds = samples_of(visible.shape[1], **place)
+    holds = samples_of(visible.shape[1], size=size, stride=stride, n_times=n_times, device=visible.device)
     return visible.float() @ holds.float() > 0
