@@ -47,14 +47,7 @@ class Stem(nn.Module):
         Length of a patch and distance between patches in s. A shorter trial is one patch.
     drop : float
         Dropout rate of the tokens.
-
-    Attributes
-    ----------
-    margin : int
-        Samples by which a token sees beyond its patch, on either side. Beyond the trial all is silence.
     """
-
-    margin = 0
 
     def __init__(
         self, n_chans: int, n_times: int, width: int, sfreq: float, *, patch: float, stride: float, drop: float
