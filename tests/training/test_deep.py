@@ -231,7 +231,8 @@ def test_bad_settings_are_named(settings, message):
     ("epochs", "ten", "a whole number of at least 1 or null, got 'ten'"), ("epochs", 1.5, "a whole number"),
     ("updates", None, "a whole number of at least 1, got None"), ("batch_size", 8.5, "a whole number"),
     ("lr", None, "a number, got None"), ("lr", True, "a number, got True"), ("updates", True, "a whole number"),
-    ("clip", True, "positive or null, got True"), ("validation", "some", "a number, got 'some'"), ("betas", 0.9, "two numbers"),
+    ("clip", True, "positive or null, got True"), ("validation", "some", "a number, got 'some'"),
+    ("betas", 0.9, "two numbers"),
     ("clip", "hard", "positive or null, got hard"), ("save_every", "often", "null or at least 0 s, got often"),
 ])    # fmt: skip
 def test_words_in_place_of_numbers_are_named(name, value, message):
