@@ -15,6 +15,7 @@ TEMPORARY = ".part"    # suffix of a file that is being written
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_FOLDER = (errno.EEXIST, errno.ENOTDIR)
+_ELSEWHERE = "Give another folder (out_dir=..., of predict.py and report.py out=...)"
 
 
 @contextlib.contextmanager
@@ -28,9 +29,11 @@ def clear_errors(path: Path) -> Iterator[None]:
         if error.errno in _FULL:
             advice = "the disk is full, or a quota used up. Free some space, then start the same command again"
         elif error.errno in _CLOSED:
-            advice = "no permission to write there. Give another folder (out_dir=...) or change its rights"
+            advice = f"no permission to write there. {_ELSEWHERE} or change its rights"
         elif error.errno in _NO_FOLDER:
-            advice = "a file stands where a folder is needed. Give another folder (out_dir=...)"
+            advice = f"a file stands where a folder is needed. {_ELSEWHERE}"
+        elif error.errno == errno.ENOENT:
+            advice = f"its folder is gone, or no folder can be made there. {_ELSEWHERE}"
         else:
             raise
         safe = "what is finished stays intact and will not be trained anew"
