@@ -24,7 +24,8 @@ class MaskedAutoencoder(nn.Module):
     the likeness of channels (`STTransformer.encode`), and only pieces without any visible sample count. A window that
     reaches beyond its patch finds silence there, where the trial goes on when it is classified. What goes before the
     network is not hidden: a front end with ``own`` or ``per_trial`` divides a trial by its own covariance, so that the
-    power of the whole trial is told.
+    power of the whole trial is told. With ``model.position=none`` the decoder is not told where the visible patches
+    lie: ``learned`` tells it.
 
     Parameters
     ----------
