@@ -17,7 +17,7 @@ from eegdecode.training.frontend import CSP, ZScore
 from eegdecode.training.pretrain import Pretrainer
 
 KINDS = (MaskedAutoencoder, Forecaster)
-NETWORK = partial(STTransformer, width=8, heads=2, depth=1, position="learned")
+NETWORK = partial(STTransformer, width=8, heads=2, depth=1)
 SETTINGS = {"updates": 3, "batch_size": 16, "device": "cpu", "validation": 0.0}
 
 

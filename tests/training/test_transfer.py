@@ -31,7 +31,7 @@ from eegdecode.training.transfer import layer_rates, layers, load_source, sort_o
 
 NETWORKS = {
     "eegnet": partial(EEGNet, filters=4, depth=1, kernel=0.1),
-    "sttransformer": partial(STTransformer, width=8, heads=2, depth=2, patch=0.5, stride=0.25, position="learned"),
+    "sttransformer": partial(STTransformer, width=8, heads=2, depth=2, patch=0.5, stride=0.25),
 }
 FRONTENDS = {"zscore": ZScore(), "align": Align(), "own": Align(by=[], reference="train", own=0.5)}
 DEEP = {"device": "cpu", "workers": 1, "batch_size": 16, "validation": 0.0, "preflight": False}

@@ -93,7 +93,7 @@ class FourierStem(Stem):
 
     def __init__(
         self, n_chans: int, n_times: int, width: int, sfreq: float, *, fmax: float = 45.0,
-        windows: Sequence[float] = (2.0,), **patches,
+        windows: Sequence[float] = (1.0,), **patches,
     ) -> None:    # fmt: skip
         super().__init__(n_chans, n_times, width, sfreq, **patches)
         if not windows or min(windows) < 1:

@@ -66,7 +66,7 @@ class STTransformer(nn.Module):
         positions: Sequence[Sequence[float]] | None = None,
         width: int = 80, heads: int = 4, depth: int = 1, expand: int = 2, patch: float = 1.0, stride: float = 0.5,
         drop: float = 0.5, drop_tokens: float = 0.0, spatial: str = "signals", spatial_heads: int = 1,
-        stem: str = "fourier", position: str = "none", pool: str = "cosine",
+        stem: str = "fourier", position: str = "learned", pool: str = "cosine",
         stem_options: Mapping[str, Any] | None = None, block: Mapping[str, Any] | None = None,
     ) -> None:    # fmt: skip
         super().__init__()
