@@ -41,7 +41,7 @@ VARIANTS = {
     "spatial_off": ["model.spatial=off"], "spatial_noop": ["model.spatial=noop"],
     "temporal_off": ["model.block.kernel=local", "+model.block.window=0"],
     "position_off": ["model.position=none"],
-    "windows_2": ["+model.stem_options.windows=[2]"], "windows_both": ["+model.stem_options.windows=[1,2]"],
+    "windows_2": ["+model.stem_options.windows=2"], "windows_both": ["+model.stem_options.windows=[1,2]"],
     "csp": ["frontend=csp"], "own_0": ["frontend.own=0"],
     "norm_layer": ["model.block.norm=layer"], "norm_rms": ["model.block.norm=rms"],
     "depth_2": ["model.depth=2"], "depth_3": ["model.depth=3"],

@@ -23,7 +23,7 @@ WORDS = [
     *[{"spatial": word, "pool": "token", "block": {"kernel": "local", "window": 2}} for word in ("off", "after")],
     {"spatial": "before", "block": {"order": "post", "norm": "rms"}},
     {"block": {"kernel": "linformer"}}, {"spatial": "interleaved", "stem": "conv", "position": "rotary"},
-    {"stem_options": {"windows": [1]}}, {"stem_options": {"windows": [2, 1, 3]}}, {"patch": 1.0, "stride": 0.5},
+    {"stem_options": {"windows": 2}}, {"stem_options": {"windows": [2, 1, 3]}}, {"patch": 1.0, "stride": 0.5},
 ]    # fmt: skip
 SFREQ, N_TIMES = 50.0, 200
 ids = [str(words) for words in WORDS]
@@ -168,7 +168,8 @@ def test_windows_of_several_lengths_see_the_same_moment():
         ({"stem": "cnn"}, "stem must be one of fourier, conv, linear, got 'cnn'"), ({"spatial": "on"}, "spatial"),
         ({"position": "x"}, "position"), ({"pool": "max"}, "pool"), ({"depth": 0}, "depth must be at least 1, got 0"),
         ({"heads": 3}, "multiple of heads 3"), ({"stem_options": {"fmax": 0.5}}, "fmax=0.5 Hz"),
-        ({"block": {"norm": "x"}}, "norm"), ({"stem_options": {"windows": [0.5, 1]}}, "at least 1 patch, got"),
+        ({"block": {"norm": "x"}}, "norm"), ({"stem_options": {"windows": [0.5, 1]}}, r"of at least 1, got \[0.5, 1\]"),
+        ({"stem_options": {"windows": []}}, "windows must be"),
     ],
 )
 def test_bad_words_are_named(words, message):

@@ -80,31 +80,32 @@ class FourierStem(Stem):
     A window of two patches tells frequencies half as far apart, and the first and the last see the ends of a trial,
     through which a window of one patch fades. On all subjects, five seeds: `ssvep_exo` across subjects 69.7 % against
     66.4, `mi_openbci` 72.5 against 73.7, simulated imagery 63.7 against 66.2: what helps a flicker costs a rhythm that
-    comes and goes. So it is an option (``+model.stem_options.windows=[2]``).
+    comes and goes. So it is an option (``+model.stem_options.windows=2``).
 
     Parameters
     ----------
     fmax : float
         Highest frequency in Hz.
-    windows : sequence of float
+    windows : float or sequence of float
         Length of the windows as a multiple of the patch; with several lengths each serves its share of the maps.
     """
 
     def __init__(
         self, n_chans: int, n_times: int, width: int, sfreq: float, *, fmax: float = 45.0,
-        windows: Sequence[float] = (1.0,), **patches,
+        windows: float | Sequence[float] = 1.0, **patches,
     ) -> None:    # fmt: skip
         super().__init__(n_chans, n_times, width, sfreq, **patches)
-        if not windows or min(windows) < 1:
-            raise ValueError(f"model.stem_options.windows must be numbers of at least 1 patch, got {list(windows)}")
-        margins = [round((of - 1) / 2 * self.patch) for of in windows]
+        several = [windows] if isinstance(windows, int | float | str) else list(windows)
+        if not several or not all(isinstance(of, int | float) and of >= 1 for of in several):
+            raise ValueError(f"model.stem_options.windows must be one or several numbers of at least 1, got {windows}")
+        margins = [round((of - 1) / 2 * self.patch) for of in several]
         self.margin, self.lengths = max(margins), [self.patch + 2 * margin for margin in margins]
         limit = min(fmax, 0.45 * sfreq)                     # an anti-aliasing filter ends before the Nyquist rate
         self.bins = [int(limit * length / sfreq) for length in self.lengths]
         if min(self.bins) < 1:
             first = sfreq / self.patch
             raise ValueError(f"model.stem_options.fmax={fmax} Hz is below the first one of a patch, {first:.3g} Hz")
-        self.shares = [len(part) for part in torch.arange(width).tensor_split(len(windows))]
+        self.shares = [len(part) for part in torch.arange(width).tensor_split(len(several))]
         self.shape = (self.n_tokens, 2, sum(self.bins), n_chans)
         self.response = nn.ParameterList(
             torch.randn(2, last, share) / math.sqrt(2 * last) / SPECTRAL_PACE
