@@ -17,6 +17,8 @@ from eegdecode.reporting.style import CHANCE, RUNNING, TRAIN, VAL, draw_chance, 
 MOST_LINES = 12    # more runs than this are shown as a band, fewer as thin lines
 MOST_PANELS = 20
 LETTERS = 118    # of a line over the figure
+MOST_LOSS = 4    # upper end of the loss axis in multiples of ln K, ...
+EXPLODED = 0.2    # ... unless more than this share of the losses lies beyond
 _COLOURS = {"train": TRAIN, "val": VAL, "running": RUNNING}
 _NAMES = {"train": "training (dropout off)", "val": "validation", "running": "training (as trained)"}
 
@@ -75,7 +77,8 @@ def draw_curves_by_subject(
         ax.set_axis_off()
     panels[0, 0].set_xlim(1, _last_epoch(history))
     panels[0, 0].yaxis.set_major_locator(MaxNLocator(4))
-    panels[0, 0].set_ylim(0, _loss_top(history, n_classes))
+    panels[0, 0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    _scale_loss(panels[0, 0], history, n_classes)
     for column in range(n_columns):
         lowest = (len(subjects) - 1 - column) // n_columns
         panels[lowest, column].set_xlabel("epoch", fontsize=8.5)
@@ -123,7 +126,7 @@ def _finish_loss(ax: Axes, history: pd.DataFrame, n_classes: int) -> None:
     ax.axhline(np.log(n_classes), color=CHANCE, lw=1, ls=(0, (4, 2)))
     label_line(ax, np.log(n_classes), f"uniform answer: ln {n_classes}")
     ax.set_ylabel("cross-entropy (nats)")
-    ax.set_ylim(0, _loss_top(history, n_classes))
+    _scale_loss(ax, history, n_classes)
 
 
 def _finish_accuracy(ax: Axes, scores: pd.DataFrame) -> None:
@@ -135,12 +138,16 @@ def _finish_accuracy(ax: Axes, scores: pd.DataFrame) -> None:
     ax.set_ylim(0, 102)
 
 
-def _loss_top(history: pd.DataFrame, n_classes: int) -> float:
-    """Upper end of the axis: bulk and ln K are seen, one exploding run does not flatten the rest."""
+def _scale_loss(ax: Axes, history: pd.DataFrame, n_classes: int) -> None:
+    """Show bulk and ln K: one exploding run does not flatten the rest; where many explode, the axis is logarithmic."""
     losses = history[["running_loss", "train_loss", "val_loss"]].to_numpy().ravel()
-    losses = losses[np.isfinite(losses)]
+    losses, uniform = losses[np.isfinite(losses)], np.log(n_classes)
     bulk = float(np.quantile(losses, 0.98)) if losses.size else 0.0
-    return 1.1 * min(max(bulk, np.log(n_classes)), 4 * np.log(n_classes))
+    if losses.size and np.mean(losses > MOST_LOSS * uniform) > EXPLODED:
+        ax.set_yscale("log")
+        ax.set_ylim(0.5 * uniform, 1.5 * float(losses.max()))
+    else:
+        ax.set_ylim(0, 1.1 * min(max(bulk, uniform), MOST_LOSS * uniform))
 
 
 def _last_epoch(history: pd.DataFrame) -> int:

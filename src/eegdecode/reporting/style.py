@@ -69,5 +69,6 @@ def label_line(ax: Axes, height: float, text: str) -> None:
     """A small name at the right end of a horizontal line, above it."""
     ax.annotate(
         text, (1, height), xycoords=("axes fraction", "data"), xytext=(-2, 2), textcoords="offset points",
-        ha="right", va="bottom", fontsize=7.5, color="#666666",
+        ha="right", va="bottom", fontsize=7.5, color="#666666", zorder=5,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},    # curves may pass behind it
     )    # fmt: skip
