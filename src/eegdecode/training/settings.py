@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeGuard
 
 from eegdecode.training.augment import Recombination
 from eegdecode.training.batches import steps_per_epoch
 from eegdecode.training.chain import Chain
+from eegdecode.training.checks import check_numbers, check_words, is_count
 from eegdecode.training.devices import find_devices
-from eegdecode.training.ensemble import MODES
 from eegdecode.training.states import States
-from eegdecode.training.transfer import FINE_TUNE
 
 MOST = 128    # runs side by side: beyond, a stack ends later and a run costs no less; see `eegdecode.sweeps.stacks`
-SCHEDULES = ("cosine", "constant", "one_cycle", "plateau")
-
-NUMBERS = (
-    "lr", "weight_decay", "warmup", "plateau_factor", "sam", "label_smoothing", "mixup", "ema_decay", "swa_share",
-    "layer_factor", "validation",
-)    # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -154,53 +146,14 @@ class DeepSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas if isinstance(self.betas, Sequence) else [self.betas]))
-        self._check_words()
-        self._check_numbers()
+        check_words(self)
+        check_numbers(self)
         if self.validation == 0 and self.chooses:
             raise ValueError(
                 "trainer.select=best_val and trainer.patience need validation trials: set trainer.validation=0.2, "
                 "or take trainer.select=last trainer.patience=null"
             )
         self._check_device()
-
-    def _check_words(self) -> None:
-        choices = {
-            "optimiser": ("adamw", "adam"), "schedule": SCHEDULES, "select": ("last", "best_val"),
-            "precision": ("float32", "bf16"), "ensemble": ("auto", *MODES), "average": ("none", "ema", "swa"),
-            "class_weights": (None, "balanced"), "fine_tune": FINE_TUNE,
-        }    # fmt: skip
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                words = ", ".join("null" if word is None else word for word in allowed)
-                raise ValueError(f"trainer.{name} must be one of {words}; got {getattr(self, name)!r}")
-
-    def _check_numbers(self) -> None:
-        for name in ("epochs", "updates", "batch_size", "accumulate", "plateau_patience", "patience"):
-            value, null = getattr(self, name), " or null" * (name in ("epochs", "patience"))
-            if not (null and value is None) and not _is_count(value):
-                raise ValueError(f"trainer.{name} must be a whole number of at least 1{null}, got {value!r}")
-        for name in NUMBERS:
-            if not _is_number(getattr(self, name)):
-                raise ValueError(f"trainer.{name} must be a number, got {getattr(self, name)!r}")
-        if len(self.betas) != 2 or not all(_is_number(b) and 0 <= b < 1 for b in self.betas):
-            raise ValueError(f"trainer.betas must be two numbers in [0, 1), got {list(self.betas)}")
-        if self.workers not in (None, "auto") and not _is_count(self.workers):
-            raise ValueError(f"trainer.workers must be auto or at least 1, got {self.workers!r}")
-        for name, low, high in (("lr", 0, 10), ("weight_decay", 0, 100), ("sam", 0, 10), ("mixup", 0, 10)):
-            if not low <= getattr(self, name) <= high or (name == "lr" and self.lr == 0):
-                raise ValueError(f"trainer.{name} must be between {low} and {high}, got {getattr(self, name)}")
-        for name in ("warmup", "label_smoothing", "validation"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"trainer.{name} must be in [0, 1), got {getattr(self, name)}")
-        if not self.layer_factor >= 1:
-            raise ValueError(f"trainer.layer_factor must be at least 1, got {self.layer_factor}")
-        for name in ("plateau_factor", "ema_decay", "swa_share"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"trainer.{name} must lie between 0 and 1, got {getattr(self, name)}")
-        if self.save_every is not None and not (_is_number(self.save_every) and self.save_every >= 0):
-            raise ValueError(f"trainer.save_every must be null or at least 0 s, got {self.save_every}")
-        if self.clip is not None and not (_is_number(self.clip) and self.clip > 0):
-            raise ValueError(f"trainer.clip must be positive or null, got {self.clip}")
 
     def count_epochs(self, n_train: int) -> int:
         """Epochs of a run with so many training trials; of one without any: none."""
@@ -232,7 +185,7 @@ class DeepSettings:
         devices = find_devices(self.device)
         if self.precision == "bf16" and "cpu" in devices:
             raise ValueError("trainer.precision=bf16 is for GPUs; take trainer.precision=float32 on a CPU")
-        if self.stack != "auto" and not (_is_count(self.stack) and self.stack <= MOST):
+        if self.stack != "auto" and not (is_count(self.stack) and self.stack <= MOST):
             raise ValueError(f"trainer.stack must be auto or between 1 and {MOST}, got {self.stack!r}")
         if self.compile and self.mode == "loop":
             raise ValueError(
@@ -255,13 +208,3 @@ class DeepSettings:
         """How a stack is computed: ``vectorise`` or ``loop``."""
         on_gpu = find_devices(self.device)[0].startswith("cuda")
         return ("vectorise" if on_gpu else "loop") if self.ensemble == "auto" else self.ensemble
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    """Whether it is one; ``true`` counts as 1 in Python, but nobody means it."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_count(value: object) -> TypeGuard[int]:
-    """Whether it is a whole number of at least 1."""
-    return isinstance(value, int) and _is_number(value) and value >= 1
