@@ -20,6 +20,12 @@ from eegdecode.training.preflight import find_rate, preflight, small_task
 SMALL = partial(STTransformer, width=8, heads=2, depth=1)
 
 
+@pytest.fixture(autouse=True)
+def no_hurry(monkeypatch):
+    """A busy machine ends the trial of a batch after a second, with too few steps to say anything."""
+    monkeypatch.setattr("eegdecode.training.preflight.SECONDS", 600.0)
+
+
 def some_runs(trials, n=1):
     return expand(WithinSession(folds=4)(trials.meta, validation=0.25), Sweep(), seed=0)[:n]
 
