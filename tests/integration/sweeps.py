@@ -72,7 +72,7 @@ def sleepers(folder, seconds):
     return [Job(str(script), (str(s),), log, folder=str(folder)) for s, log in zip(seconds, logs, strict=True)]
 
 
-def check_a_killed_job_and_a_second_start(launcher, *options, folder, env):
+def assert_a_second_start_completes_it(launcher, *options, folder, env):
     """A training is killed: it and the wrong one are told, the third is done; a second start does what is missing."""
     process = sweep(launcher, *options, folder=folder, env=env)
     kill_in_the_middle(process, folder, "0_eegnet")

@@ -2,7 +2,7 @@
 
 import pytest
 from tests.integration.ray_here import absent, ray
-from tests.integration.sweeps import GRID, check_a_killed_job_and_a_second_start, done, ended, sweep, until
+from tests.integration.sweeps import GRID, assert_a_second_start_completes_it, done, ended, sweep, until
 
 reason = absent()
 pytestmark = [pytest.mark.ray, pytest.mark.skipif(bool(reason), reason=reason)]
@@ -15,7 +15,7 @@ def cluster():
 
 
 def test_a_killed_training_is_told_the_others_end_and_a_second_start_completes_it(cluster, tmp_path):
-    check_a_killed_job_and_a_second_start("ray", folder=tmp_path, env=cluster.env)
+    assert_a_second_start_completes_it("ray", folder=tmp_path, env=cluster.env)
 
 
 def test_the_job_of_a_lost_node_goes_on_on_another(cluster, tmp_path):

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.integration.slurm_here import absent, slurm
-from tests.integration.sweeps import GRID, check_a_killed_job_and_a_second_start, ended, sleepers, sweep, until
+from tests.integration.sweeps import GRID, assert_a_second_start_completes_it, ended, sleepers, sweep, until
 from tests.test_story import start
 
 from eegdecode.launching.jobs import Job
@@ -58,7 +58,7 @@ def limited(cluster, tmp_path_factory):
 
 
 def test_a_killed_training_is_told_the_others_end_and_a_second_start_completes_it(cluster, limited, tmp_path):
-    check_a_killed_job_and_a_second_start("slurm", *OPTIONS, folder=tmp_path, env=cluster.env)
+    assert_a_second_start_completes_it("slurm", *OPTIONS, folder=tmp_path, env=cluster.env)
 
 
 def test_at_its_time_limit_a_job_goes_back_into_the_queue_or_is_told(limited):

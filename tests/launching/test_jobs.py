@@ -119,7 +119,9 @@ def test_a_sweep_that_ends_leaves_no_job_behind(job, tmp_path, sign):
     _until(lambda: all(log.exists() and log.read_text().endswith("\n") for log in logs))
     parent.send_signal(sign)
     parent.wait(20)
-    _until(lambda: not any(_alive(int(log.read_text().split()[0])) for log in logs))
+    jobs = [int(log.read_text().split()[0]) for log in logs]
+    _until(lambda: not any(map(_alive, jobs)))
+    assert not any(map(_alive, jobs))
 
 
 @pytest.mark.parametrize(("words", "said"), [

@@ -39,7 +39,7 @@ def copy(theirs, ours, names):
                 value.copy_(torch.cat([getattr(module, key).detach() for module in modules]).reshape(value.shape))
 
 
-def same(theirs, ours, names, *, before=lambda: None):
+def assert_same(theirs, ours, names, *, before=lambda: None):
     """Compare logits in evaluation after norms and weights were made any, and the number of parameters."""
     for module in theirs.modules():
         if hasattr(module, "running_mean"):
@@ -68,7 +68,7 @@ def test_eegnet(peers):
         "bnorm_2": "squash2.0", "final_layer.linearconstraint": "head",
     }    # fmt: skip
     theirs = peers.EEGNet(**SIZES, final_layer_with_constraint=True)
-    same(theirs, EEGNet(22, 1000, 4, 250.0, kernel=64 / 250), names)
+    assert_same(theirs, EEGNet(22, 1000, 4, 250.0, kernel=64 / 250), names)
 
 
 def test_shallow_convnet(peers):
@@ -77,7 +77,7 @@ def test_shallow_convnet(peers):
         "conv_time_spat.conv_time": "conv.temporal", "conv_time_spat.conv_spat": "conv.spatial", "bnorm": "norm",
         "final_layer.conv_classifier": "head",
     }    # fmt: skip
-    same(peers.ShallowFBCSPNet(**SIZES), ShallowConvNet(22, 1000, 4, 250.0), names)
+    assert_same(peers.ShallowFBCSPNet(**SIZES), ShallowConvNet(22, 1000, 4, 250.0), names)
 
 
 def test_deep_convnet(peers):
@@ -88,7 +88,7 @@ def test_deep_convnet(peers):
     }    # fmt: skip
     for i in (2, 3, 4):
         names |= {f"conv_{i}": f"blocks.{3 * i - 3}", f"bnorm_{i}": f"blocks.{3 * i - 2}.0"}
-    same(peers.Deep4Net(**SIZES), DeepConvNet(22, 1000, 4, 250.0), names)
+    assert_same(peers.Deep4Net(**SIZES), DeepConvNet(22, 1000, 4, 250.0), names)
 
 
 def test_eeg_conformer(peers):
@@ -103,7 +103,7 @@ def test_eeg_conformer(peers):
         first, second = (f"transformer.{i}.{step}.fn" for step in (0, 1))
         names |= block(f"{first}.1", f"{second}.1", f"encoder.{i}")
         names |= {f"{first}.0": f"encoder.{i}.norm1", f"{second}.0": f"encoder.{i}.norm2"}
-    same(peers.EEGConformer(**SIZES), EEGConformer(22, 1000, 4, 250.0, scale=0.5), names)
+    assert_same(peers.EEGConformer(**SIZES), EEGConformer(22, 1000, 4, 250.0, scale=0.5), names)
 
 
 def test_eeg_tcnet(peers):
@@ -125,7 +125,7 @@ def test_eeg_tcnet(peers):
     for block in ours.tcn:
         for step in (0, 4):
             block.steps[step].register_parameter("bias", None)
-    same(theirs, ours, names, before=lambda: theirs.eegnet_tc.bn1.bias.data.fill_(100))
+    assert_same(theirs, ours, names, before=lambda: theirs.eegnet_tc.bn1.bias.data.fill_(100))
     assert sum(p.numel() for p in EEGTCNet(22, 1125, 4, 250.0).parameters()) == 4096
     statistics = {k: b for k, b in EEGTCNet(22, 1125, 4, 250.0).named_buffers() if "running" in k}
     assert 4096 + sum(b.numel() for b in statistics.values()) == 4272    # Keras counts them: the paper's 4.27 k
@@ -151,7 +151,7 @@ def test_atcnet(peers):
     with torch.no_grad():
         for head in theirs.final_layer:
             head.weight = 0.1 * head.weight
-    same(theirs, ATCNet(22, 1000, 4, 250.0), names)
+    assert_same(theirs, ATCNet(22, 1000, 4, 250.0), names)
 
 
 def test_ctnet(peers):
@@ -166,7 +166,7 @@ def test_ctnet(peers):
         names |= {f"{theirs}.attention.layernorm": f"{ours}.norm1", f"{theirs}.feed_forward.layernorm": f"{ours}.norm2"}
     theirs, ours = peers.CTNet(**SIZES), CTNet(22, 1000, 4, 250.0, scale=10**-0.5)
     ours.position.code.data.copy_(theirs.position.encoding[0])
-    same(theirs, ours, names)
+    assert_same(theirs, ours, names)
 
 
 def test_basenet(peers):
@@ -179,7 +179,7 @@ def test_basenet(peers):
         "channel_attention_block.conv.0": "separable.0", "channel_attention_block.conv.1": "separable.1",
         "channel_attention_block.conv.2": "squash2.0", "final_layer.1": "head",
     }    # fmt: skip
-    same(peers.AttentionBaseNet(**SIZES), BaseNet(22, 1000, 4, 250.0), names)
+    assert_same(peers.AttentionBaseNet(**SIZES), BaseNet(22, 1000, 4, 250.0), names)
 
 
 def test_tcformer(peers):
@@ -202,7 +202,7 @@ def test_tcformer(peers):
         for conv, norm, step in (("conv1", "bn1", 0), ("conv2", "bn2", 4)):
             steps = f"tcn.{i}.steps"
             names |= {f"tcn.blocks.{i}.{conv}": f"{steps}.{step}", f"tcn.blocks.{i}.{norm}": f"{steps}.{step + 1}"}
-    same(peers.TCFormer(**SIZES), TCFormer(22, 1000, 4, 250.0), names | {"final_layer.conv": "head"})
+    assert_same(peers.TCFormer(**SIZES), TCFormer(22, 1000, 4, 250.0), names | {"final_layer.conv": "head"})
 
 
 def block(attention, feed, ours):

@@ -80,7 +80,7 @@ class FourierStem(Stem):
     A window of two patches tells frequencies half as far apart, and the first and the last see the ends of a trial,
     through which a window of one patch fades. On all subjects, five seeds: `ssvep_exo` across subjects 69.7 % against
     66.4, `mi_openbci` 72.5 against 73.7, simulated imagery 63.7 against 66.2: what helps a flicker costs a rhythm that
-    comes and goes. So it is an option (``+model.stem_options.windows=2``).
+    comes and goes (without position code). So it is an option, ``+model.stem_options.windows=2``.
 
     Parameters
     ----------
