@@ -84,6 +84,16 @@ def test_a_failed_run_and_an_empty_history() -> None:
     assert verdicts(pd.DataFrame(), status="done") == []    # a classical pipeline has no curves
 
 
+def test_an_evaluation_that_lags_behind_is_no_divergence() -> None:
+    """One batch an epoch: batch norm's running statistics are late, and its weights learn meanwhile."""
+    late = np.r_[np.linspace(0.7, 0.3, 5), np.full(4, 3 * np.log(4)), np.linspace(0.5, 0.01, 31)]
+    history = make_history(train_loss=late, running_loss=np.linspace(1.4, 0.01, 40))
+    assert "diverged" not in verdicts(history)
+    risen = history.assign(running_loss=late)
+    assert verdicts(risen)[0] == "diverged"
+    assert verdicts(history.assign(train_loss=late[::-1] + 1.5))[0] == "diverged"    # and stays
+
+
 def test_causes_in_the_settings_are_named() -> None:
     flat = dict.fromkeys(("train_loss", "running_loss", "val_loss"), np.full(40, np.log(4)))
     history = make_history(**flat, train_accuracy=np.full(40, 0.25), val_accuracy=np.full(40, 0.25))

@@ -42,7 +42,7 @@ def poor(course: Course) -> bool:
 
 
 def diverged(course: Course, answers: Answers | None) -> Diagnosis | None:
-    """NaN, or a loss that is or was far above that of a uniform answer."""
+    """NaN, a loss that was far above that of a uniform answer in training, or that is so at the end."""
     remedy = f"trainer.lr={_slower(course)} trainer.clip=1; look at the amplitudes behind preprocessing and front end"
     if course.status.startswith("failed"):
         return Diagnosis("diverged", course.status.removeprefix("failed: "), 0.99, remedy)

@@ -80,7 +80,9 @@ class Course:
     train_late, val_late : float
         How far each loss fell over the second half of the epochs.
     peak : float
-        Largest running or training loss after the first tenth of the epochs.
+        Largest running or training loss after the first tenth of the epochs. The training loss, which is of evaluation
+        mode, counts only where the running loss says that nothing is learned: with one batch an epoch batch norm's
+        statistics are late, and while the one fell to 0.01 the other was seen to rise to 2.5 ln K and to come back.
     swing : float
         Mean absolute change of the training loss from one measured epoch to the next, in the middle half.
     dead_share, flow, grad_norm, input_scale : float
@@ -155,7 +157,7 @@ def measure(
         first=float(losses["running"][0]), train=_end(losses["train"]), train_accuracy=_end(curves["train_accuracy"]),
         train_late=_late(losses["train"]), val=_end(losses["val"]), val_accuracy=_end(curves["val_accuracy"]),
         val_late=_late(losses["val"]), least_val=_of(np.nanmin, val), best_val_accuracy=_of(np.nanmax, right),
-        peak=_of(np.nanmax, np.concatenate([each[len(each) // 10 :] for each in (losses["running"], losses["train"])])),
+        peak=_of(np.nanmax, _loud(losses)[len(curves["lr"]) // 10 :]),
         swing=_swing(losses["train"]),
         dead_share=_of(np.nanmedian, curves["dead_share"]), flow=_of(np.nanmedian, curves["flow"]),
         grad_norm=_of(np.nanmedian, curves["grad_norm"]), input_scale=_of(np.nanmedian, curves["input_scale"]),
@@ -164,6 +166,12 @@ def measure(
         train_bound=chance_bound(chance, min(n_train, MEASURED)),
         val_bound=chance_bound(chance, n_val), test_bound=chance_bound(chance, n_test),
     )    # fmt: skip
+
+
+def _loud(losses: dict[str, np.ndarray]) -> np.ndarray:
+    """Running loss, or the training loss where that is higher and the running loss is no better than a guess."""
+    running, train = losses["running"], losses["train"]
+    return np.where(running > 1, np.fmax(running, train), running)
 
 
 _CURVES = (
