@@ -2,7 +2,8 @@
 
 ``benchmark.py ablation --folder DIR`` trains every variant on every set that is on disk (``simulated`` always), five
 seeds each; variants can be named (``spatial_off norm_rms``), and so can ``seeds=2`` and ``sets=ssvep_exo,mi_openbci``.
-What DIR holds already is not trained again, and the table is written anew after each variant. ``ssvep_exo`` needs
+What DIR holds already is not trained again. The table is written after each variant: rows that it had stay if the
+default still scores what it scored then, and so does what stands below it under headings. ``ssvep_exo`` needs
 MNE_DATA, ``mi_openbci`` its folder in EEGDECODE_TEST_DATA.
 
 Networks learn from all subjects, as those that are confirmed do, and are judged on the subjects that choose: with
@@ -55,6 +56,7 @@ VARIANTS = {
     "pool_mean": ["model.pool=mean"], "pool_attention": ["model.pool=attention"],
     "stride_0.25": ["model.stride=0.25"], "own_0.8": ["frontend.own=0.8"],
     "stem_linear": ["model.stem=linear"], "updates_500": ["trainer.updates=500"], "zscore": ["frontend=zscore"],
+    "zscore_spatial_off": ["frontend=zscore", "model.spatial=off"],
 }    # fmt: skip
 
 
@@ -77,9 +79,10 @@ def measure_ablation(folder: Path, *words: str) -> None:
 
 
 def _write(rows: list[dict], seeds: int) -> None:
-    table = pd.DataFrame(rows)
+    table, text = _with_earlier(pd.DataFrame(rows)), OUT / "ablation.md"
     OUT.mkdir(parents=True, exist_ok=True)
     table.to_csv(OUT / "ablation.csv", index=False)
+    _, heading, below = (text.read_text() if text.exists() else "").partition("\n## ")
     lines = [
         "# What each part of sttransformer is worth",
         f"Mean test accuracy in %, {seeds} seed(s), the last epoch, `trainer.validation=0`, on the subjects "
@@ -88,7 +91,22 @@ def _write(rows: list[dict], seeds: int) -> None:
         "--folder DIR`; what each name stands for: `scripts/benchmarks/ablation.py`.",
         markdown(table),
     ]
-    (OUT / "ablation.md").write_text("\n\n".join(lines) + "\n")
+    text.write_text("\n\n".join(lines) + "\n" + heading + below)
+
+
+def _with_earlier(table: pd.DataFrame) -> pd.DataFrame:
+    """Add the rows of the committed table whose default is the same, for those of another one compare with nothing."""
+    what, before = ["set", "variant"], OUT / "ablation.csv"
+    if before.exists():
+        earlier = pd.read_csv(before, keep_default_na=False)
+        defaults = [each[each["variant"] == "default"].set_index("set")["by_subject"] for each in (earlier, table)]
+        other = [place for place in defaults[1].index if defaults[0].get(place) != defaults[1][place]]
+        table = pd.concat([earlier[~earlier["set"].isin(other)], table]).drop_duplicates(what, keep="last")
+    return table.sort_values(what, key=lambda names: names.map(_order), kind="stable")
+
+
+def _order(name: str) -> int:
+    return [*SETS, *VARIANTS].index(name)
 
 
 def on_disk() -> list[str]:
