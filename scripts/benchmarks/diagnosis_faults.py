@@ -12,6 +12,7 @@ from typing import Any
 
 import hydra
 import numpy as np
+from omegaconf import open_dict
 from scipy.signal import butter, sosfiltfilt
 
 from benchmarks.diagnosis_suite import REFERENCE
@@ -25,14 +26,18 @@ from eegdecode.trials import Trials
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SIMULATED = [
-    "dataset=simulated", "dataset.subjects=[1,2,3,4]", "dataset.difficulty=0.35", "dataset.sfreq=100",
+    "dataset=simulated", "dataset.n_subjects=12", "dataset.difficulty=0.35", "dataset.sfreq=100",
     "preprocess.sfreq=100", "trainer.updates=200",
 ]    # fmt: skip
 EXO = [
     "dataset=ssvep_exo", "dataset.subjects=[1,2]", "protocol=within_session", "preprocess.sfreq=128",
     "trainer.updates=200",
 ]    # fmt: skip
-HALVES = {"1": ("tune", 0), "2": ("tune", 0), "3": ("confirm", 1), "4": ("confirm", 1)}    # subject -> half, seed
+PARTS = {    # subject -> part of the suite, seed
+    "1": ("tune", 0), "2": ("tune", 0), "3": ("confirm", 1), "4": ("confirm", 1), **dict.fromkeys("5678", ("fresh", 2)),
+    **dict.fromkeys(("9", "10", "11", "12"), ("fresh again", 3)),    # healthy ones alone, see diagnosis.md
+}    # fmt: skip
+SPOILT = ["dataset.subjects=[1,2,3,4,5,6,7,8]"]
 KEPT = (
     "subject", "seed", "n_train", "n_val", "n_test", "chance", "val_accuracy", "test_accuracy", "status",
 )    # fmt: skip
@@ -122,9 +127,9 @@ def train_suite(names: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
     for fault, (networks, overrides, spoil) in FAULTS.items():
         for network in networks:
             if not names or fault in names:
-                yield from _train(fault, network, [*SIMULATED, f"model={network}", *overrides], spoil)
+                yield from _train(fault, network, [*SIMULATED, *SPOILT, f"model={network}", *overrides], spoil)
     if not names or REFERENCE in names:    # as its faults, but for the fault: 200 steps are too few for EEGNet
-        yield from _train(REFERENCE, "eegnet", [*SIMULATED, "model=eegnet"], None)
+        yield from _train(REFERENCE, "eegnet", [*SIMULATED, *SPOILT, "model=eegnet"], None)
     for name, overrides in HEALTHY.items():
         if not names or name in names:
             yield from _train("healthy", name, [*SIMULATED, *overrides], None)
@@ -134,14 +139,16 @@ def train_suite(names: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
 
 def _train(label: str, name: str, overrides: list[str], spoil: Spoil | None) -> Iterator[dict[str, Any]]:
     with hydra.initialize_config_dir(str(CONFIGS.resolve()), version_base="1.3"):
-        config = hydra.compose("train", [*overrides, "trainer.workers=1", "device=cpu", "~model.init_from"])
+        config = hydra.compose("train", [*overrides, "trainer.workers=1", "device=cpu"])
+    with open_dict(config):
+        config.model.pop("init_from")    # of runs, not of networks
     config.trainer.lr = RATES.get(label, 1) * config.trainer.lr
     parts = hydra.utils.instantiate(config, _convert_="all")
     trials, model, trainer = load_trials(parts["dataset"], parts["preprocess"]), parts["model"], parts["trainer"]
     splits = parts["protocol"](trials.meta, validation=trainer.validation)
     if spoil:
         trials, splits, model = spoil(trials, splits, model)
-    runs = [run for seed in (0, 1) for run in expand(splits, Sweep(), seed=seed) if _half(run)[1] == seed]
+    runs = [run for seed in range(4) for run in expand(splits, Sweep(), seed=seed) if _part(run)[1] == seed]
     settings = {"weight_decay": config.trainer.weight_decay, "drop": config.model.get("drop")}
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -153,24 +160,24 @@ def _train(label: str, name: str, overrides: list[str], spoil: Spoil | None) -> 
         options = {"frontend": parts["frontend"], "on_epoch": lambda run, row: None}
         for each in trainer.fit(model, trials, stacks(runs), **options):
             store.add(each)
-            logits[store.keys[each.run.name()]] = (each.logits, trials.y[each.run.split.test], _half(each.run)[0])
+            logits[store.keys[each.run.name()]] = (each.logits, trials.y[each.run.split.test], _part(each.run)[0])
         scores, history = store.score().scores, read_history(Path(folder))
     print(f"{label}, {name}: {len(runs)} runs, {time.perf_counter() - began:.1f} s", flush=True)
     for row in scores.to_dict("records"):
         answers = read_answers(logits[row["key"]][0], logits[row["key"]][1])
         own = history.loc[history["key"] == row["key"], list(HISTORY_COLUMNS)]
         yield {
-            "label": label, "name": name, "half": logits[row["key"]][2], "n_classes": len(trials.classes),
+            "label": label, "name": name, "part": logits[row["key"]][2], "n_classes": len(trials.classes),
             "score": {field: row[field] for field in KEPT}, "settings": settings,
             "answers": None if answers is None else vars(answers), "history": own.to_numpy(np.float32),
         }    # fmt: skip
 
 
-def _half(run: Any) -> tuple[str, int]:
+def _part(run: Any) -> tuple[str, int]:
     """Of ssvep_exo two subjects are there: one chooses the thresholds, the other confirms; two folds each."""
     if run.split.protocol == "within_session":
         return ("tune" if run.split.subject.lstrip("0") == "1" else "confirm", 0 if run.split.fold < 2 else 2)
-    return HALVES[run.split.subject]
+    return PARTS[run.split.subject]
 
 
 def write_suite(rows: list[dict[str, Any]], path: Path) -> None:

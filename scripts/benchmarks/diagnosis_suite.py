@@ -71,7 +71,7 @@ def judged(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
         first, formula = findings[0], row["name"].startswith("synthetic")
         right = ACCEPTED[HEALTHY] if row["label"] == HEALTHY else (row["label"],) if formula else ACCEPTED[row["label"]]
         table.append({
-            "source": "formula" if formula else "trained", "half": row.get("half", ""), "label": row["label"],
+            "source": "formula" if formula else "trained", "part": row.get("part", ""), "label": row["label"],
             "name": row["name"], "subject": row["score"]["subject"], "seed": row["score"]["seed"],
             "test_accuracy": round(float(row["score"]["test_accuracy"]), 3),
             "test_bound": chance_bound(float(row["score"]["chance"]), int(row["score"]["n_test"])),

@@ -21,11 +21,10 @@ from eegdecode.reporting.results import load_results
 from eegdecode.runs import Run, Split
 
 SUITE = Path(__file__).parents[3] / "notebooks" / "benchmarks" / "diagnosis_suite.npz"
-NAMED = {    # fault -> what is told of it on its way, and of how many of the eight stored trainings at least
-    "rate /1000": (("rate too low",), 8), "volts": (("input scale", "diverged"), 8),
-    "dropout .95": (("over-regularised",), 8), "frozen layer": (("dead parameters",), 8),
-    "weight decay 10": (("over-regularised",), 6),
-    "rate x100": (("diverged", "rate too high"), 4),    # the Transformer's; EEGNet learns, and its four test well
+NAMED = {    # fault -> what is told of it on its way, and of how many of the 16 stored trainings at least
+    "rate /1000": (("rate too low",), 16), "volts": (("input scale", "diverged"), 16),
+    "dropout .95": (("over-regularised",), 16), "frozen layer": (("dead parameters",), 16),
+    "weight decay 10": (("over-regularised",), 8), "rate x100": (("diverged", "rate too high"), 8),    # half do no harm
 }    # fmt: skip
 
 
@@ -54,9 +53,9 @@ def suite() -> list[dict[str, Any]]:
 
 def test_healthy_trainings_are_not_called_sick_on_their_way(suite: list[dict[str, Any]]) -> None:
     healthy = [row for row in suite if row["label"] in (HEALTHY, REFERENCE)]
-    assert len(healthy) == 40
+    assert len(healthy) >= 100
     said = [told(row)[0] for row in healthy]
-    assert said == [""] * 40
+    assert said == [""] * len(healthy)
 
 
 @pytest.mark.parametrize("fault", NAMED)

@@ -1,7 +1,7 @@
 """Rules on how the training trials are learned: rate, steps, regularisation, gradients, output.
 
-A rule takes a `Course` and gives a `Diagnosis` or None. Thresholds were set on one half of the suite of
-``scripts/benchmarks/diagnosis.py`` and confirmed on the other.
+A rule takes a `Course` and gives a `Diagnosis` or None. Thresholds were set on one part of the suite of
+``scripts/benchmarks/diagnosis.py`` and confirmed on the others.
 """
 
 from __future__ import annotations

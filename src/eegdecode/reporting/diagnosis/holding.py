@@ -136,7 +136,7 @@ def too_good(course: Course, answers: Answers | None) -> Diagnosis | None:
     """Trials that were not seen are known as surely as those that were."""
     if not (course.val_accuracy >= PERFECT and course.test_accuracy >= PERFECT and course.n_val >= 20):
         return None
-    if not course.val < min(SURE, max(SURE / 2, 1.5 * course.train)):
+    if not course.val < min(SURE, 1.5 * course.train):
         return None
     evidence = (
         f"validation {course.val_accuracy:.0%}, test {course.test_accuracy:.0%}, and the validation loss is that of "
