@@ -1,7 +1,7 @@
 """How often the diagnosis is right: its rules on trainings with a fault, on healthy ones, and on curves by formula.
 
-``benchmark.py diagnosis`` trains the suite anew (twenty minutes of one busy core), ``benchmark.py diagnosis stored`` judges the
-one that is committed.
+``benchmark.py diagnosis`` trains the suite anew (twenty minutes of one busy core), ``benchmark.py diagnosis stored``
+judges the one that is committed.
 """
 
 from pathlib import Path
