@@ -5,7 +5,7 @@ from torch.nn import functional as F
 from eegdecode.models.attention import Attention
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.models.layers import Dropout, MaxNormLinear, TimeFilter, filter_maps, limit_norm
-from eegdecode.models.spatial import SpatialAttention, likeness
+from eegdecode.models.spatial import SpatialAttention, WhiteningAttention, likeness, principal
 from eegdecode.models.sttransformer import STTransformer
 
 
@@ -76,12 +76,42 @@ def test_spatial_attention_works(heads):
         assert weight.grad.abs().max() > 1e-4
 
 
-def test_likeness_is_of_a_trials_own_samples():
+def test_whitening_attention_goes_part_of_the_way():
+    """Exponent 1 leaves every direction of a trial equally loud, 0 what there was, and one half the root of it."""
+    torch.manual_seed(0)
+    x = torch.randn(3, 6, 400) * torch.tensor([1.0, 3, 0.2, 2, 1, 5])[:, None]
+    x = torch.randn(6, 6) @ x - 4.0    # not centred: a constant offset is no power
+    layer, axes = WhiteningAttention(8, heads=3), principal(x)
+    with torch.no_grad():
+        layer.share.copy_(torch.tensor([0.0, 0.5, 1.0]))
+    weights, filters = layer.weights(axes), torch.randn(8, 6)
+    mixed = weights @ (x - x.mean(-1, keepdim=True))[:, None]
+    C, first, half, whole = (z @ z.mT / 400 for z in (x - x.mean(-1, keepdim=True), *mixed.unbind(1)))
+    torch.testing.assert_close(first, C, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(half @ half, C, rtol=1e-3, atol=1e-2)
+    torch.testing.assert_close(whole, torch.eye(6).expand(3, 6, 6), rtol=1e-2, atol=1e-2)
+    of_map = torch.stack([filters[d] @ weights[:, d % 3] for d in range(8)], dim=1)
+    torch.testing.assert_close(layer.bend(filters, axes), of_map, rtol=1e-4, atol=1e-4)
+
+
+def test_whitening_attention_leaves_silence_silent():
+    """An average reference takes a direction away, and a flat trial has none: what is amplified is no noise."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 6, 400)
+    x = torch.cat([x - x.mean(1, keepdim=True), torch.zeros(1, 6, 400)])
+    out = WhiteningAttention(6, heads=1).weights(principal(x))[:, 0] @ x
+    assert out.abs().max() < 10
+    assert (out[2] == 0).all()
+
+
+@pytest.mark.parametrize("relations", [likeness, principal])
+def test_channels_relate_by_a_trials_own_samples(relations):
     torch.manual_seed(0)
     x, lengths = torch.randn(3, 6, 100), torch.tensor([100, 70, 40])
-    padded = likeness(x, torch.arange(100) < lengths[:, None])
+    padded = relations(x, torch.arange(100) < lengths[:, None])
     for trial, length in enumerate(lengths.tolist()):
-        torch.testing.assert_close(padded[trial], likeness(x[trial : trial + 1, :, :length])[0], rtol=1e-4, atol=1e-4)
+        alone = relations(x[trial : trial + 1, :, :length])[0]
+        torch.testing.assert_close(padded[trial].abs(), alone.abs(), rtol=1e-3, atol=1e-3)    # axes have no sign
 
 
 @pytest.mark.parametrize(("n_times", "length"), [(1000, 64), (63, 63), (130, 1), (64, 16)])

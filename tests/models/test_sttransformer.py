@@ -20,6 +20,7 @@ WORDS = [
     *[{"position": word} for word in POSITIONS], *[{"pool": word} for word in POOLINGS],
     *[{"block": {"norm": word}} for word in NORMS], *[{"block": {"order": word}} for word in PLACES],
     *[{"block": {"feed": word}} for word in FEEDS], {"block": {"skip": 0.3}}, {"spatial_heads": 3},
+    {"spatial": "whiten", "spatial_heads": 16}, {"spatial": "whiten", "stem": "conv"},
     *[{"spatial": word, "pool": "token", "block": {"kernel": "local", "window": 2}} for word in ("off", "after")],
     {"spatial": "before", "block": {"order": "post", "norm": "rms"}},
     {"block": {"kernel": "linformer"}}, {"spatial": "interleaved", "stem": "conv", "position": "rotary"},
@@ -88,8 +89,9 @@ def test_attention_on_request_changes_no_logit(words):
     logits, weights = net(x, return_attention=True)
     torch.testing.assert_close(logits, net(x), rtol=1e-5, atol=1e-6)
     assert weights.keys() == ({"temporal"} if words.get("spatial") == "off" else {"spatial", "temporal"})
-    for each in weights.values():
-        torch.testing.assert_close(each.sum(-1), torch.ones(each.shape[:-1]))
+    for name, each in weights.items():
+        if (name, words.get("spatial")) != ("spatial", "whiten"):
+            torch.testing.assert_close(each.sum(-1), torch.ones(each.shape[:-1]))
     n_tokens = net.stem.n_tokens + net.pool.added
     assert weights["temporal"].shape[-2:] == (n_tokens, n_tokens)
     if "spatial" in weights:
@@ -103,6 +105,11 @@ def test_spatial_attention_depends_on_the_trial_and_the_noop_does_not():
         mixing = build(spatial=spatial).mixing
         first, second = mixing(mixing.weights(trials))
         assert torch.allclose(first, second, atol=1e-5) == same
+
+
+def test_heads_must_find_maps():
+    with pytest.raises(ValueError, match=r"from 1 to model\.width=16, got 17"):
+        build(spatial="whiten", spatial_heads=17)
 
 
 def test_a_network_moves_to_other_electrodes():

@@ -15,6 +15,7 @@ from eegdecode.models.layers import Dropout
 
 HEAD_RADIUS = 0.095    # m, of an adult's head
 GENTLE = 0.1    # of S3T's mixture at first: from its full size on, `mi_openbci` lost 8 points (run to run)
+LEAST = 1e-6    # of the loudest principal axis: quieter ones hold no signal (average reference)
 WAVES = (0.5, 1.0, 2.0)    # periods of the position code on a radius; electrodes are a fifth of one apart
 
 
@@ -51,6 +52,8 @@ class SpatialAttention(nn.Module):
         Sum over the wrong axis.
     """
 
+    columns = 0    # of `relations`, beside one for each channel
+
     def __init__(self, n_chans: int, *, heads: int, drop: float, noop: bool = False) -> None:
         super().__init__()
         self.query, self.key, self.mix = (nn.Parameter(torch.empty(heads, n_chans, n_chans)) for _ in range(3))
@@ -58,6 +61,8 @@ class SpatialAttention(nn.Module):
         for weight in (self.query, self.key, self.mix):
             for head in weight:
                 nn.init.xavier_normal_(head, gain=GENTLE if weight is self.mix else 1.0)
+
+    relations = staticmethod(likeness)
 
     def weights(self, like: Float[Tensor, "batch chan chan"]) -> Float[Tensor, "batch head chan chan"]:
         """How much each channel (row) takes from each (column); rows sum to one."""
@@ -68,6 +73,72 @@ class SpatialAttention(nn.Module):
         if self.noop:
             weights = torch.diag_embed(weights.sum(-1))                      # ones
         return (self.mix @ self.drop(weights)).sum(1)
+
+    def bend(
+        self, filters: Float[Tensor, "width chan"], like: Float[Tensor, "batch chan chan"]
+    ) -> Float[Tensor, "batch width chan"]:    # fmt: skip
+        """Filters over the channels of a trial that do to it what ``filters`` would do to the mixture."""
+        return filters + filters @ self(self.weights(like))
+
+
+def principal(
+    x: Float[Tensor, "batch chan time"], seen: Bool[Tensor, "batch time"] | None = None
+) -> Float[Tensor, "batch chan chan_and_one"]:    # fmt: skip
+    """Principal axes of a trial's channels as columns, and last the log power along each, of the samples seen."""
+    if seen is None:
+        z = x - x.mean(-1, keepdim=True)
+        cov = z @ z.mT / x.shape[-1]
+    else:
+        there, n = seen[:, None], seen.sum(1)[:, None, None]
+        z = (x - x.masked_fill(~there, 0).sum(-1, keepdim=True) / n).masked_fill(~there, 0)
+        cov = z @ z.mT / n
+    powers, axes = torch.linalg.eigh(cov)
+    powers = powers.maximum(LEAST * powers[..., -1:]).clamp(min=1e-12)
+    return torch.cat([axes, powers.log()[..., None]], dim=-1)
+
+
+class WhiteningAttention(nn.Module):
+    """Channels attend to each other so that directions which are loud in this very trial become as loud as others.
+
+    ``out_h = C^(-p_h / 2) x``: like softmax(q kᵀ) the weights come from the products of all pairs of channels, the
+    covariance C of the trial, but by a matrix power, so that they can subtract; a softmax only averages. The exponent
+    p_h of each head is learned: 0 leaves the trial as it is, 1 whitens it. Those of several heads begin evenly between
+    the two, that of one at 0.5. Behind whitening by all training trials (``frontend.own=0``) this is a step along the
+    geodesic from their covariance to the trial's own (Bhatia, 2007, Positive definite matrices, section 6.1), as
+    ``frontend.own`` is with a fixed share; attention by covariance, with a softmax, is El-Nouby et al., 2021, XCiT.
+
+    Parameters
+    ----------
+    width, heads : int
+        Maps of the stem, and how many exponents they share: map d has that of head d modulo H.
+    """
+
+    columns = 1    # of `relations`, beside one for each channel
+
+    def __init__(self, width: int, *, heads: int) -> None:
+        super().__init__()
+        if not 1 <= heads <= width:
+            raise ValueError(f"model.spatial_heads must be from 1 to model.width={width}, got {heads}")
+        self.share = nn.Parameter((torch.arange(heads) + 0.5) / heads)
+
+    relations = staticmethod(principal)
+
+    def weights(self, axes: Float[Tensor, "batch chan chan_and_one"]) -> Float[Tensor, "batch head chan chan"]:
+        """How much each channel (row) takes from each (column), of either sign."""
+        U, gains = axes[:, None, :, :-1], self._gains(axes)
+        return (U * gains[:, :, None]) @ U.mT
+
+    def bend(
+        self, filters: Float[Tensor, "width chan"], axes: Float[Tensor, "batch chan chan_and_one"]
+    ) -> Float[Tensor, "batch width chan"]:    # fmt: skip
+        """Filters over the channels of a trial that do to it what ``filters`` would do to the mixture of their head."""
+        head = torch.arange(len(filters), device=filters.device) % len(self.share)
+        U = axes[..., :-1]
+        return ((filters @ U) * self._gains(axes)[:, head]) @ U.mT
+
+    def _gains(self, axes: Tensor) -> Float[Tensor, "batch head chan"]:
+        """What each head does to the amplitude along each principal axis."""
+        return torch.exp(-0.5 * self.share[:, None] * axes[:, None, :, -1])
 
 
 class ElectrodeCode(nn.Module):

@@ -12,7 +12,7 @@ Each first mixes channels by filters (D, C), which the network may bend for each
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from einops import rearrange
@@ -25,7 +25,7 @@ from eegdecode.models.layers import Dropout, TimeFilter
 Signals = Float[Tensor, "batch chan time"]
 Tokens = Float[Tensor, "batch token width"]
 Coefficients = Float[Tensor, "batch token part freq chan"]
-Mixing = Float[Tensor, "batch chan chan"] | None
+Bend = Callable[[Tensor], Tensor] | None    # filters (D, C) -> those of each trial (B, D, C)
 
 SPATIAL_PACE, SPECTRAL_PACE = 10.0, 30.0    # see `Stem.filters`; of 1-10 and 1-30 the fastest was the best
 LEAST = 1e-6    # power of a patch, in units of the front end's variance, below which all is silence
@@ -62,10 +62,10 @@ class Stem(nn.Module):
         """What `forward` takes: the signals, or what can be made of them without a parameter."""
         return x
 
-    def filters(self, mixing: Mixing) -> Float[Tensor, "*batch width chan"]:
-        """Spatial filters; of a trial whose channels are mixed, x + A x, those of the mixture."""
+    def filters(self, bend: Bend) -> Float[Tensor, "*batch width chan"]:
+        """Spatial filters; of trials whose channels attend to each other, those of the mixture."""
         filters = SPATIAL_PACE * self.spatial
-        return filters if mixing is None else filters + filters @ mixing
+        return filters if bend is None else bend(filters)
 
 
 class FourierStem(Stem):
@@ -123,9 +123,9 @@ class FourierStem(Stem):
             parts.append(torch.view_as_real(torch.fft.rfft(pieces * window)[..., 1 : last + 1]))
         return rearrange(torch.cat(parts, dim=3), "b c n f p -> b n p f c").contiguous()
 
-    def forward(self, X: Coefficients, mixing: Mixing = None) -> Tokens:
+    def forward(self, X: Coefficients, bend: Bend = None) -> Tokens:
         """Log power of each patch and map."""
-        filters, powers = self.filters(mixing).split(self.shares, dim=-2), []
+        filters, powers = self.filters(bend).split(self.shares, dim=-2), []
         for part, u, response in zip(X.split(self.bins, dim=3), filters, self.response, strict=True):
             Z = part.flatten(1, 3) @ u.mT                                    # (B, N 2 F, D)
             power = Z.unflatten(1, part.shape[1:4]).square().sum(2)          # (B, N, F, D)
@@ -157,9 +157,9 @@ class ConvStem(Stem):
         self.norm = nn.BatchNorm1d(width)
         self.pool = nn.AvgPool1d(self.patch, self.stride)
 
-    def forward(self, x: Signals, mixing: Mixing = None) -> Tokens:
+    def forward(self, x: Signals, bend: Bend = None) -> Tokens:
         """Log band power of each patch."""
-        z = (self.filters(mixing) @ x).split(self.shares, dim=1)
+        z = (self.filters(bend) @ x).split(self.shares, dim=1)
         z = self.norm(torch.cat([filtered(part) for filtered, part in zip(self.temporal, z, strict=True)], dim=1))
         z = self.pool(z.square()).clamp(min=LEAST).log()                     # (B, D, N)
         return self.drop(rearrange(z, "b d n -> b n d"))
@@ -173,9 +173,9 @@ class LinearStem(Stem):
         self.temporal = nn.Parameter(torch.randn(width, self.patch) / math.sqrt(self.patch))
         self.bias = nn.Parameter(torch.zeros(width))
 
-    def forward(self, x: Signals, mixing: Mixing = None) -> Tokens:
+    def forward(self, x: Signals, bend: Bend = None) -> Tokens:
         """One number of each patch and map."""
-        patches = (self.filters(mixing) @ x).unfold(2, self.patch, self.stride)              # (B, D, N, P)
+        patches = (self.filters(bend) @ x).unfold(2, self.patch, self.stride)              # (B, D, N, P)
         return self.drop(torch.einsum("bdnp,dp->bnd", patches, self.temporal) + self.bias)
 
 

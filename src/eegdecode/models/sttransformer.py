@@ -17,10 +17,10 @@ from eegdecode.models.masks import valid_tokens
 from eegdecode.models.patches import patch_counts
 from eegdecode.models.pooling import POOLINGS
 from eegdecode.models.positions import POSITIONS
-from eegdecode.models.spatial import ElectrodeCode, SpatialAttention, likeness
-from eegdecode.models.stems import STEMS, FourierStem
+from eegdecode.models.spatial import ElectrodeCode, SpatialAttention, WhiteningAttention
+from eegdecode.models.stems import STEMS, Bend, FourierStem
 
-SPATIAL = ("signals", "noop", "off", *ORDERS)
+SPATIAL = ("signals", "noop", "whiten", "off", *ORDERS)
 
 
 class STTransformer(nn.Module):
@@ -43,7 +43,8 @@ class STTransformer(nn.Module):
     drop_tokens : float
         Rate at which whole patches are zeroed before they are told their places.
     spatial : str
-        Where channels attend to each other. ``"signals"``: in the signals, by likeness, as in S3T;
+        Where channels attend to each other. ``"signals"``: in the signals, by likeness, as in S3T; ``"whiten"``: in
+        the signals, by a power of their covariance, to be used with ``frontend.own=0``;
         ``"before"``, ``"after"``, ``"interleaved"``: every channel has tokens of its own, and blocks over
         channels stand before, after or between those over time (Bertasius et al., 2021, divided attention);
         ``"off"``: not at all; ``"noop"``: as the authors of S3T wrote it, without effect.
@@ -76,6 +77,8 @@ class STTransformer(nn.Module):
         self.mixing = self.code = None
         if spatial in ("signals", "noop"):
             self.mixing = SpatialAttention(n_chans, heads=spatial_heads, drop=drop, noop=spatial == "noop")
+        elif spatial == "whiten":
+            self.mixing = WhiteningAttention(width, heads=spatial_heads)
         self.stem = choose("model.stem", stem, STEMS)(
             1 if divided else n_chans, n_times, width, sfreq, patch=patch, stride=stride, drop=drop,
             **(stem_options or {}),
@@ -96,8 +99,8 @@ class STTransformer(nn.Module):
         self.head = nn.Linear(self.pool.parts * width, n_classes)
 
     def remember(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch number"] | None:
-        """What `forward` takes as ``memory``: likeness of the channels, and the coefficients of a Fourier stem."""
-        parts = [] if self.mixing is None else [likeness(x)]
+        """What `forward` takes as ``memory``: how channels relate, and the coefficients of a Fourier stem."""
+        parts = [] if self.mixing is None else [self.mixing.relations(x)]
         parts += [self.stem.coefficients(self._channels(x))] if isinstance(self.stem, FourierStem) else []
         return torch.cat([part.reshape(len(x), -1) for part in parts], dim=1) if parts else None
 
@@ -121,15 +124,14 @@ class STTransformer(nn.Module):
             x = x.masked_fill(~seen[:, None], 0)
             counts = patch_counts(valid_lens, size=self.stem.patch, stride=self.stem.stride)
             valid = valid_tokens(counts, self.stem.n_tokens)
-        like, known = self._recall(x, memory, seen)
-        mixing, weights = None, {}
-        if self.mixing is not None:
-            scores = self.mixing.weights(like)
-            mixing, weights = self.mixing(scores), {"spatial": scores}
-        z = self.drop_tokens(self.stem(known, mixing))                       # (B, N, D), or (B C, N, D)
-        z, mixed = self._encode(z, valid, return_attention)                  # (B, D)
+        related, known = self._recall(x, memory, seen)
+        z = self.drop_tokens(self.stem(known, self._bend(related)))          # (B, N, D), or (B C, N, D)
+        z, weights = self._encode(z, valid, return_attention)                # (B, D)
         logits = self.head(z)
-        return (logits, {**weights, **mixed}) if return_attention else logits
+        if not return_attention:
+            return logits
+        of_chans = {} if self.mixing is None or related is None else {"spatial": self.mixing.weights(related)}
+        return logits, {**of_chans, **weights}
 
     def encode(
         self, x: Float[Tensor, "batch chan time"], visible: Bool[Tensor, "batch token"],
@@ -138,28 +140,37 @@ class STTransformer(nn.Module):
         """Tokens behind the blocks, and which of them are there: what pretraining asks for.
 
         Samples that are not seen are taken away first, as padding is, so that nothing of them reaches a token: neither
-        through a patch that overlaps theirs, nor through the likeness of the channels.
+        through a patch that overlaps theirs, nor through how the channels relate.
         """
         if self.code is not None:
             raise ValueError("model.spatial=before, after and interleaved cannot be pretrained; take signals or off")
-        like, known = self._recall(x.masked_fill(~seen[:, None], 0), None, seen)
-        mixing = None if self.mixing is None else self.mixing(self.mixing.weights(like))
-        z, visible = self.pool.extend(self.position(self.drop_tokens(self.stem(known, mixing)), visible), visible)
+        related, known = self._recall(x.masked_fill(~seen[:, None], 0), None, seen)
+        z = self.drop_tokens(self.stem(known, self._bend(related)))
+        z, visible = self.pool.extend(self.position(z, visible), visible)
         return self.norm(self.encoder(z, visible)), visible
 
     def _channels(self, x: Tensor) -> Tensor:
         """Take channels for trials of one channel, where each has tokens of its own."""
         return x if self.code is None else rearrange(x, "b c t -> (b c) 1 t")
 
-    def _recall(self, x: Tensor, memory: Tensor | None, seen: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the likeness of the channels and what the stem takes."""
+    def _bend(self, related: Tensor | None) -> Bend:
+        """Return what the attention over channels does to the spatial filters."""
+        mixing = self.mixing
+        return None if mixing is None or related is None else lambda filters: mixing.bend(filters, related)
+
+    def _recall(self, x: Tensor, memory: Tensor | None, seen: Tensor | None) -> tuple[Tensor | None, Tensor]:
+        """Return how the channels relate, and what the stem takes."""
         if memory is None:
-            return likeness(x, seen), self.stem.coefficients(self._channels(x))
-        n_like = 0 if self.mixing is None else x.shape[1] ** 2
-        like = memory[:, :n_like].reshape(len(x), x.shape[1], -1)
+            related = None if self.mixing is None else self.mixing.relations(x, seen)
+            return related, self.stem.coefficients(self._channels(x))
+        related, size = None, 0
+        if self.mixing is not None:
+            shape = (x.shape[1], x.shape[1] + self.mixing.columns)
+            size = shape[0] * shape[1]
+            related = memory[:, :size].reshape(-1, *shape)
         if not isinstance(self.stem, FourierStem):
-            return like, self._channels(x)
-        return like, memory[:, n_like:].reshape(-1, *self.stem.shape)
+            return related, self._channels(x)
+        return related, memory[:, size:].reshape(-1, *self.stem.shape)
 
     def _encode(self, z: Tensor, valid: Tensor | None, return_attention: bool) -> tuple[Tensor, dict[str, Tensor]]:
         """Attend, and pool the tokens of a trial."""
