@@ -26,10 +26,15 @@ def likeness(
     if seen is None:
         z = F.layer_norm(x, x.shape[-1:])                                    # every channel: mean 0, deviation 1
         return z @ z.mT / math.sqrt(x.shape[-1])
-    there, n = seen[:, None], seen.sum(1)[:, None, None]
-    z = (x - x.masked_fill(~there, 0).sum(-1, keepdim=True) / n).masked_fill(~there, 0)
+    z, n = _centred(x, seen)
     z = z / (z.square().sum(-1, keepdim=True) / n + 1e-5).sqrt()
     return z @ z.mT / n.sqrt()
+
+
+def _centred(x: Tensor, seen: Bool[Tensor, "batch time"]) -> tuple[Tensor, Tensor]:
+    """Take the mean of the samples that are seen away, and the others; also return how many are seen."""
+    there, n = seen[:, None], seen.sum(1)[:, None, None]
+    return (x - x.masked_fill(~there, 0).sum(-1, keepdim=True) / n).masked_fill(~there, 0), n
 
 
 class SpatialAttention(nn.Module):
@@ -85,14 +90,8 @@ def principal(
     x: Float[Tensor, "batch chan time"], seen: Bool[Tensor, "batch time"] | None = None
 ) -> Float[Tensor, "batch chan chan_and_one"]:    # fmt: skip
     """Principal axes of a trial's channels as columns, and last the log power along each, of the samples seen."""
-    if seen is None:
-        z = x - x.mean(-1, keepdim=True)
-        cov = z @ z.mT / x.shape[-1]
-    else:
-        there, n = seen[:, None], seen.sum(1)[:, None, None]
-        z = (x - x.masked_fill(~there, 0).sum(-1, keepdim=True) / n).masked_fill(~there, 0)
-        cov = z @ z.mT / n
-    powers, axes = torch.linalg.eigh(cov)
+    z, n = (x - x.mean(-1, keepdim=True), x.shape[-1]) if seen is None else _centred(x, seen)
+    powers, axes = torch.linalg.eigh(z @ z.mT / n)
     powers = powers.maximum(LEAST * powers[..., -1:]).clamp(min=1e-12)
     return torch.cat([axes, powers.log()[..., None]], dim=-1)
 

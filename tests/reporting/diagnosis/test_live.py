@@ -24,7 +24,7 @@ SUITE = Path(__file__).parents[3] / "notebooks" / "benchmarks" / "diagnosis_suit
 NAMED = {    # fault -> what is told of it on its way, and of how many of the 16 stored trainings at least
     "rate /1000": (("rate too low",), 16), "volts": (("input scale", "diverged"), 16),
     "dropout .95": (("over-regularised",), 16), "frozen layer": (("dead parameters",), 16),
-    "weight decay 10": (("over-regularised",), 8), "rate x100": (("diverged", "rate too high"), 8),    # half do no harm
+    "weight decay 10": (("over-regularised",), 8), "rate x100": (("diverged", "rate too high"), 8),    # of one network
 }    # fmt: skip
 
 

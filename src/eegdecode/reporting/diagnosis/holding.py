@@ -133,7 +133,10 @@ def over_confident(course: Course, answers: Answers | None) -> Diagnosis | None:
 
 
 def too_good(course: Course, answers: Answers | None) -> Diagnosis | None:
-    """Trials that were not seen are known as surely as those that were."""
+    """Trials that were not seen are known as surely as those that were.
+
+    A leak makes the two losses one; on easy trials both are tiny, and were seen to be 3 to 16 times apart.
+    """
     if not (course.val_accuracy >= PERFECT and course.test_accuracy >= PERFECT and course.n_val >= 20):
         return None
     if not course.val < min(SURE, 1.5 * course.train):
