@@ -107,6 +107,12 @@ def test_spatial_attention_depends_on_the_trial_and_the_noop_does_not():
         assert torch.allclose(first, second, atol=1e-5) == same
 
 
+@pytest.mark.parametrize("spatial", ["signals", "whiten"])
+def test_there_is_a_head(spatial):
+    with pytest.raises(ValueError, match=r"model\.spatial_heads must be at least 1, got 0"):
+        build(spatial=spatial, spatial_heads=0)
+
+
 def test_heads_must_find_maps():
     with pytest.raises(ValueError, match=r"from 1 to model\.width=16, got 17"):
         build(spatial="whiten", spatial_heads=17)

@@ -42,7 +42,9 @@ def choose(what: str, word: str, choices: Mapping[str, Part]) -> Part:
 
 
 def at_least(what: str, number: int, least: int) -> int:
-    """Return a setting that is large enough."""
+    """Return a setting that is a whole number and large enough."""
+    if not isinstance(number, int):
+        raise ValueError(f"{what} must be a whole number, got {number!r}")
     if number < least:
         raise ValueError(f"{what} must be at least {least}, got {number}")
     return number

@@ -116,7 +116,7 @@ class WhiteningAttention(nn.Module):
 
     def __init__(self, width: int, *, heads: int) -> None:
         super().__init__()
-        if not 1 <= heads <= width:
+        if heads > width:    # the others would have no map
             raise ValueError(f"model.spatial_heads must be from 1 to model.width={width}, got {heads}")
         self.share = nn.Parameter((torch.arange(heads) + 0.5) / heads)
 

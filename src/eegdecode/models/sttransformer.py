@@ -73,6 +73,7 @@ class STTransformer(nn.Module):
         super().__init__()
         choose("model.spatial", spatial, dict.fromkeys(SPATIAL))
         at_least("model.depth", depth, 1)
+        at_least("model.spatial_heads", spatial_heads, 1)
         divided, self.width = spatial in ORDERS, width
         self.mixing = self.code = None
         if spatial in ("signals", "noop"):
