@@ -100,7 +100,8 @@ def test_a_crashed_trial_is_recorded_and_tried_once_more(tmp_path, trials, capsy
     assert "the kernel died" in failure
     assert f"sweep.py retry {folder}" in failure
     assert "Traceback" in (folder / crashed["folder"].iloc[0] / "error.txt").read_text()
-    assert obey(["status", str(folder)], configs=tmp_path, compose=stub.compose) == ["1 trial(s) failed"]
+    for named in (str(folder), f"out_dir={folder}"):    # as its search was told
+        assert obey(["status", named], configs=tmp_path, compose=stub.compose) == ["1 trial(s) failed"]
     assert "trainer.kind=crash" in capsys.readouterr().out
     number = int(crashed["trial"].iloc[1])
     with pytest.raises(ValueError, match="trial 0 has not failed"):

@@ -36,7 +36,7 @@ def obey(words: Sequence[str], *, configs: Path, compose: Compose) -> list[str]:
     task, *rest = words
     if task not in ("status", "retry", "report"):
         return run_search(read_search(words, configs), compose)
-    folder = Path(rest[0]) if rest else newest(runs_root())
+    folder = Path(rest[0].removeprefix("out_dir=")) if rest else newest(runs_root())    # as the search itself was told
     if task != "retry" and rest[1:]:
         raise ValueError(f"{task} takes the folder of a search, or nothing; got {' '.join(rest)}")
     if task == "retry":
