@@ -9,7 +9,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from eegdecode.launching.record import compared, fail, failures, job_folder
+from eegdecode.launching.record import compared, fail, failures, job_folder, quoted
 from errors import in_words, refuse_options
 
 STARTED = time.strftime("%Y-%m-%d_%H-%M-%S")
@@ -23,8 +23,11 @@ def main(cfg: DictConfig) -> None:
     command = None if number is None else ["python", sys.argv[0], *context.overrides.task]
     if cfg.logger.get("group", "") is None and number is not None:
         cfg.logger.group = cfg.out_dir or f"{choices['dataset']} {STARTED}"
-    if cfg.out_dir and number is not None:
-        cfg.out_dir = job_folder(cfg.out_dir, number=number, choices=choices, swept=context.sweeper.params or ())
+    if cfg.out_dir and number is not None and command:    # its own, so that the command can be typed again
+        swept = context.sweeper.params or ()
+        cfg.out_dir = job_folder(cfg.out_dir, number=number, choices=choices, swept=swept)
+        command = [*(word for word in command if not word.startswith("out_dir=")), f"out_dir={quoted(cfg.out_dir)}"]
+        command += ["hydra.mode=RUN"] if swept else []
     try:
         from eegdecode.experiment import run_experiment  # here, so that --help and a typo answer at once
 

@@ -140,6 +140,16 @@ def test_what_no_trainer_has_is_left_for_hydra_to_refuse(next_jobs, capsys):
     assert not capsys.readouterr().out
 
 
+def test_the_folder_of_a_job_is_its_own_also_where_folders_are_swept():
+    from hydra_plugins.eegdecode_launchers import CommandLauncher
+
+    launcher, loader = CommandLauncher("joblib"), GlobalHydra.instance().config_loader()
+    launcher.setup(hydra_context=HydraContext(callbacks=Callbacks(), config_loader=loader), task_function=print,
+                   config=compose("train", return_hydra_config=True))    # fmt: skip
+    assert launcher._arguments(["model=ts_lr", "out_dir=first place"], 3)[1] == "out_dir='first place/3_ts_lr'"
+    assert launcher._arguments(["model=ts_lr", "out_dir=other"], 4)[1] == "out_dir=other/4_ts_lr"
+
+
 @pytest.mark.parametrize("name", [path.stem for path in FILES if path.parent.name == "launcher"])
 def test_launchers_give_what_their_function_takes(name):
     starts = {"joblib": "here.run_here", "slurm": "slurm.run_on_slurm", "ray": "on_ray.run_on_ray"}

@@ -7,7 +7,6 @@ first with it, the second stops waiting at the first job that fails, the third n
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -20,7 +19,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from eegdecode.launching.record import failures, job_folder
+from eegdecode.launching.record import failures, job_folder, quoted
 
 
 class CommandLauncher(Launcher):
@@ -73,20 +72,15 @@ class CommandLauncher(Launcher):
         ]    # fmt: skip
         typed = [word for word in overrides if not word.startswith(("launcher=", "out_dir="))]
         swept = list(self.config.hydra.sweeper.params or ())
-        if out_dir := self.config.out_dir:
-            cfg = self.loader.load_sweep_config(self.config, list(overrides))
+        cfg = self.loader.load_sweep_config(self.config, list(overrides))    # out_dir may be swept, too
+        if cfg.out_dir:
             choices = cfg.hydra.runtime.choices
-            typed.append("out_dir=" + _quoted(job_folder(out_dir, number=number, choices=choices, swept=swept)))
+            typed.append("out_dir=" + quoted(job_folder(cfg.out_dir, number=number, choices=choices, swept=swept)))
         return [*flags, *typed, *(["hydra.mode=RUN"] if swept else [])]
 
     @staticmethod
     def _returned(overrides: Sequence[str]) -> JobReturn:
         return JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED, _return_value=None)
-
-
-def _quoted(value: str) -> str:
-    """A value as Hydra's grammar takes it."""
-    return value if re.fullmatch(r"[\w./+-]+", value) else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 ConfigStore.instance().store(

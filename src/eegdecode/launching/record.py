@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 failures: list[str] = []        # a job that fails does not stop the others
 compared: set[str] = set()      # folders of comparisons
 
 
-def job_folder(out_dir: str, *, number: int, choices: Mapping[str, str], swept: Sequence[str]) -> str:
+def job_folder(out_dir: str, *, number: int, choices: Mapping[str, Any], swept: Sequence[str]) -> str:
     """Folder of a job below `out_dir`; `swept` are the groups that the experiment itself sweeps: a comparison."""
     compared.update([out_dir] if swept else [])
     return "/".join([out_dir, *([choices[group] for group in swept] or [f"{number}_{choices['model']}"])])
+
+
+def quoted(value: str) -> str:
+    """A value as Hydra's grammar takes it."""
+    return value if re.fullmatch(r"[\w./+-]+", value) else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def fail(reason: str, *, command: Sequence[str] | None = None) -> None:

@@ -86,8 +86,11 @@ def run_on_slurm(
     }    # fmt: skip
     executor.update_parameters(**{name: value for name, value in asked.items() if value is not None})
     jobs = [replace(job, cores=cores) for job in jobs]
-    with executor.batch():
-        handles = [executor.submit(Resumable(job)) for job in jobs]
+    try:
+        with executor.batch():
+            handles = [executor.submit(Resumable(job)) for job in jobs]
+    except RuntimeError as error:    # submitit's FailedJobError: an unknown partition or account, too large an array
+        raise ValueError(f"launcher=slurm: the jobs were refused: {' '.join(str(error).split())}") from error
     print(f"{len(jobs)} jobs in Slurm's queue, cores for each: {cores}; squeue shows them", flush=True)
     waiting = dict(zip((handle.job_id for handle in handles), zip(jobs, handles, strict=True), strict=True))
     try:
