@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from tests.integration.sweeps import ended, until
 from tests.search import stub
-from tests.search.test_work import start as start_search
+from tests.search.stub import start as start_search
 from tests.search.test_work import table
 from tests.test_story import start
 

@@ -7,7 +7,7 @@ from threading import Thread
 import pytest
 from tests.integration.postgres_here import absent, postgres
 from tests.search import stub
-from tests.search.test_work import start
+from tests.search.stub import start
 
 from eegdecode.search.commands import search_of
 from eegdecode.search.study import open_study, table_of

@@ -57,16 +57,22 @@ def test_retry_types_what_is_left_and_says_what_fails_again(four_jobs: Path) -> 
 
 def test_a_trial_that_its_search_has_stopped_waits_for_nobody(make_store: Any, tmp_path: Path) -> None:
     facts = {"dataset": "simulated", "model": "eegnet", "command": "python -c 'exit(7)'"}
-    for number in (0, 1):
+    for number in (0, 1, 3):
         store = make_store(folder=tmp_path / "found" / "trials" / f"000{number}", facts=facts)
         fill(store, 1)
         folders.release(store.folder)
-    rows = ["0,failed,trials/0000,a kill", "1,pruned,trials/0001,behind at 8/20", "2,running,trials/0000,"]
+    rows = ["0,failed,trials/0000,a kill", "1,pruned,trials/0001,behind at 8/20", "2,running,trials/0000,",
+            "3,failed,trials/0003,the kernel died"]    # fmt: skip
     (tmp_path / "found" / "trials.csv").write_text("\n".join(["trial,state,folder,why", *rows]))
     jobs = list_jobs([tmp_path])
-    assert [(job.folder.name, job.state) for job in jobs] == [("0000", "waiting"), ("0001", "pruned")]
-    assert str(jobs[1]).endswith("\n  behind at 8/20")
-    assert summary(jobs) == "2 jobs: 1 waiting, 1 pruned; 2/8 runs"
+    assert [(job.folder.name, job.state) for job in jobs] == [
+        ("0003", "failed"), ("0000", "waiting"), ("0001", "pruned"),
+    ]    # fmt: skip
+    assert jobs[0].command == f"python scripts/sweep.py retry {tmp_path / 'found'} 3"    # its search goes on without it
+    assert jobs[0].reason == "the kernel died"
+    assert jobs[0].log.endswith("0003/error.txt")
+    assert str(jobs[2]).endswith("\n  behind at 8/20")
+    assert summary(jobs) == "3 jobs: 1 failed, 1 waiting, 1 pruned; 3/12 runs"
 
 
 def test_encoders_are_counted_by_their_summary(meta: pd.DataFrame, tmp_path: Path) -> None:

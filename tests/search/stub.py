@@ -3,6 +3,8 @@
 import copy
 import math
 import os
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -125,6 +127,13 @@ def search(folder, space=None, typed=(), **options):
     """A small search in a folder."""
     options = {"n_trials": 6, "pruner": "none", "final_seeds": 2, "heartbeat": 1, "out_dir": str(folder), **options}
     return make_search("toy_search", {"space": space or SPACE}, typed=typed, options=options)
+
+
+def start(folder, *words, **environment):
+    """A worker in a process of its own."""
+    script = Path(__file__).parent / "search_slowly.py"
+    return subprocess.Popen([sys.executable, str(script), str(folder), *words], stdout=subprocess.PIPE, text=True,
+                            stderr=subprocess.STDOUT, env={**os.environ, **environment})    # fmt: skip
 
 
 def without_data(set_attribute):

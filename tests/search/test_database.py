@@ -8,15 +8,17 @@ from types import SimpleNamespace
 import pytest
 import sqlalchemy
 from filelock import FileLock
-from optuna.storages import RetryHeartbeatStaleTrialCallback
+from optuna.pruners import MedianPruner
 from optuna.storages._heartbeat import NullHeartbeatThread
 from optuna.storages._rdb import storage as optunas
 from sqlalchemy.exc import ProgrammingError
 from tests.search import stub
 
 from eegdecode.search import alive, database, objective, study
-from eegdecode.search.database import Database, NoAnswerError
-from eegdecode.search.study import TrialState, frozen, give_again, open_study, report, table_of, try_one, wake_the_dead
+from eegdecode.search.database import Database
+from eegdecode.search.repeats import repeat_failed
+from eegdecode.search.study import TrialState, frozen, open_study, report, table_of, try_one, wake_the_dead
+from eegdecode.search.waiting import NoAnswerError
 
 BROKEN = "server closed the connection unexpectedly"
 
@@ -96,7 +98,7 @@ def here(tmp_path, clock, monkeypatch):
     monkeypatch.setattr(database, "time", clock)
     monkeypatch.setattr(optunas, "time", SimpleNamespace(sleep=lambda seconds: None))
     with pytest.warns(Warning, match="experimental"):
-        found = Database(stub.search(tmp_path), RetryHeartbeatStaleTrialCallback(max_retry=1))
+        found = Database(stub.search(tmp_path))
     found.local = False
     monkeypatch.setattr(alive, "GRACE", 0)
     monkeypatch.setattr(study, "_storage", lambda search: found)
@@ -128,6 +130,7 @@ def good(trial):
 
 def bad(trial):
     trial.suggest_float("trainer.lr", 1e-4, 1e-1, log=True)
+    trial.set_user_attr("why", "the kernel died")
     raise RuntimeError("the kernel died")
 
 
@@ -135,10 +138,12 @@ def live(search):
     """All that a search asks of a study: the default done, a trial that crashes and one that dies done again."""
     found = open_study(search, default={"trainer.lr": 0.01})
     try_one(found, good)
-    assert give_again(found, try_one(found, bad).number)
+    try_one(found, bad)
+    repeat_failed(found)
     try_one(found, good)
     found.ask()    # and dies
     wake_the_dead(found)
+    repeat_failed(found)
     try_one(found, good)
     return table_of(found, search)
 
@@ -195,6 +200,22 @@ def test_an_error_that_is_no_silence_is_not_waited_for(here):
     assert here.away is None
 
 
+def test_a_training_does_not_wait_for_a_database_that_goes_away_while_it_is_judged(here, wire, clock, joined):
+    trial = joined.ask()
+    reported = trial.report
+
+    def report_and_lose(value, step):
+        reported(value, step)
+        wire.break_at("question", forever=True)
+
+    trial.report = report_and_lose
+    joined.pruner = MedianPruner(n_startup_trials=0)
+    began = clock.now
+    assert not report(trial, 1, 0.25)
+    assert clock.now == began
+    wire.mend()
+
+
 def test_who_was_not_heard_while_the_database_was_away_is_not_dead(here, wire, clock, joined, monkeypatch):
     monkeypatch.setattr(alive, "GRACE", 0.1)    # times a heartbeat of 1 s
     trial = joined.ask()
@@ -213,6 +234,7 @@ def test_a_trial_whose_database_was_given_up_begins_anew(here, joined):
     for number in range(3):
         with pytest.raises(NoAnswerError):
             try_one(joined, unanswered)
+        repeat_failed(joined, begins=True)
         assert [trial.state for trial in joined.trials] == [TrialState.FAIL] * (number + 1) + [TrialState.WAITING]
 
 

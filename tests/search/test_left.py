@@ -1,6 +1,8 @@
 """What a trial leaves behind: its values as they were, its folder for others, a reason where it failed."""
 
+import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ from eegdecode.reporting.disk import read_json
 from eegdecode.reporting.folders import holder_of
 from eegdecode.reporting.searches.figures import _heights
 from eegdecode.reporting.searches.tables import MARKER
-from eegdecode.search import objective, work
+from eegdecode.search import objective, repeats, work
 from eegdecode.search.commands import obey
 from eegdecode.search.final import chosen_by
 from eegdecode.search.space import overrides, suggest
@@ -25,17 +27,17 @@ def trials(monkeypatch):
 
 
 def test_the_folder_of_a_crashed_trial_is_free_before_another_worker_may_take_it(tmp_path, trials, monkeypatch):
-    holders, given = [], work.give_again
+    holders, given = [], repeats.give_again
 
-    def note(study, number):
+    def note(study, trial):
         assert (tmp_path / "trials" / "0000" / ".held").exists()
         holders.append(holder_of(tmp_path / "trials" / "0000"))
-        return given(study, number)
+        given(study, trial)
 
-    monkeypatch.setattr(work, "give_again", note)
+    monkeypatch.setattr(repeats, "give_again", note)
     with pytest.raises(RuntimeError, match="no trial has worked yet"):
         run_search(stub.search(tmp_path, typed=["trainer.kind=crash"]), stub.compose)
-    assert holders == [{}] * 4
+    assert holders == [{}] * 2
 
 
 def test_values_of_the_winner_are_typed_as_they_were_suggested(tmp_path):
@@ -81,3 +83,49 @@ def test_null_that_was_chosen_is_not_drawn_as_absent():
     heights, ticks = _heights(pd.Series([8.0, np.nan]), {**words, "when": {"augment": ["noise"]}})    # nobody knows
     assert heights[1] < 0
     assert ticks[-1][1] == "absent"
+
+
+def test_two_searches_share_a_database_and_no_trial(tmp_path, trials):
+    shared = f"sqlite:///{tmp_path / 'shared.db'}"
+    for name, lr in (("first", "0.01"), ("second", "0.02")):
+        search = stub.search(tmp_path / name, {"trainer.depth": {"int": [1, 4]}}, typed=[f"trainer.lr={lr}"],
+                             storage=shared, n_trials=2)    # fmt: skip
+        assert run_search(search, stub.compose) == []
+        assert run_search(search, stub.compose) == []    # goes on in its own
+        assert pd.read_csv(tmp_path / name / "trials.csv")["state"].tolist() == ["done", "done"]
+        assert len(list((tmp_path / name / "trials").iterdir())) == 2
+    names = [read_json(tmp_path / name / MARKER)["study"] for name in ("first", "second")]
+    assert names[0] != names[1]
+    assert all(name.startswith("toy_search-") for name in names)
+
+
+def test_a_winner_that_diverges_with_fresh_seeds_has_no_score_and_a_report(tmp_path, trials, monkeypatch):
+    fit = stub.StubTrainer.fit
+
+    def diverges(self, model, trials, stacks, **about):
+        for prediction in fit(self, model, trials, stacks, **about):
+            gone = prediction.run.seed == 1001 and self.lr == 0.01
+            yield replace(prediction, status="failed: loss is nan in epoch 2") if gone else prediction
+
+    monkeypatch.setattr(stub.StubTrainer, "fit", diverges)
+    search = stub.search(tmp_path, {"trainer.lr": {"choice": [0.001, 0.01]}}, sampler="grid")
+    (said,) = run_search(search, stub.compose)
+    assert re.fullmatch(r"no score in the final test: the winner diverged in 3 of 6 runs \(final/trial-\d+\)", said)
+    assert said[4:] in (tmp_path / "report.md").read_text()
+    assert "without a score in the test" in (tmp_path / "best.yaml").read_text()
+    assert run_search(search, stub.compose) == [said]    # and the same again, for it is the same
+
+
+def test_a_failed_trial_is_told_as_it_was_typed_and_without_what_it_lacks(tmp_path, trials):
+    space = {"augment": {"choice": ["none", "noise"]}, "trainer.kind": {"choice": ["crash", "good"]},
+             "trainer.depth": {"int": [2, 3], "when": {"augment": "noise"}}}    # fmt: skip
+    said = run_search(stub.search(tmp_path, space, sampler="grid"), stub.compose)
+    assert len(said) == 3
+    assert sum("trainer.depth=2;" in line for line in said) == 1
+    assert sum("trainer.depth" not in line for line in said) == 1
+
+
+def test_status_takes_the_folder_as_the_search_does(tmp_path, trials, capsys):
+    run_search(stub.search(tmp_path, n_trials=1), stub.compose)
+    obey(["status", f"out_dir={tmp_path}"], configs=tmp_path, compose=stub.compose)
+    assert "1 of 1 trials are over" in capsys.readouterr().out

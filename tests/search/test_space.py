@@ -46,6 +46,12 @@ def test_a_grid_has_every_combination_once():
         list(points(read_space(yaml.safe_load(SPACE), "x")))
 
 
+def test_an_endless_grid_is_refused_before_it_is_counted():
+    space = {f"a.b{i}": {"int": [1, 10]} for i in range(9)}
+    with pytest.raises(ValueError, match=r"sampler=grid: the space has more than 100,000 points"):
+        make_search("x", {"space": space}, options={"sampler": "grid"})
+
+
 def test_values_as_hydra_reads_them():
     values = (None, True, 3, 1e-05, "time_shift", "[a,b]", "1e3", "null")
     words = ["null", "true", "3", "1e-05", "time_shift", "'[a,b]'", "'1e3'", "'null'"]
@@ -108,6 +114,7 @@ def test_what_is_searched_cannot_be_typed_too():
         ({"objectives": {"speed": "maximize"}}, "speed: maximize is none of score"),
         ({"objectives": {"score": "maximize", "n_params": "minimize"}, "pruner": "median"}, "pruner=median judges by"),
         ({"storage": "postgresql://me:secret@host/db"}, "holds a password"),
+        ({"storage": "postgresql://me@host/db?password=secret"}, "holds a password"),
         ({"storage": 5}, "storage=5: take journal"), ({"metric": "nll"}, "metric must be one of accuracy"),
         ({"objectives": "score"}, "objectives=score: name each"),
         ({"sampler_seed": "now"}, "sampler_seed must be null or"), ({"sampler_seed": -1}, "sampler_seed must be null"),

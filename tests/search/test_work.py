@@ -1,13 +1,9 @@
 """A search from start to report, on an experiment that trains nothing."""
 
 import json
-import os
 import resource
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,6 +19,7 @@ from eegdecode.search import alive
 from eegdecode.search.commands import obey, retry, search_of
 from eegdecode.search.final import winner
 from eegdecode.search.journal import WholeLines
+from eegdecode.search.repeats import repeat_failed
 from eegdecode.search.study import TrialState, open_study, table_of, try_one, wake_the_dead
 from eegdecode.search.work import run_search
 
@@ -100,8 +97,7 @@ def test_a_crashed_trial_is_recorded_and_tried_once_more(tmp_path, trials, capsy
     assert "the kernel died" in failure
     assert f"sweep.py retry {folder}" in failure
     assert "Traceback" in (folder / crashed["folder"].iloc[0] / "error.txt").read_text()
-    for named in (str(folder), f"out_dir={folder}"):    # as its search was told
-        assert obey(["status", named], configs=tmp_path, compose=stub.compose) == ["1 trial(s) failed"]
+    assert obey(["status", str(folder)], configs=tmp_path, compose=stub.compose) == ["1 trial(s) failed"]
     assert "trainer.kind=crash" in capsys.readouterr().out
     number = int(crashed["trial"].iloc[1])
     with pytest.raises(ValueError, match="trial 0 has not failed"):
@@ -201,6 +197,7 @@ def test_a_silent_trial_whose_folder_is_held_is_not_dead(tmp_path, dead, storage
     assert table_of(study, search)["state"].tolist() == ["running"]
     release(folder)
     wake_the_dead(study)
+    repeat_failed(study)
     assert table_of(study, search)["state"].tolist() == ["failed", "waiting"]
 
 
@@ -216,7 +213,7 @@ def test_a_worker_whose_trial_was_taken_meanwhile_goes_on(tmp_path):
 
 
 def test_a_full_disk_leaves_no_half_line_in_a_journal(tmp_path):
-    lines = WholeLines(str(tmp_path / "journal"))
+    lines = WholeLines(tmp_path / "journal")
     lines.append_logs([{"number": 0}])
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))    # bytes of a file
@@ -229,22 +226,15 @@ def test_a_full_disk_leaves_no_half_line_in_a_journal(tmp_path):
     assert list(lines.read_logs(0)) == [{"number": 0}, {"number": 2}]
 
 
-def start(folder, *words, **environment):
-    """A worker in a process of its own."""
-    script = Path(__file__).parent / "search_slowly.py"
-    return subprocess.Popen([sys.executable, str(script), str(folder), *words], stdout=subprocess.PIPE, text=True,
-                            stderr=subprocess.STDOUT, env={**os.environ, **environment})    # fmt: skip
-
-
 def test_a_killed_worker_and_two_that_join(tmp_path):
     """Killed in its second trial; two others do that trial again and the rest, and no more than the total."""
-    first = start(tmp_path, "storage=journal", "n_trials=8")
+    first = stub.start(tmp_path, "storage=journal", "n_trials=8")
     until = time.monotonic() + 60
     while not (tmp_path / "trials" / "0001").exists() and time.monotonic() < until:
         time.sleep(0.02)
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    others = [start(tmp_path, "storage=journal", "n_trials=8") for _ in range(2)]
+    others = [stub.start(tmp_path, "storage=journal", "n_trials=8") for _ in range(2)]
     said = [process.communicate(timeout=120)[0] for process in others]
     assert [process.returncode for process in others] == [0, 0], said
     found = table_of(open_study(search_of(tmp_path), create=False), search_of(tmp_path))

@@ -70,27 +70,31 @@ def look(folder: Path) -> Job:
     tried = read_scores(folder)["status"] if (folder / "scores.csv").exists() else None
     n_done = encoders.get("n_done", 0) if tried is None else int((tried == "done").sum())
     bad = [] if tried is None else tried[tried != "done"].tolist()
-    holder = holder_of(folder)
+    holder, trial = holder_of(folder), _trial(folder)
     if n_expected and n_done == n_expected:
         state, reason = "done", ""
     elif holder:
         state, reason = "in work", f"process {holder.get('pid')} on {holder.get('host')}"
-    elif stopped := _why_pruned(folder):
-        state, reason = "pruned", stopped
+    elif trial.get("state") in ("pruned", "failed"):
+        state, reason = str(trial["state"]), str(trial["why"])
     else:
         state, reason = ("failed", f"{bad[0]} ({len(bad)} runs)") if bad else ("waiting", "")
-    facts = marker.get("facts", {})
-    return Job(folder, state, n_done, n_expected, facts.get("command") or "", facts.get("log") or "", reason)
+    facts, search = marker.get("facts", {}), folder.parents[1]
+    command, log = facts.get("command") or "", facts.get("log") or ""
+    if trial and state == "failed":    # the search itself goes on without it
+        command = shlex.join(["python", "scripts/sweep.py", "retry", str(search), trial["trial"]])
+        log = folder / "error.txt"
+    return Job(folder, state, n_done, n_expected, command, str(log), reason)
 
 
-def _why_pruned(folder: Path) -> str:
-    """Why its search has stopped the trial in a folder; empty where it has not, or there is no search."""
+def _trial(folder: Path) -> dict[str, str]:
+    """What its search says of the trial in a folder; empty where there is no search."""
     table = folder.parents[1] / "trials.csv"
     if folder.parent.name != "trials" or not table.exists():
-        return ""
-    trials = pd.read_csv(table, usecols=["folder", "state", "why"], dtype=str, keep_default_na=False)
+        return {}
+    trials = pd.read_csv(table, usecols=["trial", "folder", "state", "why"], dtype=str, keep_default_na=False)
     last = trials[trials["folder"] == f"trials/{folder.name}"].tail(1)    # those before it were repeated
-    return str(last["why"].iloc[0]) if last["state"].eq("pruned").any() else ""
+    return {str(name): str(value) for row in last.to_dict("records") for name, value in row.items()}
 
 
 def summary(jobs: Sequence[Job]) -> str:

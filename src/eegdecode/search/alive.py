@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-from optuna import Study
 from optuna.trial import FrozenTrial
 
 from eegdecode.reporting.folders import holder_of
 
 GRACE = 4    # signs of life that are missed before a trial counts as dead
-Callback = Callable[[Study, FrozenTrial], None]    # what is done about a dead trial
 
 
 def first_number(trial: FrozenTrial) -> int:

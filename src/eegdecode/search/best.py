@@ -50,7 +50,7 @@ def _number(found: SearchFolder, won: Any) -> str:
     scores, metric = final_scores(found), found.about["metric"]
     held = f"validation {100 * won['score']:.1f} % in the search" if "score" in won else "chosen by another objective"
     if scores is None:
-        return f"{held}; not tested yet"
+        return f"{held}; without a score in the test"
     mean, n_seeds = 100 * scores["winner"].mean(), len(found.final["seeds"])
     names = ", ".join(map(str, scores.index))
     return f"test {metric} {mean:.1f} %, mean of subjects {names} and {n_seeds} seeds; {held}"

@@ -28,6 +28,7 @@ from sqlalchemy.orm import Session
 from eegdecode.reporting.disk import clear_errors
 from eegdecode.search import alive
 from eegdecode.search.settings import Search
+from eegdecode.search.waiting import NoAnswerError, in_a_hurry
 
 LONGEST = 30.0    # s between two attempts to reach a database
 CONNECT = 10      # s that a connection may take
@@ -43,10 +44,6 @@ CREATED, CHANGED = "created_by", "changed_by"    # attributes of a trial: the qu
 Answer = TypeVar("Answer")
 
 
-class NoAnswerError(OSError):
-    """A database that has not answered for longer than anybody wanted to wait."""
-
-
 class Database(RDBStorage):
     """A database that may be away for a while: what is asked of it is asked again, with growing pauses.
 
@@ -58,7 +55,7 @@ class Database(RDBStorage):
     `NoAnswerError`. Signs of life and values for the pruner are not waited for: a training goes on without it.
     """
 
-    def __init__(self, search: Search, callback: alive.Callback) -> None:
+    def __init__(self, search: Search) -> None:
         self.folder, self.patience = search.folder, search.patience
         self.name = search.storage or str(search.folder / "study.db")
         self.away: float | None = None    # since when; `back` is when it answered again
@@ -73,11 +70,13 @@ class Database(RDBStorage):
             options["connect_args"] = {"connect_timeout": CONNECT}
         super().__init__(
             url, engine_kwargs=options, heartbeat_interval=search.heartbeat,
-            grace_period=alive.GRACE * search.heartbeat, heartbeat_stale_trial_callback=callback,
+            grace_period=alive.GRACE * search.heartbeat,
         )    # fmt: skip
 
     def ask(self, question: Callable[[], Answer]) -> Answer:
-        """Ask until there is an answer."""
+        """Ask until there is an answer, or but once within `asked_once`."""
+        if in_a_hurry():
+            return self.ask_once(question)
         began, pause = time.monotonic(), 1.0
         while True:
             try:

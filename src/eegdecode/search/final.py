@@ -13,6 +13,7 @@ from eegdecode.nested import Final
 from eegdecode.reporting.disk import make_folder, read_json, write_json
 from eegdecode.reporting.folders import hold, release
 from eegdecode.reporting.results import Results
+from eegdecode.reporting.searches.tables import only_diverged
 from eegdecode.search.check import Compose
 from eegdecode.search.objective import nested_of
 from eegdecode.search.settings import Search
@@ -46,8 +47,9 @@ def try_winner(
 ) -> bool:    # fmt: skip
     """Test a winner, and the default beside it; a finished test is not done again.
 
-    False if another worker is at it. Every winner that was ever tested is kept in ``final.json``: a search that goes
-    on and finds another one looks at the test trials a second time, and the report says so.
+    False if another worker is at it. Runs that diverge leave their side without a score (`without_score`). Every winner
+    that was ever tested is kept in ``final.json``: a search that goes on and finds another one looks at the test trials
+    a second time, and the report says so.
     """
     folder = make_folder(search.folder / "final")
     if not hold(folder):
@@ -64,7 +66,7 @@ def try_winner(
         write_json(search.folder / "final.json", found)    # before the look, which a crash does not undo
         for name, words in (("default", []), (Path(here["folder"]).name, chosen)):
             results = _train(search, compose, words, folder / name, seeds, train)
-            if not results.complete:
+            if not results.complete and not only_diverged(results):
                 raise RuntimeError(f"{results.folder}: not all runs of the test are done; the same command goes on")
     finally:
         release(folder)

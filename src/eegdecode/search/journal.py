@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import JournalStorage, journal
 from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.storages.journal._file import get_lock_file
@@ -19,7 +20,15 @@ from eegdecode.search import alive
 
 
 class WholeLines(journal.JournalFileBackend):
-    """A journal in which a full disk leaves no half line, for that would make it unreadable."""
+    """A journal in which a full disk leaves no half line, for that would make it unreadable.
+
+    The lock is a file of its own (NFS 3 and later). Optuna's default, a link to the journal, leads nowhere where the
+    path is relative or a node mounts the disk elsewhere; then the lock of a process that was killed is waited for
+    without end.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), journal.JournalFileOpenLock(str(path)))
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Write lines whole or not at all."""
@@ -41,13 +50,13 @@ class BeatingJournal(JournalStorage, BaseHeartbeat):
     The clocks of all nodes must agree to within the time after which a trial counts as dead.
     """
 
-    def __init__(self, path: Path, *, interval: int, callback: alive.Callback) -> None:
-        super().__init__(WholeLines(str(path)))
-        self.path, self.interval, self.callback = path, interval, callback
+    def __init__(self, path: Path, *, interval: int) -> None:
+        super().__init__(WholeLines(path))
+        self.path, self.interval = path, interval
 
     def record_heartbeat(self, trial_id: int) -> None:
-        """Note the time beside the trial; if it cannot be noted, the next time will."""
-        with suppress(OSError):
+        """Note the time beside the trial; if it cannot be noted, the next time will, or the trial was taken from us."""
+        with suppress(OSError, UpdateFinishedTrialError):
             self.set_trial_system_attr(trial_id, "beat", time.time())
 
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
@@ -59,9 +68,8 @@ class BeatingJournal(JournalStorage, BaseHeartbeat):
         """Seconds between two signs of life."""
         return self.interval
 
-    def get_heartbeat_stale_trial_callback(self) -> alive.Callback | None:
-        """What is done about a trial that died."""
-        return self.callback
+    def get_heartbeat_stale_trial_callback(self) -> None:
+        """What is done about a trial that died: see `eegdecode.search.repeats`."""
 
 
 def _sign_of_life(trial: FrozenTrial) -> float:

@@ -18,15 +18,14 @@ from eegdecode.nested import Inner, Nested
 from eegdecode.reporting.disk import make_folder, write_text
 from eegdecode.reporting.folders import hold, release
 from eegdecode.reporting.results import Results
+from eegdecode.reporting.searches.tables import DIVERGED
 from eegdecode.reporting.stats import subject_means
 from eegdecode.search.alive import folder_of
 from eegdecode.search.check import Compose, Composed
 from eegdecode.search.settings import Search
 from eegdecode.search.space import overrides, suggest
-from eegdecode.search.study import Pruned, Trial, frozen, report
+from eegdecode.search.study import Pruned, Trial, frozen, own_fault, report
 from eegdecode.search.watch import STEPS, Watch
-
-DIVERGED = "failed: loss is"    # what a run says whose rate was too high: no crash, but a bad setting
 
 
 class Objective:
@@ -62,8 +61,10 @@ class Objective:
         except Pruned:
             raise
         except BaseException as error:
+            if not own_fault(error):
+                raise
             said = " ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
-            with suppress(OSError):    # a full disk or a database that is away: say that, not what follows from it
+            with suppress(OSError):    # what fails now must not hide what failed
                 write_text(folder / "error.txt", "".join(traceback.format_exception(error)))
                 trial.set_user_attr("why", " ".join(said.split())[:300])
             raise

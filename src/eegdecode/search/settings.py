@@ -7,6 +7,7 @@ import importlib.util
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import yaml
 from eegdecode.identity import digest
 from eegdecode.reporting.folders import runs_root
 from eegdecode.reporting.metrics import RISING
-from eegdecode.search.space import Space, points, read_space
+from eegdecode.search.space import MOST_POINTS, Space, points, read_space
 
 SAMPLERS = ("tpe", "cmaes", "random", "grid")
 PRUNERS = ("none", "median", "hyperband")
@@ -93,9 +94,12 @@ class Search:
         if self.sampler == "cmaes" and importlib.util.find_spec("cmaes") is None:
             raise ValueError('sampler=cmaes needs another package: pip install "eegdecode[sweep]"')
         if self.sampler == "grid":
-            n_points = sum(1 for _ in points(self.space))
+            n_points = sum(1 for _ in islice(points(self.space), MOST_POINTS + 1))
+            if n_points > MOST_POINTS:
+                raise ValueError(f"sampler=grid: the space has more than {MOST_POINTS:,} points; take fewer values, or "
+                                 "sampler=random")    # fmt: skip
             object.__setattr__(self, "n_trials", min(self.n_trials, n_points))
-        if self.storage and re.search(r"://[^/@]*:[^/@]*@", self.storage):
+        if self.storage and re.search(r"://[^/@]*:[^/@]*@|[?&]password=", self.storage):
             raise ValueError("storage holds a password, which files would hold: leave it to PGPASSWORD or ~/.pgpass")
         if self.storage and self.storage != "journal" and "://" not in self.storage:
             raise ValueError(f"storage={self.storage}: take journal, a URL (postgresql://user@host/name) or nothing")

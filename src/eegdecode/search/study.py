@@ -6,24 +6,26 @@ Its stale-trial machinery gives the trial of a process that died to another work
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import optuna
 import pandas as pd
 from optuna import Study, Trial
-from optuna.storages import BaseStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages import BaseStorage
 from optuna.storages._heartbeat import get_heartbeat_thread
 from optuna.trial import FrozenTrial, TrialState
 
-from eegdecode.reporting.disk import is_full
+from eegdecode.reporting.disk import is_full, read_json
+from eegdecode.reporting.searches.tables import MARKER
 from eegdecode.search.alive import folder_of
-from eegdecode.search.database import Database, NoAnswerError
+from eegdecode.search.database import Database
 from eegdecode.search.journal import BeatingJournal
+from eegdecode.search.repeats import known_experimental, repeated
 from eegdecode.search.settings import Search
 from eegdecode.search.space import Value
+from eegdecode.search.waiting import NoAnswerError, asked_once
 from eegdecode.search.watch import STEPS
 
 optuna.logging.set_verbosity(optuna.logging.CRITICAL)    # we tell of trials ourselves
@@ -36,14 +38,6 @@ class Pruned(optuna.TrialPruned):
     """What a trial raises that is not worth its end."""
 
 
-@contextmanager
-def _known_experimental() -> Iterator[None]:
-    """Heartbeats, their callback and the full grid are called experimental; a test holds us to each."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        yield
-
-
 def open_study(search: Search, *, default: dict[str, Value] | None = None, create: bool = True) -> Study:
     """Join the study of a search; whoever finds it empty puts the default settings first.
 
@@ -52,12 +46,12 @@ def open_study(search: Search, *, default: dict[str, Value] | None = None, creat
     ValueError
         If the storage cannot be opened, or there is no such study and ``create`` is false.
     """
-    with _known_experimental():
+    with known_experimental():
         try:
             storage = _storage(search)
             if not create:
-                return optuna.load_study(study_name=search.name, storage=storage, sampler=_sampler(search, None))
-            about: dict[str, Any] = {"study_name": search.name, "storage": storage, "pruner": _pruner(search)}
+                return optuna.load_study(study_name=_name(search), storage=storage, sampler=_sampler(search, None))
+            about: dict[str, Any] = {"study_name": _name(search), "storage": storage, "pruner": _pruner(search)}
             about["directions"] = list(search.objectives.values())
             try:
                 study = optuna.create_study(**about, sampler=_sampler(search, search.sampler_seed))
@@ -74,6 +68,11 @@ def open_study(search: Search, *, default: dict[str, Value] | None = None, creat
     return study
 
 
+def _name(search: Search) -> str:
+    """Name of the study; in a database that many searches share it is that of their folder."""
+    return str(read_json(search.folder / MARKER).get("study") or search.name)
+
+
 def _told(error: Exception, search: Search) -> str:
     """Why a storage could not be opened."""
     if isinstance(error, ImportError):
@@ -83,10 +82,9 @@ def _told(error: Exception, search: Search) -> str:
 
 
 def _storage(search: Search) -> BaseStorage:
-    callback = RetryHeartbeatStaleTrialCallback(max_retry=1)
     if search.storage == "journal":
-        return BeatingJournal(search.folder / "study.journal", interval=search.heartbeat, callback=callback)
-    return Database(search, callback)
+        return BeatingJournal(search.folder / "study.journal", interval=search.heartbeat)
+    return Database(search)
 
 
 def _sampler(search: Search, seed: int | None) -> optuna.samplers.BaseSampler:
@@ -112,11 +110,9 @@ def try_one(
 ) -> FrozenTrial:    # fmt: skip
     """Run one trial, a waiting one first, with signs of life; what it raises is recorded, and then ``told`` is called.
 
-    Trials of processes that died are given out again here. A trial that was taken from us meanwhile, for we were
-    silent for too long, stays what others made of it. What is no fault of the trial (Ctrl-C, a full disk, a database
-    that was given up) ends the search, and the trial begins anew with it.
+    A trial that was taken from us meanwhile, for we were silent for too long, stays what others made of it. What is no
+    fault of the trial ends the search, and the trial begins anew with it: see `eegdecode.search.repeats`.
     """
-    wake_the_dead(study)
     study._thread_local.in_optimize_loop = True    # as `optimize`, which breaks where a trial was taken from us
     trial = study.ask()
     values, state, stop = None, None, None
@@ -125,14 +121,11 @@ def try_one(
             values = objective(trial)
         except BaseException as error:
             state = TrialState.PRUNED if isinstance(error, Pruned) else TrialState.FAIL
-            own = isinstance(error, Exception) and not is_full(error) and not isinstance(error, NoAnswerError)
-            stop = None if own else error
+            stop = None if own_fault(error) else error
     try:
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
             study.tell(trial, values, state, skip_if_finished=True)
         told()
-        if stop:
-            give_again(study, trial.number, most=None)
     except OSError:    # of a storage on the same disk, or away; then the trial is given out again as one that died
         if not stop:
             raise
@@ -141,28 +134,25 @@ def try_one(
     return study.get_trials(deepcopy=False)[trial.number]
 
 
+def own_fault(error: BaseException) -> bool:
+    """Whether a trial failed by itself, and not by Ctrl-C, a full disk or a database that was given up."""
+    return isinstance(error, Exception) and not is_full(error) and not isinstance(error, NoAnswerError)
+
+
 def report(trial: Trial, step: int, value: float) -> bool:
     """Report a value and tell whether the trial is to be stopped; a database that is away says nothing."""
     try:
-        trial.report(value, step)
-        return step < STEPS and bool(trial.should_prune())    # numpy's
+        with asked_once():
+            trial.report(value, step)
+            return step < STEPS and bool(trial.should_prune())    # numpy's
     except optuna.exceptions.StorageInternalError:
         return False
 
 
 def wake_the_dead(study: Study) -> None:
-    """Give out again the trials of processes that died."""
-    with _known_experimental():
+    """Find the trials of processes that died: they have failed."""
+    with known_experimental():
         optuna.storages.fail_stale_trials(study)
-
-
-def give_again(study: Study, number: int, *, most: int | None = 1) -> bool:
-    """Put a failed trial back among those to do, unless it was tried again so often; tells whether."""
-    before = len(study.get_trials(deepcopy=False))
-    with _known_experimental():
-        failed = study.get_trials(deepcopy=True)[number]
-        RetryHeartbeatStaleTrialCallback(max_retry=most)(study, failed)
-    return len(study.get_trials(deepcopy=False)) > before
 
 
 def frozen(trial: Trial) -> FrozenTrial:
@@ -173,13 +163,9 @@ def frozen(trial: Trial) -> FrozenTrial:
 def count_states(study: Study) -> dict[str, int]:
     """How many trials count, by state: all but failed ones that are done again."""
     trials = study.get_trials(deepcopy=False)
-    repeated = _repeated(trials)
-    return {word: sum(trial.state == state and trial.number not in repeated for trial in trials)
+    again = repeated(trials)
+    return {word: sum(trial.state == state and trial.number not in again for trial in trials)
             for state, word in WORDS.items()}    # fmt: skip
-
-
-def _repeated(trials: list[FrozenTrial]) -> set[int]:
-    return {number for trial in trials for number in trial.system_attrs.get("retry_history", [])}
 
 
 def table_of(study: Study, search: Search) -> pd.DataFrame:
@@ -189,7 +175,7 @@ def table_of(study: Study, search: Search) -> pd.DataFrame:
     takes its place.
     """
     trials = study.get_trials(deepcopy=False)
-    repeated, rows = _repeated(trials), []
+    again, rows = repeated(trials), []
     for trial in trials:
         done = trial.state == TrialState.COMPLETE
         steps = sorted(trial.intermediate_values)
@@ -201,7 +187,7 @@ def table_of(study: Study, search: Search) -> pd.DataFrame:
             "training": trial.user_attrs.get("training", float("nan")),
             "step": steps[-1] if steps else 0,
             "last": trial.intermediate_values[steps[-1]] if steps else float("nan"),
-            "default": bool(trial.user_attrs.get("default")), "repeated": trial.number in repeated,
+            "default": bool(trial.user_attrs.get("default")), "repeated": trial.number in again,
             "why": trial.user_attrs.get("why", "its process died") if trial.state in BROKEN else "",
         })    # fmt: skip
     own = ["took", "training", "step", "last", "default", "repeated", "why"]

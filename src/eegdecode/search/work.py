@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -16,24 +17,17 @@ from eegdecode.experiment import run_experiment, table_of_trials
 from eegdecode.reporting.disk import make_folder, read_json, write_json, write_text
 from eegdecode.reporting.results import Results
 from eegdecode.reporting.searches.page import write_page
-from eegdecode.reporting.searches.tables import MARKER, failed_trials, read_search_folder
+from eegdecode.reporting.searches.tables import MARKER, failed_trials, read_search_folder, without_score
 from eegdecode.search.best import best_yaml
 from eegdecode.search.check import Compose, check_space
 from eegdecode.search.final import final_overrides, try_winner, winner
 from eegdecode.search.objective import Objective, nested_of
+from eegdecode.search.repeats import owed, repeat_failed
 from eegdecode.search.settings import Search
-from eegdecode.search.study import (
-    Study,
-    count_states,
-    give_again,
-    importances,
-    open_study,
-    table_of,
-    try_one,
-    wake_the_dead,
-)
+from eegdecode.search.study import Study, count_states, importances, open_study, table_of, try_one, wake_the_dead
 
 WAIT = 1.0    # s between two looks at the trials of other workers
+LEAVING = 10.0    # s that a worker which ends by an error waits for its turn to say so
 SUSPICIOUS = 4    # failures in a row from the start that are no accident: a trial and its repetition, twice
 
 
@@ -41,15 +35,18 @@ def run_search(search: Search, compose: Compose, *, train: Callable[..., Results
     """Do trials until there are ``n_trials``, test the winner once, write the report; give what failed, in words."""
     default = check_space(search.space, compose, search.fixed)
     _check_splits(search, compose)
-    _claim(search, compose)
-    dealing = FileLock(search.folder / ".dealing")
+    dealing = FileLock(make_folder(search.folder) / ".dealing")
     with dealing:
+        _claim(search, compose)
         study = open_study(search, default=default)
+        wake_the_dead(study)
+        repeat_failed(study, begins=True)
     objective = Objective(search, compose, search.folder, dealing, train)
     try:
         _do_trials(study, search, objective, dealing)
-    except BaseException:    # tables as far as it came, but for the error that is on its way
-        with suppress(OSError):
+    except BaseException:    # what was begun is left to others, but for the error that is on its way
+        with suppress(OSError), dealing.acquire(timeout=LEAVING):
+            repeat_failed(study, begins=True)
             write_tables(study, search)
         raise
     finally:
@@ -63,7 +60,8 @@ def run_search(search: Search, compose: Compose, *, train: Callable[..., Results
         return []
     _write_best(search, compose)
     print(f"Report: {write_page(search.folder)}")
-    return failed_trials(search.folder)
+    lost = without_score(read_search_folder(search.folder))
+    return [*failed_trials(search.folder), *([lost] if lost else [])]
 
 
 def _check_splits(search: Search, compose: Compose) -> None:
@@ -74,7 +72,7 @@ def _check_splits(search: Search, compose: Compose) -> None:
 
 def _claim(search: Search, compose: Compose) -> None:
     """Note what the folder's search is; refuse a folder of another one."""
-    mine, marker = search.identity(), make_folder(search.folder) / MARKER
+    mine, marker = search.identity(), search.folder / MARKER
     there = read_json(marker)
     if there and there.get("key") != mine["key"]:
         other = [name for name in mine if name != "key" and there.get(name) != mine[name]]
@@ -83,8 +81,10 @@ def _claim(search: Search, compose: Compose) -> None:
     command = shlex.join(["python", *sys.argv])
     if not any(word.startswith("sweep=") for word in sys.argv):    # a retry; the last search that was typed goes on
         command = there.get("command", command)
+    shared = search.storage not in (None, "journal") and not there    # a database: folders are many, names are few
+    study = f"{search.name}-{uuid.uuid4().hex[:8]}" if shared else there.get("study", search.name)
     about = {
-        **mine, "n_trials": search.n_trials, "sampler": search.sampler, "pruner": search.pruner,
+        **mine, "study": study, "n_trials": search.n_trials, "sampler": search.sampler, "pruner": search.pruner,
         "storage": search.storage, "heartbeat": search.heartbeat, "patience": search.patience, "base": search.base,
         "typed": search.typed, "choices": compose(search.fixed).choices, "command": command,
     }    # fmt: skip
@@ -95,6 +95,8 @@ def _do_trials(study: Study, search: Search, objective: Objective, dealing: File
     said_waiting = False
     while True:
         with dealing:
+            wake_the_dead(study)
+            repeat_failed(study)    # before anybody can take the search for done
             states = count_states(study)
             if states["waiting"] or sum(states.values()) < search.n_trials:
                 _one(study, search, objective)    # lets the lock go as soon as it has a trial
@@ -105,19 +107,22 @@ def _do_trials(study: Study, search: Search, objective: Objective, dealing: File
             print(f"waiting for {states['running']} trial(s) of other workers", flush=True)
             said_waiting = True
         time.sleep(WAIT)
-        wake_the_dead(study)
 
 
 def _one(study: Study, search: Search, objective: Objective) -> None:
-    """Run a trial, say what came of it, and give it out once more if it crashed."""
+    """Run a trial and say what came of it."""
     number = try_one(study, objective, told=objective.let_go).number
     table = table_of(study, search)
     row: dict[str, Any] = {str(name): value for name, value in table.iloc[number].to_dict().items()}
     if row["repeated"]:
         print(f"trial {number} was given to another worker meanwhile, for nothing was heard of this one", flush=True)
         return
-    again = row["state"] == "failed" and give_again(study, number)
+    trials = study.get_trials(deepcopy=False)
+    again = owed(trials[number], trials)
     print(_line(row, table, search) + ("; it is tried once more" if again else ""), flush=True)
+    if row["state"] == "failed":
+        print(f"  log: {search.folder / row['folder'] / 'error.txt'}; status and retry: python scripts/sweep.py status "
+              f"{search.folder}", flush=True)    # fmt: skip
     hopeless = (table["state"] == "failed").sum() >= SUSPICIOUS and not table["state"].isin(["done", "pruned"]).any()
     if hopeless and not again:
         log = search.folder / row["folder"] / "error.txt"

@@ -16,6 +16,7 @@ from eegdecode.reporting.searches.tables import (
     paired,
     read_search_folder,
     short,
+    without_score,
 )
 
 MOST_ROWS = 10    # of the best trials; all are in trials.csv
@@ -69,6 +70,8 @@ def verdict(found: SearchFolder, scores: pd.DataFrame | None) -> str:
     """Whether the winner beats the default on trials that the search never saw."""
     if not len(found.ranked):
         return "No trial is finished."
+    if scores is None and (why := without_score(found)):
+        return f"{why[0].upper()}{why[1:]}: settings at the edge of what can be trained."
     if scores is None:
         return f"Trial {found.ranked.iloc[0]['trial']} is best on validation trials. Nothing was tested yet."
     if not found.final["winner"]["overrides"] or _is_default(found):

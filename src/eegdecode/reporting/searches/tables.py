@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import pandas as pd
 
 from eegdecode.reporting.comparison.pairs import mean_interval, wilcoxon
 from eegdecode.reporting.disk import read_json
-from eegdecode.reporting.results import load_results
+from eegdecode.reporting.results import Results, load_results
 from eegdecode.reporting.stats import subject_means
 
 MARKER = "search.json"
 OVER = ("done", "pruned", "failed")
+DIVERGED = "failed: loss is"    # what a run says whose rate was too high: no crash, but a bad setting
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,9 +80,9 @@ def failed_trials(folder: Path) -> list[str]:
     for row in failed.to_dict("records"):
         log = found.folder / row["folder"] / "error.txt"
         where = f"log {log}" if log.exists() else f"no log below {log.parent}"
-        settings = " ".join(f"{path}={value}" for path in found.about["space"] if (value := row[path]) == value)
-        again = f"python scripts/sweep.py retry {found.folder} {row['trial']}"
-        lines.append(f"trial {row['trial']} failed: {row['why']}; {settings}; {where}; again: {again}")
+        settings = " ".join(f"{path}={_typed(value)}" for path in found.about["space"] if (value := row[path]) == value)
+        again = f"again: python scripts/sweep.py retry {found.folder} {row['trial']}"
+        lines.append(f"trial {row['trial']} failed: " + "; ".join(filter(None, (row["why"], settings, where, again))))
     return lines
 
 
@@ -116,6 +118,11 @@ def short(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
+def _typed(value: Any) -> str:
+    """A value as it was suggested; where another trial lacks the setting, a table makes 2.0 of 2."""
+    return f"{value:g}" if isinstance(value, float) and value.is_integer() else str(value)
+
+
 def final_scores(found: SearchFolder) -> pd.DataFrame | None:
     """Test score of each subject, columns ``winner`` and ``default``; None before both were tested to their end."""
     if not found.final:
@@ -130,6 +137,25 @@ def final_scores(found: SearchFolder) -> pd.DataFrame | None:
             return None
         columns[name] = subject_means(results.scores, f"test_{found.about['metric']}")
     return pd.DataFrame(columns)
+
+
+def only_diverged(results: Results) -> int:
+    """How many runs have diverged, if nothing else is missing, else 0: trained again, they would diverge again."""
+    bad = results.scores.loc[results.scores["status"] != "done", "status"].astype(str)
+    lost = results.summary["n_done"] + len(bad) < results.summary["n_expected"]
+    return 0 if lost or not bad.str.startswith(DIVERGED).all() else len(bad)
+
+
+def without_score(found: SearchFolder) -> str:
+    """Who diverged in the final test and has no score, in words; empty if nobody has."""
+    said = []
+    for name in ("winner", "default") if found.final else ():
+        folder = found.final["winner"]["folder"] if name == "winner" else found.final["default"]
+        with suppress(FileNotFoundError):
+            results = load_results(found.folder / folder)
+            if lost := only_diverged(results):
+                said.append(f"the {name} diverged in {lost} of {results.summary['n_expected']} runs ({folder})")
+    return f"no score in the final test: {' and '.join(said)}" if said else ""
 
 
 def paired(scores: pd.DataFrame) -> dict[str, Any]:
