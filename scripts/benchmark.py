@@ -23,6 +23,7 @@ from benchmarks import (
     search,
     start,
     transfer,
+    workers,
 )
 
 TASKS = {
@@ -34,9 +35,11 @@ TASKS = {
     "transfer": transfer.measure_transfer, "pretraining": pretraining.measure_pretraining,
     "report": report.measure_report, "levers": levers.measure_levers, "diagnosis": diagnosis.measure_diagnosis,
     "scale": scale.measure_scale, "scale-of": scale.one_size, "sweep": search.measure_search,
+    "workers": workers.measure_workers, "worker": workers.one_worker,
 }    # fmt: skip
 WRITERS = (    # of tables and figures
     ablation, curve, diagnosis, engine, halves, length, levers, pretraining, scale, search, transfer,
+    workers,
 )    # fmt: skip
 
 if __name__ == "__main__":
