@@ -19,39 +19,57 @@ TINY = ["dataset=simulated", "sweep.seeds=1"]    # 4 subjects: a trial is four r
 
 
 def measure_search(folder: Path, *words: str) -> None:
-    """Search, without stopping trials early, then train each of its trials by ``scripts/train.py``; print both.
+    """Search, without stopping trials early, then train its trials by ``scripts/train.py``; print all.
 
-    Words are ``n_trials=...`` and overrides; the search is ``sttransformer_search`` unless ``sweep=`` says another. The
-    same settings, on the same machine, with the same data cache filled before. What the processes train are the splits
-    of the outer protocol, a little longer than the inner ones of the search: with 20 % more trials, and as many steps.
+    Words are ``n_trials=...``, ``workers=...`` of the search (1), ``by_subject=...`` (for how many trials also each
+    subject gets a process of its own; protocols within a subject alone) and overrides; the search is
+    ``sttransformer_search`` unless ``sweep=`` says another. The same settings, on the same machine, with the same data
+    cache filled before. What the processes train are the splits of the outer protocol, a little longer than the inner
+    ones of the search: with 20 % more trials, and as many steps.
     """
-    typed = list(words) or TINY
+    own = {"n_trials": "8", "workers": "1", "by_subject": "0"}
+    given = {key: value for key, _, value in (word.partition("=") for word in words) if key in own}
+    typed = [word for word in words if word.partition("=")[0] not in own] or TINY
     named = [word for word in typed if word.startswith("sweep=")] or ["sweep=sttransformer_search"]
-    options = [word for word in typed if word.startswith("n_trials=")] or ["n_trials=8"]
-    rest = [word for word in typed if word not in (*named, *options)]
+    rest = [word for word in typed if word not in named]
+    n_trials, n_workers, by_subject = (int((own | given)[name]) for name in own)
     base = [sys.executable, str(SCRIPTS / "sweep.py"), *named, *rest]
     out = folder / "search"
-    _run([*base, "n_trials=1", "pruner=none", f"out_dir={folder / 'warm'}"])    # fills the cache
-    _, searched = _run([*base, *options, "pruner=none", "final_seeds=1", f"out_dir={out}"])
+    _run([*base, "n_trials=1", "pruner=none", "final_seeds=1", f"out_dir={folder / 'warm'}"])    # fills the cache
+    began = time.perf_counter()
+    command = [*base, f"n_trials={n_trials}", "pruner=none", "final_seeds=1", f"out_dir={out}"]
+    others = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(n_workers - 1)]
+    _run(command)
+    for other in others:
+        other.wait()
+    searched = time.perf_counter() - began
     trials = pd.read_csv(out / "trials.csv", keep_default_na=False, na_values=[""])
     about: dict[str, Any] = json.loads((out / "search.json").read_text())
-    inside = float(trials["took"].sum())
-    alone = 0.0
+    inside = float(trials["took"].sum()) / n_workers
+    alone, apart = [], []
     for row in trials[trials["state"] == "done"].to_dict("records"):
         chosen = [f"{path}={row[path]}" for path in about["space"] if row[path] == row[path]]
         chosen = [word.removesuffix(".0") if _whole(about["space"], word) else word for word in chosen]
-        words_of_trial = sorted(chosen, key=lambda word: "." in word.split("=")[0])
-        command = [sys.executable, str(SCRIPTS / "train.py"), *about["base"], *rest, *words_of_trial]
-        alone += _run([*command, "trainer.validation=0.2", f"out_dir={folder / 'alone' / str(row['trial'])}"])[1]
-    training = float(trials["training"].sum())
+        chosen = sorted(chosen, key=lambda word: "." in word.split("=")[0])
+        train = [sys.executable, str(SCRIPTS / "train.py"), *about["base"], *rest, *chosen, "trainer.validation=0.2"]
+        place = folder / "alone" / str(row["trial"])
+        alone.append(_run([*train, "run_store=null", f"out_dir={place}"])[1])
+        print(f"trial {row['trial']}: {alone[-1]:.1f} s", flush=True)
+        if len(alone) <= by_subject:
+            subjects = pd.read_csv(place / "scores.csv", dtype={"subject": str})["subject"].unique()
+            ones = [f"dataset.subjects=[{name}]" for name in subjects]
+            kept = [word for word in train if not word.startswith("dataset.subjects=")]
+            apart.append(sum(_run([*kept, one, "run_store=null", f"out_dir={place}_{one}"])[1] for one in ones))
+            print(f"trial {row['trial']}, a process a subject: {apart[-1]:.1f} s", flush=True)
+    each, once = inside / len(trials), sum(alone) / len(alone)
     lines = [
         f"{len(trials)} trials of {shlex.join([*named, *rest])}, on {os.cpu_count()} cores",
-        f"trials in one process: {inside:.1f} s, {inside / len(trials):.2f} s each, of which runs trained "
-        f"{training / len(trials):.2f} s (added up over processes)",
-        f"one process each: {alone:.1f} s, {alone / len(trials):.2f} s each",
-        f"ratio: {alone / inside:.2f} (goal: at least 5), without start, final test and report of the search, "
-        f"{searched - inside:.1f} s",
-    ]    # fmt: skip
+        f"search with {n_workers} worker(s): {each:.2f} s a trial; start, final test and report {searched - inside:.1f} s",
+        f"a process a trial, one after the other: {once:.2f} s a trial; ratio {once / each:.2f} (goal: at least 5)",
+    ]
+    if apart:
+        n, once = len(apart), sum(apart) / len(apart)
+        lines.append(f"a process a subject, one after the other ({n} trials): {once:.2f} s a trial; ratio {once / each:.2f}")
     print("\n".join(lines))
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "search.txt").write_text("\n".join(lines) + "\n")
