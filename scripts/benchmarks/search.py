@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.tasks import DOOR
+from eegdecode.search.settings import OPTIONS
 
 SCRIPTS = DOOR.parent
 OUT = Path("notebooks/benchmarks")
@@ -31,9 +32,10 @@ def measure_search(folder: Path, *words: str) -> None:
     given = {key: value for key, _, value in (word.partition("=") for word in words) if key in own}
     typed = [word for word in words if word.partition("=")[0] not in own] or TINY
     named = [word for word in typed if word.startswith("sweep=")] or ["sweep=sttransformer_search"]
-    rest = [word for word in typed if word not in named]
+    ours = [word for word in typed if word.partition("=")[0] in OPTIONS]    # of the search, not of a training
+    rest = [word for word in typed if word not in (*named, *ours)]
     n_trials, n_workers, by_subject = (int((own | given)[name]) for name in own)
-    base = [sys.executable, str(SCRIPTS / "sweep.py"), *named, *rest]
+    base = [sys.executable, str(SCRIPTS / "sweep.py"), *named, *ours, *rest]
     out = folder / "search"
     _run([*base, "n_trials=1", "pruner=none", "final_seeds=1", f"out_dir={folder / 'warm'}"])    # fills the cache
     began = time.perf_counter()
@@ -64,12 +66,13 @@ def measure_search(folder: Path, *words: str) -> None:
     each, once = inside / len(trials), sum(alone) / len(alone)
     lines = [
         f"{len(trials)} trials of {shlex.join([*named, *rest])}, on {os.cpu_count()} cores",
-        f"search with {n_workers} worker(s): {each:.2f} s a trial; start, final test and report {searched - inside:.1f} s",
+        f"search with {n_workers} worker(s): {each:.2f} s a trial; start, test and report {searched - inside:.1f} s",
         f"a process a trial, one after the other: {once:.2f} s a trial; ratio {once / each:.2f} (goal: at least 5)",
     ]
     if apart:
         n, once = len(apart), sum(apart) / len(apart)
-        lines.append(f"a process a subject, one after the other ({n} trials): {once:.2f} s a trial; ratio {once / each:.2f}")
+        said = f"a process a subject, one after the other ({n} trials)"
+        lines.append(f"{said}: {once:.2f} s a trial; ratio {once / each:.2f}")
     print("\n".join(lines))
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "search.txt").write_text("\n".join(lines) + "\n")

@@ -54,7 +54,7 @@ def _row(folder: Path, name: str, storage: str) -> dict:
 
 def _work(folder: Path, storage: str, n: int) -> list[int]:
     """Trials of each of ``n`` workers that begin at the same moment."""
-    begin = time.time() + 5 + n
+    begin = time.time() + 5 + 3 * n    # until all have started
     words = ["worker", str(begin), *([storage] if storage else []), "--folder", str(folder)]
     command = [sys.executable, str(DOOR), *words]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(n)]
