@@ -59,9 +59,9 @@ def measure_search(folder: Path, *words: str) -> None:
         print(f"trial {row['trial']}: {alone[-1]:.1f} s", flush=True)
         if len(alone) <= by_subject:
             subjects = pd.read_csv(place / "scores.csv", dtype={"subject": str})["subject"].unique()
-            ones = [f"dataset.subjects=[{name}]" for name in subjects]
+            ones = [[f"dataset.subjects=[{name}]", f"out_dir={place}_{name}"] for name in subjects]
             kept = [word for word in train if not word.startswith("dataset.subjects=")]
-            apart.append(sum(_run([*kept, one, "run_store=null", f"out_dir={place}_{one}"])[1] for one in ones))
+            apart.append(sum(_run([*kept, *one, "run_store=null"])[1] for one in ones))
             print(f"trial {row['trial']}, a process a subject: {apart[-1]:.1f} s", flush=True)
     each, once = inside / len(trials), sum(alone) / len(alone)
     lines = [
