@@ -35,7 +35,7 @@ def measure_search(folder: Path, *words: str) -> None:
     ours = [word for word in typed if word.partition("=")[0] in OPTIONS]    # of the search, not of a training
     rest = [word for word in typed if word not in (*named, *ours)]
     n_trials, n_workers, by_subject = (int((own | given)[name]) for name in own)
-    base = [sys.executable, str(SCRIPTS / "sweep.py"), *named, *ours, *rest]
+    base = [sys.executable, str(SCRIPTS / "sweep.py"), *named, *ours, *rest, "run_store=null"]
     out = folder / "search"
     _run([*base, "n_trials=1", "pruner=none", "final_seeds=1", f"out_dir={folder / 'warm'}"])    # fills the cache
     began = time.perf_counter()
