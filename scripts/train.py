@@ -9,7 +9,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from eegdecode.launching.record import compared, fail, failures, job_folder, quoted
+from eegdecode.launching.record import command_of, compared, fail, failures, job_folder
 from errors import in_words, refuse_options
 
 STARTED = time.strftime("%Y-%m-%d_%H-%M-%S")
@@ -20,14 +20,12 @@ def main(cfg: DictConfig) -> None:
     context = HydraConfig.get()
     choices = {group: name for group, name in context.runtime.choices.items() if "/" not in group}
     number = None if OmegaConf.is_missing(context.job, "num") else context.job.num  # of a multirun in this process
-    command = None if number is None else ["python", sys.argv[0], *context.overrides.task]
     if cfg.logger.get("group", "") is None and number is not None:
         cfg.logger.group = cfg.out_dir or f"{choices['dataset']} {STARTED}"
-    if cfg.out_dir and number is not None and command:    # its own, so that the command can be typed again
-        swept = context.sweeper.params or ()
+    swept = context.sweeper.params or ()
+    if cfg.out_dir and number is not None:
         cfg.out_dir = job_folder(cfg.out_dir, number=number, choices=choices, swept=swept)
-        command = [*(word for word in command if not word.startswith("out_dir=")), f"out_dir={quoted(cfg.out_dir)}"]
-        command += ["hydra.mode=RUN"] if swept else []
+    command = None if number is None else command_of(context.overrides.task, out_dir=cfg.out_dir, swept=swept)
     try:
         from eegdecode.experiment import run_experiment  # here, so that --help and a typo answer at once
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,13 @@ def job_folder(out_dir: str, *, number: int, choices: Mapping[str, Any], swept: 
 def quoted(value: str) -> str:
     """A value as Hydra's grammar takes it."""
     return value if re.fullmatch(r"[\w./+-]+", value) else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def command_of(words: Sequence[str], *, out_dir: str | None, swept: Sequence[str]) -> list[str]:
+    """What is typed to do one job of a sweep again: its overrides, with the folder that is its own."""
+    own = [f"out_dir={quoted(out_dir)}"] if out_dir else []
+    rest = [word for word in words if not (own and word.startswith("out_dir="))]
+    return ["python", sys.argv[0], *rest, *own, *(["hydra.mode=RUN"] if swept else [])]
 
 
 def fail(reason: str, *, command: Sequence[str] | None = None) -> None:
