@@ -42,7 +42,7 @@ def test_a_search_that_is_killed_ten_times_at_random_moments(tmp_path, storage, 
         killed += process.wait() == -signal.SIGKILL
         process.communicate()
     last = stub.start("found", *words, EEGDECODE_DIARY=str(diary))
-    said = last.communicate(timeout=200)[0]
+    said = last.communicate(timeout=300)[0]
     assert last.returncode == 0, said
     assert killed >= 3
     found = table_of(open_study(search_of(Path("found")), create=False), search_of(Path("found")))

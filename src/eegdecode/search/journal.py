@@ -18,6 +18,8 @@ from optuna.trial import FrozenTrial, TrialState
 from eegdecode.reporting.disk import clear_errors
 from eegdecode.search import alive
 
+LOCKED = 30    # s after which the lock of a process that writes a line counts as left by one that was killed
+
 
 class WholeLines(journal.JournalFileBackend):
     """A journal in which a full disk leaves no half line, for that would make it unreadable.
@@ -28,7 +30,7 @@ class WholeLines(journal.JournalFileBackend):
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__(str(path), journal.JournalFileOpenLock(str(path)))
+        super().__init__(str(path), journal.JournalFileOpenLock(str(path), grace_period=LOCKED))
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Write lines whole or not at all."""
