@@ -9,7 +9,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from eegdecode.launching.record import command_of, compared, fail, failures, job_folder
+from eegdecode.launching.record import compared, fail, failures, job_folder, words_of
 from errors import in_words, refuse_options
 
 STARTED = time.strftime("%Y-%m-%d_%H-%M-%S")
@@ -25,7 +25,7 @@ def main(cfg: DictConfig) -> None:
     swept = context.sweeper.params or ()
     if cfg.out_dir and number is not None:
         cfg.out_dir = job_folder(cfg.out_dir, number=number, choices=choices, swept=swept)
-    command = None if number is None else command_of(context.overrides.task, out_dir=cfg.out_dir, swept=swept)
+    command = None if number is None else ["python", sys.argv[0], *words_of(context.overrides.task, cfg.out_dir, swept)]
     try:
         from eegdecode.experiment import run_experiment  # here, so that --help and a typo answer at once
 

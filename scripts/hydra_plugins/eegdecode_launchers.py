@@ -19,7 +19,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from eegdecode.launching.record import failures, job_folder, quoted
+from eegdecode.launching.record import failures, job_folder, words_of
 
 
 class CommandLauncher(Launcher):
@@ -70,13 +70,12 @@ class CommandLauncher(Launcher):
             flag for source in self.config.hydra.runtime.config_sources if source.provider == "command-line"
             for flag in ("--config-dir", source.path)
         ]    # fmt: skip
-        typed = [word for word in overrides if not word.startswith(("launcher=", "out_dir="))]
+        typed = [word for word in overrides if not word.startswith("launcher=")]
         swept = list(self.config.hydra.sweeper.params or ())
         cfg = self.loader.load_sweep_config(self.config, list(overrides))    # out_dir may be swept, too
-        if cfg.out_dir:
-            choices = cfg.hydra.runtime.choices
-            typed.append("out_dir=" + quoted(job_folder(cfg.out_dir, number=number, choices=choices, swept=swept)))
-        return [*flags, *typed, *(["hydra.mode=RUN"] if swept else [])]
+        choices, folder = cfg.hydra.runtime.choices, cfg.out_dir
+        folder = job_folder(folder, number=number, choices=choices, swept=swept) if folder else None
+        return [*flags, *words_of(typed, folder, swept)]
 
     @staticmethod
     def _returned(overrides: Sequence[str]) -> JobReturn:

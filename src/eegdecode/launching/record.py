@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,11 +22,11 @@ def quoted(value: str) -> str:
     return value if re.fullmatch(r"[\w./+-]+", value) else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def command_of(words: Sequence[str], *, out_dir: str | None, swept: Sequence[str]) -> list[str]:
-    """What is typed to do one job of a sweep again: its overrides, with the folder that is its own."""
+def words_of(words: Sequence[str], out_dir: str | None, swept: Sequence[str]) -> list[str]:
+    """What is typed to do one job of a sweep alone: its overrides, with the folder that is its own."""
     own = [f"out_dir={quoted(out_dir)}"] if out_dir else []
     rest = [word for word in words if not (own and word.startswith("out_dir="))]
-    return ["python", sys.argv[0], *rest, *own, *(["hydra.mode=RUN"] if swept else [])]
+    return [*rest, *own, *(["hydra.mode=RUN"] if swept else [])]
 
 
 def fail(reason: str, *, command: Sequence[str] | None = None) -> None:
