@@ -44,5 +44,7 @@ if __name__ == "__main__":
     except Exception as error:
         if "HYDRA_FULL_ERROR" in os.environ:
             raise
+        if getattr(error, "name", None) == "optuna":    # README's first command does not bring it
+            sys.exit('error: searches need pip install -c constraints.txt -e ".[sweep]"')
         sys.exit(f"error: {in_words(error)}")
     sys.exit("\n".join(f"error: {failure}" for failure in failures) or 0)
