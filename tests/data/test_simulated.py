@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import json
 from functools import lru_cache
 
@@ -14,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from eegdecode.data.headmodel import CHANNELS
 from eegdecode.data.simulated import SimulatedDataset
 from eegdecode.data.simulation import SESSIONS
+from eegdecode.data.truth import STEP
 
 SMALL = SimulatedDataset(n_trials=4, n_runs=2)
 
@@ -213,3 +215,11 @@ def leave_out(data, subject):
     rest = [part for other in data if other != subject for part in data[other].values()]
     model = csp_lda().fit(*(np.concatenate(parts) for parts in zip(*rest, strict=True)))
     return np.mean([model.score(*part) for part in data[subject].values()])
+
+
+def test_recordings_are_equal_to_the_bit_on_every_machine():
+    """Made with numpy 2.4 and 2.5, scipy 1.17 and 1.18, one thread and two, with and without AVX: all the same."""
+    [recording, *_] = SMALL.recordings("1")
+    steps = recording.raw.get_data() / (1e-6 * STEP)
+    np.testing.assert_allclose(steps, np.rint(steps), atol=1e-6)
+    assert hashlib.md5(np.rint(steps).astype("<i4").tobytes()).hexdigest() == "d660e2d1ca83c13ecd03f8e503f4353a"

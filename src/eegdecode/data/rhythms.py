@@ -27,9 +27,12 @@ class Clock:
 def coloured(
     rng: np.random.Generator, clock: Clock, densities: Sequence[Float[np.ndarray, " freq"]]
 ) -> Signals:
-    """Gaussian noise with one power spectrum a series, each with an expected power of one."""
+    """Gaussian noise with one power spectrum a series, each with an expected power of one.
+
+    The numbers drawn are of float32, which is faster; what is computed with them is float64, see `digitised`.
+    """
     amplitude = np.sqrt(np.asarray(densities))
-    amplitude = (amplitude / np.linalg.norm(amplitude, axis=1, keepdims=True)).astype(np.float32)
+    amplitude /= np.linalg.norm(amplitude, axis=1, keepdims=True)
     parts = rng.standard_normal((2, *amplitude.shape), dtype=np.float32) / 2
     return np.asarray(fft.irfft((parts[0] + 1j * parts[1]) * amplitude, n=clock.n_times, norm="forward"))
 
@@ -68,10 +71,21 @@ def blinks(
     rng: np.random.Generator, clock: Clock, *, rate: float, length: float
 ) -> Float[np.ndarray, "1 time"]:
     """Eyelid closures of about ``length`` s at ``rate`` a second: bumps of about one, at random times."""
-    signal = np.zeros((1, clock.n_times), np.float32)
+    signal = np.zeros((1, clock.n_times))
     n_bump = round(length * clock.sfreq)
     count = rng.poisson(rate * clock.n_times / clock.sfreq)
     starts: Int[np.ndarray, " blink"] = rng.integers(0, clock.n_times - n_bump, count)
     for start, size in zip(starts, rng.normal(1.0, 0.2, count), strict=True):
         signal[0, start : start + n_bump] += size * np.hanning(n_bump)
     return signal
+
+
+def digitised(volts: np.ndarray, step: float) -> np.ndarray:
+    """Round to an amplifier's steps of ``step``, in V, in place.
+
+    It also makes the recordings equal to the bit wherever they are simulated: processors and versions of libraries
+    differ in the last bits of an exponential or a matrix product, which in float64 are 1e-10 of a step.
+    """
+    np.rint(volts / step, out=volts)
+    volts *= step
+    return volts

@@ -12,10 +12,10 @@ import numpy as np
 
 from eegdecode.data.headmodel import CHANNELS, background_mixing, recording_info
 from eegdecode.data.recording import Recording
-from eegdecode.data.rhythms import Clock, blinks, coloured, from_db, one_over_f, trapezium, waxing
+from eegdecode.data.rhythms import Clock, blinks, coloured, digitised, from_db, one_over_f, trapezium, waxing
 from eegdecode.data.simulated import CLASSES, SimulatedDataset
 from eegdecode.data.subject import AREAS, OCCIPITAL, Person, another_day, draw_person
-from eegdecode.data.truth import AMPLIFIER, JITTER, OFFSET, ONSET, RAMP, describe
+from eegdecode.data.truth import AMPLIFIER, JITTER, OFFSET, ONSET, RAMP, STEP, describe
 
 SESSIONS = ("0train", "1test")
 LEAD, SPACING = 4.0, 6.0  # s: before the first cue, and from cue to cue
@@ -65,9 +65,9 @@ class Simulation:
         onsets = np.round(cues * self.design.sfreq).astype(np.int64)
         clock = Clock(round((LEAD + SPACING * (len(labels) + 1)) * self.design.sfreq), self.design.sfreq)
         sources = _sources(person, self._imagery(person, rng, clock, onsets, labels), rng, clock)
-        volts = person.gains().astype(np.float32) @ sources
+        volts = person.gains() @ sources
         volts += _background(person, rng, clock)
-        raw = mne.io.RawArray(volts, recording_info(self.design.sfreq), verbose="error")
+        raw = mne.io.RawArray(digitised(volts, 1e-6 * STEP), recording_info(self.design.sfreq), verbose="error")
         names = np.array(CLASSES)[labels]
         raw.set_annotations(mne.Annotations(onsets / self.design.sfreq, self.design.interval[1], names))
         return raw, onsets, names
@@ -81,7 +81,7 @@ class Simulation:
         labels: np.ndarray,
     ) -> np.ndarray:
         """Change of each area's power over a run, in dB, (area, time)."""
-        change = np.zeros((len(AREAS), clock.n_times), np.float32)
+        change = np.zeros((len(AREAS), clock.n_times))
         window = Clock(round(SPACING * self.design.sfreq), self.design.sfreq)
         vigour = rng.uniform(0.5, 1.5, len(onsets))  # no two attempts are equal
         shifts = rng.normal(0, JITTER, len(onsets)).clip(-2 * JITTER, 2 * JITTER)
@@ -107,5 +107,4 @@ def _background(person: Person, rng: np.random.Generator, clock: Clock) -> np.nd
     n = len(CHANNELS)
     cortex = coloured(rng, clock, [one_over_f(clock, person.exponent)] * n)
     amplifier = rng.standard_normal((n, clock.n_times), dtype=np.float32)
-    volts = (1e-6 * person.noise * background_mixing()).astype(np.float32) @ cortex
-    return volts + np.float32(1e-6 * AMPLIFIER) * amplifier
+    return 1e-6 * (person.noise * background_mixing() @ cortex + AMPLIFIER * amplifier)

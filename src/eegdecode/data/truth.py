@@ -16,6 +16,7 @@ from eegdecode.data.subject import AREAS, BETA_WIDTH, MU_WIDTH, Person
 ONSET, OFFSET, RAMP = 0.5, 3.5, 0.5  # s after the cue: imagery begins and ends, and how fast
 JITTER = 0.1  # s: deviation of both from trial to trial
 AMPLIFIER = 0.7  # µV, root mean square: white noise of a good amplifier and electrode
+STEP = 0.05  # µV: of the amplifier's converter, a tenth of its noise and less
 
 Band = tuple[float, float]
 
