@@ -24,9 +24,10 @@ from eegdecode.training.frontend import FrontEnd
 from eegdecode.training.heap import keep_freed_memory
 from eegdecode.training.keeper import Keeper
 from eegdecode.training.optim import Adam, Plateau, schedule
+from eegdecode.training.replay import Replay
 from eegdecode.training.resume import Saves, Work
 from eegdecode.training.settings import DeepSettings
-from eegdecode.training.step import compiled, update
+from eegdecode.training.step import compiled, replayed, update
 from eegdecode.training.task import Task, seeds_of
 
 OnEpoch = Callable[[Run, Mapping[str, float]], None]
@@ -56,7 +57,7 @@ def train_stack(
     plateau = Plateau(len(runs), patience=settings.plateau_patience, factor=settings.plateau_factor)
     rngs = [np.random.default_rng(seeds_of(run)) for run in runs]
     keeper = Keeper(len(runs), select=settings.select, patience=settings.patience)
-    saves = Saves(settings, runs)
+    saves, replay = Saves(settings, runs), Replay(on=settings.replays(device.type))
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(seeds_of(runs[0]).generate_state(1)[0]))    # dropout
         task, rngs = saves.resume(Work(task, adam, average, plateau, rngs, keeper))
@@ -66,12 +67,12 @@ def train_stack(
         for epoch in range(saves.epoch + 1, epochs + 1):
             saves.offer(epoch - 1, Work(task, adam, average, plateau, rngs, keeper))
             shares = curve[(epoch - 1) * steps : epoch * steps]
-            trained = train_epoch(task, adam, rngs, shares, average=average)
+            trained = train_epoch(task, adam, rngs, shares, average=average, replay=replay)
             average.epoch(epoch, epochs, task.ensemble.state)
             if epoch % every and epoch < epochs:
                 continue
             shown = task.with_weights(average.mean)
-            history = _measure(shown, *trained) | gradient_flow(adam, task)
+            history = _measure(shown, *trained, replay=replay if shown is task else None) | gradient_flow(adam, task)
             history |= {"epoch": np.full(len(task.runs), epoch), "lr": task.lr.cpu().numpy() * shares[-1]}
             before = keeper.active
             for run, row in keeper.note(epoch, history, state=shown.ensemble.state):
@@ -93,11 +94,12 @@ def train_stack(
 
 
 def train_epoch(
-    task: Task, adam: Adam, rngs: Sequence[np.random.Generator], shares: np.ndarray, *, average: Average | None = None
+    task: Task, adam: Adam, rngs: Sequence[np.random.Generator], shares: np.ndarray, *, average: Average | None = None,
+    replay: Replay | None = None,
 ) -> tuple[Tensor, Tensor]:    # fmt: skip
     """One pass over each run's training trials; return mean losses and gradient norms, both (R,)."""
     settings, train = task.settings, [run.split.train for run in task.runs]
-    step = compiled(BACKEND) if settings.compile else update
+    step = compiled(BACKEND) if settings.compile else replayed(replay) if replay else update
     batches = draw_batches(train, task.y, settings.recombination, rngs, batch_size=settings.step_size)
     dice = Dice(rngs, str(task.y.device)) if settings.throws else None
     losses, norms = [], []
@@ -109,18 +111,18 @@ def train_epoch(
     return torch.stack(losses).sum(0), torch.stack(norms).mean(0)
 
 
-def _measure(task: Task, running: Tensor, norm: Tensor) -> dict[str, np.ndarray]:
+def _measure(task: Task, running: Tensor, norm: Tensor, *, replay: Replay | None) -> dict[str, np.ndarray]:
     """Losses and accuracies after an epoch, in evaluation mode: name -> (R,)."""
     y = task.y.cpu().numpy()
     row = {"running_loss": running.cpu().numpy(), "grad_norm": norm.cpu().numpy()}
     for part, step in (("train", max(1, len(task.runs[0].split.train) // EVAL_TRIALS)), ("val", 1)):
         rows = [getattr(run.split, part)[::step] for run in task.runs]
-        predicted = task.predict(rows, trained=part == "train")
+        predicted = task.predict(rows, trained=part == "train", replay=replay)
         scores = [_loss_and_accuracy(logits, y[r]) for logits, r in zip(predicted, rows, strict=True)]
         row[f"{part}_loss"], row[f"{part}_accuracy"] = np.array(scores).T
     if task.settings.watch_test:    # noted, and used by nothing here
         rows = [run.split.test for run in task.runs]
-        pairs = zip(task.predict(rows), rows, strict=True)
+        pairs = zip(task.predict(rows, replay=replay), rows, strict=True)
         row[WATCHED] = np.array([_loss_and_accuracy(logits, y[r])[1] for logits, r in pairs])
     return row
 

@@ -49,9 +49,13 @@ class Adam:
 
     @torch.no_grad()
     def step(
-        self, params: Stacked, grad: Numbers, *, lr: Float[Tensor, " run"], weight_decay: Float[Tensor, " run"]
+        self, params: Stacked, grad: Numbers, *, lr: Float[Tensor, " run"], weight_decay: Float[Tensor, " run"],
+        bias: Sequence[float | Tensor] | None = None,
     ) -> None:    # fmt: skip
-        """Update ``params`` in place. By default weights and no biases or norms decay: those of two axes and more."""
+        """Update ``params`` in place. By default weights and no biases or norms decay: those of two axes and more.
+
+        ``bias`` is what `count` gave, of this step.
+        """
         if self.first is None or self.second is None:
             self.first, self.second = torch.zeros_like(grad), torch.zeros_like(grad)
         if self.decays is None:
@@ -59,16 +63,21 @@ class Adam:
             self.decays = flatten(decays)
             if self.rates is not None:
                 self.shares = flatten({name: torch.full_like(p[:1], self.rates[name]) for name, p in params.items()})
-        self.steps += 1
-        beta1, beta2 = self.betas
+        (beta1, beta2), (bias1, bias2) = self.betas, self.count() if bias is None else bias
         decay = weight_decay[:, None] * self.decays * flatten(params)
         grad = grad if self.decoupled else grad + decay
         self.first.lerp_(grad, 1 - beta1)
         self.second.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-        step = self.first / (1 - beta1**self.steps)
-        step /= (self.second / (1 - beta2**self.steps)).sqrt_().add_(self.eps)
+        step = self.first / bias1
+        step /= (self.second / bias2).sqrt_().add_(self.eps)
         step = lr[:, None] * (step + decay if self.decoupled else step)
         add_to(params, -step if self.shares is None else -step * self.shares)
+
+    def count(self) -> tuple[float, float]:
+        """Count a step; return the shares of the moments that have come together by then, which begin at zero."""
+        self.steps += 1
+        beta1, beta2 = self.betas
+        return 1 - beta1**self.steps, 1 - beta2**self.steps
 
     def take(self, places: Int[Tensor, " place"]) -> None:
         """Go on with some of the runs alone."""

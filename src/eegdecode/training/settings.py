@@ -84,6 +84,9 @@ class DeepSettings:
         Runs that are trained side by side, at most; auto: what the memory of the GPU holds (see `stack_size`).
     compile : bool
         Whether the training step of a stack goes through ``torch.compile`` (see `compiled`).
+    replay : bool
+        Whether steps are recorded and played back where they can be, on a GPU (see `Replay`); never with ``compile``.
+        No part of a run's identity.
     workers : int, "auto" or None
         Processes that train on a CPU, a run at a time each; auto or None: as many as there are cores. Never more
         than runs, and none beside this one where stacks are vectorised. Several devices have one each, whatever
@@ -137,6 +140,7 @@ class DeepSettings:
     ensemble: str = field(default="auto", repr=False)
     stack: int | str = field(default="auto", repr=False)
     compile: bool = field(default=False, repr=False)
+    replay: bool = field(default=True, repr=False)
     workers: int | str | None = field(default=None, repr=False)
     preflight: bool = field(default=True, repr=False)
     find_rate: bool = field(default=False, repr=False)
@@ -197,6 +201,10 @@ class DeepSettings:
                 "trainer.compile=true is for plain steps: take trainer.compile=false with augment=chain, "
                 "trainer.mixup, trainer.sam and trainer.accumulate"
             )
+
+    def replays(self, device: str) -> bool:
+        """Whether steps are recorded on a device of this kind."""
+        return self.replay and device == "cuda" and not self.compile
 
     @property
     def chooses(self) -> bool:

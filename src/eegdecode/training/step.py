@@ -13,6 +13,7 @@ from eegdecode.training.augment import extend
 from eegdecode.training.dice import Dice
 from eegdecode.training.loss import Mixed, cross_entropy, mix_trials
 from eegdecode.training.optim import Adam, Numbers, clip, flatten
+from eegdecode.training.replay import Replay
 from eegdecode.training.sharpness import worst_nearby
 from eegdecode.training.task import Task
 
@@ -27,9 +28,13 @@ class Batch(NamedTuple):
 
 
 def update(
-    task: Task, adam: Adam, rows: Tensor, *, share: float, donors: Tensor | None = None, dice: Dice | None = None
+    task: Task, adam: Adam, rows: Tensor, *, share: float | Tensor, donors: Tensor | None = None,
+    dice: Dice | None = None, bias: Sequence[float | Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:    # fmt: skip
-    """One step of every run on its own batch; return their losses and gradient norms, both (R,)."""
+    """One step of every run on its own batch; return their losses and gradient norms, both (R,).
+
+    ``bias`` is what `Adam.count` gave; None: it is asked here.
+    """
     settings = task.settings
     if settings.accumulate == 1 and not settings.sam:    # flat, so that it compiles into few graphs
         loss = _loss(task, _assemble(task, rows, donors, dice))
@@ -40,8 +45,27 @@ def update(
         if settings.sam:
             grad = worst_nearby(task.ensemble, grad, lambda: _add_up(task, batches)[1], rho=settings.sam)
     grad, norm = clip(grad, settings.clip)
-    adam.step(task.ensemble.params, grad, lr=task.lr * share, weight_decay=task.weight_decay)
+    adam.step(task.ensemble.params, grad, lr=task.lr * share, weight_decay=task.weight_decay, bias=bias)
     return loss.detach(), norm
+
+
+def replayed(replay: Replay) -> Callable[..., tuple[Tensor, Tensor]]:
+    """`update` as a recording plays it: with what alters from step to step as tensors."""
+
+    def step(
+        task: Task, adam: Adam, rows: Tensor, *, share: float, donors: Tensor | None = None, dice: Dice | None = None
+    ) -> tuple[Tensor, Tensor]:    # fmt: skip
+        settings = task.settings
+        if not replay.on or donors is not None or dice is not None or settings.accumulate > 1 or settings.sam:
+            return update(task, adam, rows, share=share, donors=donors, dice=dice)
+        replay.belongs_to(task)
+        numbers = [torch.full((), number, device=rows.device) for number in (share, *adam.count())]
+        loss, norm = replay(
+            "step", lambda rows, share, *bias: update(task, adam, rows, share=share, bias=bias), rows, *numbers
+        )
+        return loss, norm
+
+    return step
 
 
 @functools.cache

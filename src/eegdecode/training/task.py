@@ -22,6 +22,7 @@ from eegdecode.training.chain import Chain, Changer
 from eegdecode.training.ensemble import Ensemble
 from eegdecode.training.frontend import FrontEnd, LinearMap
 from eegdecode.training.loss import balanced_weights
+from eegdecode.training.replay import Replay
 from eegdecode.training.settings import DeepSettings
 from eegdecode.training.transfer import frozen_names, layer_rates, load_source
 
@@ -100,7 +101,9 @@ class Task:
         )    # fmt: skip
 
     def slowed(self, factors: Float[np.ndarray, " run"]) -> Task:
-        """Return the stack with the rate of each run multiplied."""
+        """Return the stack with the rate of each run multiplied; itself where all stay."""
+        if (factors == 1).all():
+            return self
         return replace(self, lr=self.lr * torch.tensor(factors, dtype=torch.float32, device=self.lr.device))
 
     def with_weights(self, state: Mapping[str, Tensor] | None) -> Task:
@@ -108,16 +111,26 @@ class Task:
         return self if state is None else replace(self, ensemble=self.ensemble.having(state))
 
     @torch.no_grad()
-    def predict(self, rows: Sequence[np.ndarray], *, trained: bool = False) -> list[np.ndarray]:
-        """Logits of each run for its own rows, in evaluation mode: (n, K) a run; of training trials from memory."""
-        parts = []
+    def predict(
+        self, rows: Sequence[np.ndarray], *, trained: bool = False, replay: Replay | None = None
+    ) -> list[np.ndarray]:    # fmt: skip
+        """Logits of each run for its own rows, in evaluation mode: (n, K) a run; of training trials from memory.
+
+        With ``replay`` by a recording, for those who ask again and again.
+        """
+        parts, replay = [], replay or Replay(on=False)
+        replay.belongs_to(self)
         for batch in cut(rows, batch_size=256):
             chosen = torch.as_tensor(batch, device=self.y.device)
-            x, known = self.memory[chosen] if trained else (self.signals[chosen], None)
-            parts.append(self.ensemble(x, train=False, memory=known).float().cpu())
+            [logits] = replay("trained" if trained else "others", partial(self._logits, trained=trained), chosen)
+            parts.append(logits.cpu())
         n_classes = self.model["sizes"]["n_classes"]
         logits = torch.cat(parts, dim=1).numpy() if parts else np.zeros((len(rows), 0, n_classes), np.float32)
         return [each[: len(r)] for each, r in zip(logits, rows, strict=True)]
+
+    def _logits(self, rows: Int[Tensor, "run batch"], *, trained: bool) -> tuple[Float[Tensor, "run batch class"]]:
+        x, known = self.memory[rows] if trained else (self.signals[rows], None)
+        return (self.ensemble(x, train=False, memory=known).float(),)
 
 
 def _forget(x: Tensor) -> None:
