@@ -23,6 +23,7 @@ LEVERS = {
     "decay_norms": ["trainer.weight_decay=0.1", "trainer.decay_norms=true"],
     "drop_0.25": ["model.drop=0.25"], "drop_0.5": ["model.drop=0.5"], "drop_0.7": ["model.drop=0.7"],
     "drop_tokens": ["model.drop_tokens=0.2"], "label_smoothing": ["trainer.label_smoothing=0.1"],
+    "label_smoothing_0": ["trainer.label_smoothing=0"],
     "mixup": ["trainer.mixup=0.2"], "class_weights": ["trainer.class_weights=balanced"],
     "constant": ["trainer.schedule=constant"], "one_cycle": ["trainer.schedule=one_cycle"],
     "plateau": ["trainer.schedule=plateau"], "no_warmup": ["trainer.warmup=0"], "no_clip": ["trainer.clip=null"],
