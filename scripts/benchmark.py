@@ -14,6 +14,7 @@ from benchmarks import (
     data,
     diagnosis,
     engine,
+    gpu,
     halves,
     length,
     levers,
@@ -34,11 +35,11 @@ TASKS = {
     "curve": curve.measure_curve, "ablation": ablation.measure_ablation, "halves": halves.measure_halves,
     "transfer": transfer.measure_transfer, "pretraining": pretraining.measure_pretraining,
     "report": report.measure_report, "levers": levers.measure_levers, "diagnosis": diagnosis.measure_diagnosis,
-    "scale": scale.measure_scale, "scale-of": scale.one_size, "sweep": search.measure_search,
+    "gpu": gpu.measure_gpu, "scale": scale.measure_scale, "scale-of": scale.one_size, "sweep": search.measure_search,
     "workers": workers.measure_workers, "worker": workers.one_worker,
 }    # fmt: skip
 WRITERS = (    # of tables and figures
-    ablation, curve, diagnosis, engine, halves, length, levers, pretraining, scale, search, transfer,
+    ablation, curve, diagnosis, engine, gpu, halves, length, levers, pretraining, scale, search, transfer,
     workers,
 )    # fmt: skip
 

@@ -57,7 +57,9 @@ VARIANTS = {
     "feed_gated": ["model.block.feed=gated"], "skip_0.2": ["model.block.skip=0.2"],
     "pool_mean": ["model.pool=mean"], "pool_attention": ["model.pool=attention"],
     "stride_0.25": ["model.stride=0.25"], "own_0.8": ["frontend.own=0.8"],
-    "stem_linear": ["model.stem=linear"], "updates_250": ["trainer.updates=250"], "updates_1000": ["trainer.updates=1000"], "zscore": ["frontend=zscore"],
+    "stem_linear": ["model.stem=linear"],
+    "updates_250": ["trainer.updates=250"], "updates_1000": ["trainer.updates=1000"],
+    "zscore": ["frontend=zscore"],
     "zscore_spatial_off": ["frontend=zscore", "model.spatial=off"], "smoothing_0": ["trainer.label_smoothing=0"],
 }    # fmt: skip
 

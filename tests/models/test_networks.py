@@ -6,6 +6,7 @@ import pytest
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from eegdecode.training.ensemble import Ensemble
 
@@ -100,3 +101,23 @@ def test_what_is_remembered_changes_nothing(name):
     whole, parts = net.remember(x), torch.cat([net.remember(one) for one in x.split(3)])
     torch.testing.assert_close(whole, parts, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(net(x, whole), net(x), rtol=1e-5, atol=1e-6)
+
+
+class FromPython(TorchDispatchMode):
+    """Counts tensors that are made of numbers of Python, which a GPU would wait for."""
+
+    n_made = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.n_made += "lift_fresh" in str(func)
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_can_be_recorded_on_a_gpu(name):
+    """A recording (see `Replay`) ends at the first number that comes from the processor."""
+    net, x = build(name), torch.randn(4, 5, 200)
+    known = net.remember(x) if hasattr(net, "remember") else None
+    with FromPython() as watch:
+        torch.tensor(1.0)
+        net(*([x] if known is None else [x, known])).sum().backward()
+    assert watch.n_made == 1    # that of the test
