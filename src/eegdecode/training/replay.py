@@ -46,7 +46,7 @@ class Replay:
     _owner: object = None
     _takes: dict[Hashable, Take] = field(default_factory=dict)
     _seen: Counter[Hashable] = field(default_factory=Counter)
-    _pool: tuple[int, int] | None = None
+    _pool: Any = None
 
     def belongs_to(self, owner: object) -> None:
         """Forget what was recorded of another owner's tensors."""
@@ -92,6 +92,7 @@ class Replay:
         self._pool = self._pool or torch.cuda.graph_pool_handle()
         held = [each.clone() for each in inputs]    # outside of the pool, whose memory the next recording takes again
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
+        stream = torch.cuda.Stream(held[0].device)    # torch's own would lie on the first GPU that recorded
+        with torch.cuda.device(held[0].device), torch.cuda.graph(graph, pool=self._pool, stream=stream):
             outputs = compute(*held)
         return Take(graph, held, outputs)
