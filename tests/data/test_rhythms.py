@@ -7,7 +7,7 @@ from eegdecode.data.rhythms import Clock, coloured, one_over_f, peak, trapezium
 def test_noise_has_the_spectrum_and_power_asked_for():
     clock = Clock(50_000, 250.0)
     noise = coloured(np.random.default_rng(0), clock, [one_over_f(clock, 1.0), peak(clock, 10.0, 1.0)])
-    assert noise.dtype == np.float32
+    assert noise.dtype == np.float64
     np.testing.assert_allclose(noise.var(axis=1), 1, rtol=0.1)
     power = np.abs(np.fft.rfft(noise)) ** 2
     f = clock.frequencies()

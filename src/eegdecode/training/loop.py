@@ -99,7 +99,7 @@ def train_epoch(
 ) -> tuple[Tensor, Tensor]:    # fmt: skip
     """One pass over each run's training trials; return mean losses and gradient norms, both (R,)."""
     settings, train = task.settings, [run.split.train for run in task.runs]
-    step = compiled(BACKEND) if settings.compile else replayed(replay) if replay else update
+    step = compiled(BACKEND) if settings.compile else replayed(replay) if replay and replay.on else update
     batches = draw_batches(train, task.y, settings.recombination, rngs, batch_size=settings.step_size)
     dice = Dice(rngs, str(task.y.device)) if settings.throws else None
     losses, norms = [], []
