@@ -6,7 +6,6 @@ for some epochs each way. The first epoch is not counted: it holds the recording
 """
 
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +74,7 @@ def _seconds(name: str, device: str, *, replay: bool) -> float:
     try:
         material = Material.of(trials, per_trial=False, device=device)
         given = {"frontend": ZScore(), "mode": "vectorise", "on_epoch": lambda run, row: None}
-        loop.train_stack(trainer, partial(instantiate(config)), material, runs, **given)
+        loop.train_stack(trainer, instantiate(config), material, runs, **given)
     finally:
         loop.train_epoch = epoch
     return float(np.median(times[1:]))

@@ -29,7 +29,8 @@ def coloured(
 ) -> Signals:
     """Gaussian noise with one power spectrum a series, each with an expected power of one.
 
-    The numbers drawn are of float32, which is faster; what is computed with them is float64, see `digitised`.
+    The numbers drawn are of float32, which is faster; what is computed with them is float64, see `digitised` in
+    ``simulation.py``.
     """
     amplitude = np.sqrt(np.asarray(densities))
     amplitude /= np.linalg.norm(amplitude, axis=1, keepdims=True)
@@ -78,14 +79,3 @@ def blinks(
     for start, size in zip(starts, rng.normal(1.0, 0.2, count), strict=True):
         signal[0, start : start + n_bump] += size * np.hanning(n_bump)
     return signal
-
-
-def digitised(volts: np.ndarray, step: float) -> np.ndarray:
-    """Round to an amplifier's steps of ``step``, in V, in place.
-
-    It also makes the recordings equal to the bit wherever they are simulated: processors and versions of libraries
-    differ in the last bits of an exponential or a matrix product, which in float64 are 1e-10 of a step.
-    """
-    np.rint(volts / step, out=volts)
-    volts *= step
-    return volts

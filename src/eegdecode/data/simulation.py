@@ -12,7 +12,7 @@ import numpy as np
 
 from eegdecode.data.headmodel import CHANNELS, background_mixing, recording_info
 from eegdecode.data.recording import Recording
-from eegdecode.data.rhythms import Clock, blinks, coloured, digitised, from_db, one_over_f, trapezium, waxing
+from eegdecode.data.rhythms import Clock, blinks, coloured, from_db, one_over_f, trapezium, waxing
 from eegdecode.data.simulated import CLASSES, SimulatedDataset
 from eegdecode.data.subject import AREAS, OCCIPITAL, Person, another_day, draw_person
 from eegdecode.data.truth import AMPLIFIER, JITTER, OFFSET, ONSET, RAMP, STEP, describe
@@ -108,3 +108,14 @@ def _background(person: Person, rng: np.random.Generator, clock: Clock) -> np.nd
     cortex = coloured(rng, clock, [one_over_f(clock, person.exponent)] * n)
     amplifier = rng.standard_normal((n, clock.n_times), dtype=np.float32)
     return 1e-6 * (person.noise * background_mixing() @ cortex + AMPLIFIER * amplifier)
+
+
+def digitised(volts: np.ndarray, step: float) -> np.ndarray:
+    """Round to an amplifier's steps of ``step``, in V, in place.
+
+    It also makes the recordings equal to the bit wherever they are simulated: processors and versions of libraries
+    differ in the last bits of an exponential or a matrix product, which in float64 are 1e-10 of a step.
+    """
+    np.rint(volts / step, out=volts)
+    volts *= step
+    return volts

@@ -71,8 +71,8 @@ def random_mask(shape: Sequence[int], keep: Float[Tensor, ""]) -> Bool[Tensor, "
     """True with probability ``keep``, to 2**-16, for each entry.
 
     On a processor one random number of 64 bits serves four entries: drawing them is what dropout costs there (2 to 4
-    times ``F.dropout``'s speed for the attention of 190 tokens). A GPU draws for nothing, and torch before 2.13 has
-    no ``vmap`` of a view as another type.
+    times ``F.dropout``'s speed for the attention of 190 tokens). On a GPU each entry draws its own, for
+    torch before 2.13 has no ``vmap`` of a view as another type.
     """
     last = (keep * 2**16 - 2**15 - 1).clamp(-(2**15), 2**15 - 1).to(torch.int16)    # of the numbers that are kept
     if keep.is_cuda:

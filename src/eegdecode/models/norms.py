@@ -89,7 +89,7 @@ class BatchNorm(nn.Module):
         running = self.get_buffer("running_mean"), self.get_buffer("running_var")
         if not self.training:
             return running
-        count = x.new_full((), x.shape[0] * x.shape[1]) if valid is None else valid.sum().clamp(min=1)
+        count = x.new_full((), x.shape[0] * x.shape[1], dtype=torch.long) if valid is None else valid.sum().clamp(min=1)
         mean = zero_padding(x, valid).sum((0, 1)) / count
         var = zero_padding(x - mean, valid).square().sum((0, 1)) / count
         unbiased = var * (count / (count - 1).clamp(min=1))

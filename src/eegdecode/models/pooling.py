@@ -67,7 +67,8 @@ class CosinePooling(nn.Module):
     def forward(self, x: Tokens, valid: Valid = None) -> Float[Tensor, "batch parts_width"]:
         """Transform over the tokens that are there; scaled so that the first is the mean, and all are equally loud."""
         place = torch.arange(x.shape[1], device=x.device) + 0.5
-        count = x.new_full((1, 1), x.shape[1]) if valid is None else valid.sum(1, keepdim=True).clamp(min=1)
+        whole = x.new_full((1, 1), x.shape[1], dtype=torch.long)
+        count = whole if valid is None else valid.sum(1, keepdim=True).clamp(min=1)
         wave = torch.arange(self.parts, device=x.device)[:, None]
         scale = (1 + (math.sqrt(2.0) - 1) * (wave > 0)) / count[..., None]
         waves = scale * torch.cos(math.pi * wave * (place / count)[:, None])                 # (B or 1, parts, N)

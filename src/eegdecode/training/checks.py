@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, TypeGuard
 
 from eegdecode.training.ensemble import MODES
@@ -18,7 +19,10 @@ NUMBERS = (
 
 
 def check_words(settings: DeepSettings) -> None:
-    """Refuse a word that nobody knows."""
+    """Refuse a word that nobody knows, and what is neither true nor false."""
+    for name in (field.name for field in fields(settings) if field.type == "bool"):
+        if not isinstance(getattr(settings, name), bool):
+            raise ValueError(f"trainer.{name} must be true or false; got {getattr(settings, name)!r}")
     choices = {
         "optimiser": ("adamw", "adam"), "schedule": SCHEDULES, "select": ("last", "best_val"),
         "precision": ("float32", "bf16"), "ensemble": ("auto", *MODES), "average": ("none", "ema", "swa"),
