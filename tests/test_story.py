@@ -231,6 +231,7 @@ def test_a_network_of_braindecode_is_trained_under_its_own_name(tmp_path):
         (["model.drop=2"], "drop must be in [0, 1), got 2"),
         (["trainer.fine_tune=head"], "trainer.fine_tune=head is for networks that start from others"),
         (["trainer.new_head=false"], "trainer.new_head=false is for networks that start from others"),
+        (["trainer.replay=maybe"], "trainer.replay must be true or false; got 'maybe'"),
         (["trainer.epochs=ten"], "trainer.epochs must be a whole number of at least 1 or null, got 'ten'"),
         (["out_dir=/proc/nowhere"], "/proc/nowhere"),
     ],

@@ -217,8 +217,6 @@ def test_no_validation_trials_leave_gaps_and_no_error(make_trials):
         ({"patience": 0}, "trainer.patience must be a whole number of at least 1 or null, got 0"),
         ({"betas": [0.9]}, r"trainer.betas must be two numbers in \[0, 1\), got \[0.9\]"),
         ({"betas": [1.5, 0.9]}, "trainer.betas must be two numbers"),
-        ({"replay": "maybe"}, "trainer.replay must be true or false; got 'maybe'"),
-        ({"preflight": 7}, "trainer.preflight must be true or false; got 7"),
         ({"device": "gpu"}, "device=gpu is unknown"),
         ({"device": "cuda:99"}, "device=cuda:99 is not there"),
         ({"precision": "bf16", "device": "cpu"}, "for GPUs"),
