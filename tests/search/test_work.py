@@ -126,13 +126,14 @@ def test_a_setting_that_diverges_is_pruned_and_not_tried_again(tmp_path, trials)
     assert "diverged: failed: loss is nan" in found.loc["diverge", "why"]
 
 
-@pytest.mark.parametrize("pruner", ["median", "hyperband"])
+@pytest.mark.parametrize("pruner", ["median", "halving", "hyperband"])
 def test_trials_that_fall_behind_are_stopped_before_their_end(tmp_path, trials, pruner):
     run_search(stub.search(tmp_path, n_trials=25, pruner=pruner, sampler="random"), stub.compose)
     found = table(tmp_path)
     pruned = found[found["state"] == "pruned"]
     assert len(pruned) > 0
     assert (pruned["step"] < 20).all()
+    assert found.set_index("default").loc[True, "state"] == "done"    # what the winner is compared with
     assert pruned["why"].str.contains("/20 of its training").all()
     assert winner(found, search_of(tmp_path))["state"] == "done"
     folder = tmp_path / pruned["folder"].iloc[0]

@@ -24,7 +24,8 @@ from eegdecode.reporting.words import (
 
 MOST_ROWS = 50    # longer lists are cut, with their length
 _CAPTIONS = {
-    "curves": "Loss and accuracy; training measured with dropout off, dotted: the loss as trained.",
+    "curves": "Loss and accuracy; training measured with dropout off, dotted: the loss as trained, which smoothed or "
+    "mixed labels keep above zero.",
     "subjects": "Test accuracy by subject; grey: what guessing reaches (95 %, binomial).",
     "confusion": "Confusion of the classes on test trials, all runs pooled, each row adding up to 100 %.",
     "curves_by_subject": "Loss of each subject.",

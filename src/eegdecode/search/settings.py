@@ -19,7 +19,7 @@ from eegdecode.reporting.metrics import RISING
 from eegdecode.search.space import MOST_POINTS, Space, points, read_space
 
 SAMPLERS = ("tpe", "cmaes", "random", "grid")
-PRUNERS = ("none", "median", "hyperband")
+PRUNERS = ("none", "median", "halving", "hyperband")
 OBJECTIVES = ("score", "n_params", "seconds")
 NOT_IDENTITY = (    # overrides that may differ between the workers of one search
     "device", "trainer.device", "trainer.workers", "trainer.stack", "trainer.ensemble", "trainer.compile",
@@ -41,7 +41,7 @@ class Search:
     n_trials : int
         In total, over all workers and restarts.
     sampler : {"tpe", "cmaes", "random", "grid"}
-    pruner : {"none", "median", "hyperband"}
+    pruner : {"none", "median", "halving", "hyperband"}
         Stops trials early whose validation score falls behind, see `Watch`; with one objective alone.
     objectives : mapping
         ``score`` (the metric on validation trials), ``n_params``, ``seconds`` (of training) -> maximize or minimize.

@@ -100,7 +100,9 @@ def _sampler(search: Search, seed: int | None) -> optuna.samplers.BaseSampler:
 def _pruner(search: Search) -> optuna.pruners.BasePruner:
     if search.pruner == "median":    # nobody is judged by less than a third of its training
         return optuna.pruners.MedianPruner(n_startup_trials=10, n_warmup_steps=STEPS // 3)
-    if search.pruner == "hyperband":
+    if search.pruner == "halving":    # ASHA (Li et al., 2020): a third goes on past 2, 6 and 18 steps
+        return optuna.pruners.SuccessiveHalvingPruner(min_resource=2, reduction_factor=3)
+    if search.pruner == "hyperband":    # the same, but some trials are first judged at 6 or 18
         return optuna.pruners.HyperbandPruner(min_resource=2, max_resource=STEPS, reduction_factor=3)
     return optuna.pruners.NopPruner()
 
@@ -140,11 +142,16 @@ def own_fault(error: BaseException) -> bool:
 
 
 def report(trial: Trial, step: int, value: float) -> bool:
-    """Report a value and tell whether the trial is to be stopped; a database that is away says nothing."""
+    """Report a value and tell whether the trial is to be stopped; a database that is away says nothing.
+
+    The default settings are never stopped: the winner is compared with them.
+    """
     try:
         with asked_once():
             trial.report(value, step)
-            return step < STEPS and bool(trial.should_prune())    # numpy's
+            if step == STEPS or trial.user_attrs.get("default"):
+                return False
+            return bool(trial.should_prune())    # numpy's
     except optuna.exceptions.StorageInternalError:
         return False
 

@@ -11,6 +11,7 @@ import numpy as np
 from eegdecode.runs import Prediction, Run
 
 STEPS = 20    # parts of a trial's training at whose ends it is judged: each costs a write to the study
+HALF = 0.5    # of a training, before which its curve tells nothing: see `Watch`
 
 
 class Watch:
@@ -19,10 +20,15 @@ class Watch:
     A trial is several runs (subjects, folds, seeds), and subjects differ more than settings do: a value may only be
     compared with that of the same runs in another trial. So the runs stand in a line, in the order of the
     experiment; those of a stack that trains side by side share a place in it. At step s the value is the mean
-    validation accuracy of the runs that the first s twentieths of the line reach: of those before, at their end, of
-    those in work, as far as they have come. Worker processes finish runs in any order; a step is reported as soon as
-    all runs it needs are so far, so that the values are the same however many workers there are. One by one, a
-    settled mean over subjects grows run by run; side by side, all subjects' curves rise together.
+    validation accuracy of the runs whose end the first s twentieths of the line reach; before the first end, of those
+    in work, from the half of their training on. Worker processes finish runs in any order; a step is reported as soon
+    as all runs it needs are so far, so that the values are the same however many workers there are.
+
+    A curve says little before its end: over 164 searched settings of `sttransformer` (11 subjects of `ssvep_exo`, each
+    trained to the end) the mean accuracy of all subjects has a rank correlation with the last one of at most 0.2 in the
+    first third of the steps, and of 0.6 at half. One subject that is trained to its end has 0.57, three have 0.64, six
+    0.85, for less work. So runs one by one, as on a CPU, tell good settings from bad ones earlier than side by side
+    (racing: Birattari et al., 2002).
 
     Parameters
     ----------
@@ -77,9 +83,9 @@ class Watch:
                 self.report(self._step, value)
 
     def _value(self, step: int) -> float | None:
-        """The value at a step; None while a run that it needs is not so far."""
+        """The value at a step, NaN where there is none; None while a run that it needs is not so far."""
         n_runs = len(self._curves)
-        reached, before, values = step / STEPS * n_runs, 0, []
+        reached, before, ended, halfway = step / STEPS * n_runs, 0, [], []
         for names in self._line:
             share = min(1.0, (reached - before) / len(names))
             if share <= 1e-9:
@@ -89,6 +95,7 @@ class Watch:
                 if not curve or curve[-1][0] < share - 1e-9:
                     return None
                 seen = [accuracy for at, accuracy in curve if at <= share + 1e-9]
-                values += seen[-1:]    # none before its first epoch is measured
+                (ended if share > 1 - 1e-9 else halfway if share > HALF - 1e-9 else []).extend(seen[-1:])
             before += len(names)
+        values = ended or halfway
         return float(np.mean(values)) if values else float("nan")
