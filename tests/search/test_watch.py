@@ -30,9 +30,9 @@ def tell(watch, order):
             watch.done(done(RUNS[name]))
 
 
-def values(order, *, side_by_side, **begin):
+def values(order, *, stack, **begin):
     told = {}
-    watch = Watch(told.__setitem__, side_by_side=side_by_side)
+    watch = Watch(told.__setitem__, stack=stack)
     with watch(epochs(*NAMES), **begin) as bar:
         tell(bar, order)
     return told
@@ -40,7 +40,7 @@ def values(order, *, side_by_side, **begin):
 
 def test_one_by_one_the_mean_of_finished_runs_grows():
     """A run in work counts from its half on, and only as long as none is at its end."""
-    told = values([name for name in NAMES for _ in range(EPOCHS)], side_by_side=False)
+    told = values([name for name in NAMES for _ in range(EPOCHS)], stack=1)
     assert list(told) == list(range(3, STEPS + 1))
     assert told[4] == pytest.approx(0.2 * 0.8)
     assert told[5] == told[9] == pytest.approx(0.2)
@@ -49,37 +49,45 @@ def test_one_by_one_the_mean_of_finished_runs_grows():
 
 
 def test_side_by_side_all_curves_rise_together_and_tell_nothing_before_half():
-    told = values(list(NAMES) * EPOCHS, side_by_side=True)
+    told = values(list(NAMES) * EPOCHS, stack=None)
     assert list(told) == list(range(STEPS // 2, STEPS + 1))
     assert told[STEPS // 2] == pytest.approx(0.25)
     assert told[STEPS] == pytest.approx(0.5)
     assert (np.diff(list(told.values())) >= 0).all()
 
 
+def test_stacks_one_after_the_other_tell_of_the_first_at_its_end():
+    told = values(list("ab") * EPOCHS + list("cd") * EPOCHS, stack=2)
+    assert list(told) == list(range(5, STEPS + 1))
+    assert told[5] == pytest.approx(0.15)
+    assert told[10] == told[19] == pytest.approx(0.3)
+    assert told[STEPS] == pytest.approx(0.5)
+
+
 def test_workers_in_any_order_tell_the_same():
-    plain = values([name for name in NAMES for _ in range(EPOCHS)], side_by_side=False)
+    plain = values([name for name in NAMES for _ in range(EPOCHS)], stack=1)
     rng = np.random.default_rng(0)
     for _ in range(5):
         order = rng.permutation([name for name in NAMES for _ in range(EPOCHS)]).tolist()
-        assert values(order, side_by_side=False) == plain
+        assert values(order, stack=1) == plain
 
 
 def test_with_runs_that_were_done_before_nothing_is_reported():
-    assert values(list(itertools.chain(*[NAMES] * EPOCHS)), side_by_side=True, n_reused=1) == {}
+    assert values(list(itertools.chain(*[NAMES] * EPOCHS)), stack=None, n_reused=1) == {}
 
 
 def test_what_the_report_raises_ends_the_training():
     def stop(step, value):
         raise KeyError(step)
 
-    watch = Watch(stop, side_by_side=True)(epochs(*NAMES))
+    watch = Watch(stop, stack=None)(epochs(*NAMES))
     with pytest.raises(KeyError):
         tell(watch, list(NAMES) * EPOCHS)
 
 
 def test_a_run_that_stops_early_counts_as_far_as_it_came():
     told = {}
-    watch = Watch(told.__setitem__, side_by_side=False)(epochs("a"))
+    watch = Watch(told.__setitem__, stack=1)(epochs("a"))
     watch.epoch(RUNS["a"], {"epoch": 3, "val_accuracy": 0.7})
     watch.done(done(RUNS["a"]))
     assert told[STEPS] == 0.7

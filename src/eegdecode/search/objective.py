@@ -78,7 +78,7 @@ class Objective:
         composed = self.compose([*self.search.fixed, *overrides(suggest(self.search.space, trial))])
         parts = inner_parts(self.search, composed, folder)
         judge = partial(_judge, trial) if self.search.pruner != "none" else lambda step, value: None
-        watch = Watch(judge, side_by_side=getattr(parts["trainer"], "mode", "loop") == "vectorise")
+        watch = Watch(judge, stack=_side_by_side(parts["trainer"]))
         began = time.perf_counter()
         results = self.train(**parts, choices=composed.choices, config=composed.text, screen=watch)
         hold(folder)    # training has let it go; with a database away the trial would be taken for dead
@@ -98,6 +98,13 @@ class Objective:
         if found["score"] != found["score"]:
             raise RuntimeError(f"metric={self.search.metric} is not defined on the validation trials; take another one")
         return tuple(found[name] for name in self.search.objectives)
+
+
+def _side_by_side(trainer: Any) -> int | None:
+    """How many runs a trainer trains side by side; None where it finds out by itself, and mostly all are."""
+    if getattr(trainer, "mode", "loop") == "loop":
+        return 1
+    return None if trainer.stack == "auto" else int(trainer.stack)
 
 
 def inner_parts(search: Search, composed: Composed, folder: Path) -> dict[str, Any]:

@@ -34,12 +34,12 @@ class Watch:
     ----------
     report : callable
         Takes step (1 to `STEPS`) and value; what it raises ends the training.
-    side_by_side : bool
-        Whether stacks are vectorised.
+    stack : int or None
+        Runs that train side by side, 1: one by one; None: all that can.
     """
 
-    def __init__(self, report: Callable[[int, float], None], *, side_by_side: bool) -> None:
-        self.report, self.side_by_side = report, side_by_side
+    def __init__(self, report: Callable[[int, float], None], *, stack: int | None) -> None:
+        self.report, self.stack = report, stack
         self._curves: dict[str, list[tuple[float, float]]] = {}    # run -> (share of its epochs, accuracy)
         self._line: list[list[str]] = []
         self._step, self._epochs = 0, {}
@@ -49,9 +49,10 @@ class Watch:
         places: dict[int, list[str]] = {}
         for name, count in epochs.items():
             places.setdefault(count, []).append(name)    # stacks are of runs with equally many trials
-        self._line = [[name] for names in places.values() for name in names]
-        if self.side_by_side:
-            self._line = list(places.values())
+        self._line = []
+        for names in places.values():
+            size = self.stack or len(names)
+            self._line += [names[i : i + size] for i in range(0, len(names), size)]
         self._epochs, self._curves = dict(epochs), {name: [] for name in epochs}
         self._step = STEPS if n_reused else 0
         return self
