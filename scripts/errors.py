@@ -5,20 +5,9 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from hydra.errors import InstantiationException
 from omegaconf import MissingMandatoryValue
-
-from eegdecode.launching.options import check_options
-
-
-def refuse_options(words: list[str]) -> None:
-    """End where an option of a launcher is typed that it does not have; the words begin with the script."""
-    try:
-        check_options(words[1:], Path(words[0]).resolve().parents[1] / "configs" / "launcher")
-    except ValueError as error:
-        sys.exit(f"error: {error}")
 
 
 def in_words(error: Exception) -> str:

@@ -4,6 +4,7 @@ import hydra
 from omegaconf import DictConfig
 
 from errors import told_in_words
+from words import words_checked
 
 PARTS = ("checkpoint", "dataset", "preprocess", "decode", "by", "out")
 
@@ -18,4 +19,5 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with words_checked("predict"):
+        main()

@@ -7,6 +7,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from errors import told_in_words
+from words import words_checked
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="pretrain")
@@ -23,4 +24,5 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with words_checked("pretrain"):
+        main()

@@ -10,7 +10,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from eegdecode.launching.record import compared, fail, failures, job_folder, words_of
-from errors import in_words, refuse_options
+from errors import in_words
+from words import words_checked
 
 STARTED = time.strftime("%Y-%m-%d_%H-%M-%S")
 
@@ -28,11 +29,10 @@ def main(cfg: DictConfig) -> None:
     command = None if number is None else ["python", sys.argv[0], *words_of(context.overrides.task, cfg.out_dir, swept)]
     try:
         from eegdecode.experiment import run_experiment  # here, so that --help and a typo answer at once
-
         logging.basicConfig(format="%(message)s")
         logging.getLogger("eegdecode").setLevel(logging.INFO)
-        parts = hydra.utils.instantiate(cfg, _convert_="all")
-        results = run_experiment(**parts, choices=choices, config=OmegaConf.to_yaml(cfg, resolve=True))
+        parts, config = hydra.utils.instantiate(cfg, _convert_="all"), OmegaConf.to_yaml(cfg, resolve=True)
+        results = run_experiment(**parts, choices=choices, config=config)
         if not results.complete:
             fail(f"{results.folder}: not all runs are done; the same command tries the others again", command=command)
     except Exception as error:
@@ -44,7 +44,7 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    refuse_options(sys.argv)
-    main()
+    with words_checked("train"):
+        main()
     print("".join(f"Report: python scripts/report.py {folder}\n" for folder in compared), end="")
     sys.exit("\n".join(f"error: {failure}" for failure in failures) or 0)

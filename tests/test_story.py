@@ -212,7 +212,8 @@ def test_a_network_of_braindecode_is_trained_under_its_own_name(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["trainer.epohcs=3"], "epohcs"),
+        (["trainer.epohcs=3"], "error: there is no trainer.epohcs; did you mean trainer.epochs?"),
+        (["model=ts_lr", "trainer.updates=20"], "there is no trainer.updates with model=ts_lr; trainer has"),
         (["model=braindecode"], "give it: model.name="),
         (["model=eegnett"], "eegnett"),
         (["trainer.lr=-1"], "trainer.lr must be between 0 and 10, got -1"),

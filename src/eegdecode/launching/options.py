@@ -1,9 +1,9 @@
-"""What is typed for a launcher is held against its YAML: Hydra's own words name no way out."""
+"""What is typed, held against the YAML files: Hydra's own words name no way out, or the wrong one."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -34,3 +34,18 @@ def check_options(words: Sequence[str], configs: Path) -> None:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
             raise ValueError(f"launcher={name} has no hydra.launcher.{key}; {hint}")
+
+
+def missing(config: Mapping, path: str) -> str | None:
+    """Tell what there is where a path (``trainer.lr``) leaves a configuration; None where it does not."""
+    node, parts = config, path.split(".")
+    for i, part in enumerate(parts):
+        if not isinstance(node, Mapping):
+            return None    # a list, a value: Hydra says what it takes
+        if part not in node:
+            known, above = sorted(key for key in node if not key.startswith("_")), ".".join(parts[:i])
+            if near := difflib.get_close_matches(part, known, n=1):
+                return f"did you mean {'.'.join([*parts[:i], near[0]])}?"
+            return f"{above + ' has' if above else 'there are'} {', '.join(known)}"
+        node = node[part]
+    return None

@@ -1,0 +1,45 @@
+"""What is typed, held against the configurations: Hydra's own words on a typo advise to add what nothing takes."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from eegdecode.launching.options import check_options, missing
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+
+
+@contextmanager
+def words_checked(name: str) -> Iterator[None]:
+    """Around a command: refuse options that no launcher has; behind Hydra's words on a typo say what there is."""
+    try:
+        check_options(sys.argv[1:], CONFIGS / "launcher")
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    try:
+        yield
+    except SystemExit as stop:
+        if stop.code == 1 and (said := unknown_setting(sys.argv[1:], name)):
+            sys.exit(f"error: {said}")
+        raise
+
+
+def unknown_setting(words: Sequence[str], name: str) -> str | None:
+    """Tell which setting there is not in the configuration of this name, and which there is; None: all are known."""
+    typed = [word.partition("=")[::2] for word in words if "=" in word and word[0] not in "+~-"]
+    groups = {key: value.partition(",")[0] for key, value in typed if (CONFIGS / key).is_dir()}
+    chosen = [f"{key}={value}" for key, value in groups.items()]
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+            config = compose(name, overrides=chosen)
+    except HydraException:    # a group without this choice: Hydra lists those that there are
+        return None
+    for path in (key for key, _ in typed if key not in groups and not key.startswith("hydra.")):
+        if said := missing(OmegaConf.to_container(config), path):
+            return f"there is no {path}{' with ' * bool(chosen)}{', '.join(chosen)}; {said}"
+    return None

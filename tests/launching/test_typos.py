@@ -1,0 +1,30 @@
+import pytest
+
+from words import unknown_setting
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    ("trainer.upates=20", "there is no trainer.upates; did you mean trainer.updates?"),
+    ("datset=simulated", "there is no datset; did you mean dataset?"),
+    ("model=eegnet model.heads=2",
+     "there is no model.heads with model=eegnet; model has depth, drop, filters, init_from, kernel"),
+    ("-m model=ts_lr,eegnet trainer.lr=1,2",
+     "there is no trainer.lr with model=ts_lr; trainer has device, scale, seeds"),
+    ("experiment=compare_simulated trainer.lrr=1",
+     "there is no trainer.lrr with experiment=compare_simulated; did you mean trainer.lr?"),
+])    # fmt: skip
+def test_what_was_meant(words, said):
+    assert unknown_setting(words.split(), "train") == said
+
+
+@pytest.mark.parametrize("words", [
+    "trainer.lr=3 +model.block.window=2 ~trainer.clip hydra.mode=RUN", "trainer=short trainer.x=2",
+    "dataset.subjects.first=2", "trainer.lr", "",
+])    # fmt: skip
+def test_of_what_is_known_and_of_what_hydra_tells_best_nothing_is_said(words):
+    assert unknown_setting(words.split(), "train") is None
+
+
+def test_other_doors_have_their_own_settings():
+    said = unknown_setting(["dataset.n_subject=3"], "prepare")
+    assert said == "there is no dataset.n_subject; did you mean dataset.n_subjects?"
