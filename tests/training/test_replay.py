@@ -15,7 +15,11 @@ from eegdecode.training.frontend import ZScore
 from eegdecode.training.replay import WARM, Replay, Take
 
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-MODELS = {"eegnet": partial(EEGNet, drop=0.0), "sttransformer": partial(STTransformer, width=8, heads=2, drop=0.0)}
+MODELS = {"eegnet": partial(EEGNet, drop=0.0), "sttransformer": partial(STTransformer, width=8, heads=2, drop=0.0),
+          "whiten": partial(STTransformer, width=8, heads=2, drop=0.0, spatial="whiten")}    # fmt: skip
+
+
+MOST_OF_TRIALS = 2    # inputs of a recording that predicts; a step has numbers beside them
 
 
 class Again:
@@ -37,7 +41,7 @@ def tape(monkeypatch):
 
     def record(self, compute, inputs):
         held, n_runs = [each.clone() for each in inputs], len(inputs[0])
-        is_step = len(inputs) > 1
+        is_step = len(inputs) > MOST_OF_TRIALS
         outputs = [torch.zeros(n_runs), torch.zeros(n_runs)] if is_step else [each.clone() for each in compute(*held)]
         made.append(Again(compute, held, outputs))
         return Take(made[-1], held, outputs)
@@ -78,15 +82,46 @@ def test_recorded_steps_give_what_plain_ones_give(make_trials, tape, settings):
 
 def test_two_batch_sizes_are_two_recordings(make_trials, tape):
     train(make_trials(n_trials=32), network="sttransformer", epochs=20)
-    steps = [take for take in tape if len(take.inputs) > 1]
+    steps = [take for take in tape if len(take.inputs) > MOST_OF_TRIALS]
     assert sorted(take.inputs[0].shape[1] for take in steps) == [4, 5]
     assert len(tape) == 4    # and the training and the validation trials, after each epoch
+
+
+class Watch(torch.overrides.TorchFunctionMode):
+    def __init__(self, replay):
+        super().__init__()
+        self.n_inside, self.n_outside, self.replay = 0, 0, replay
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is torch.linalg.eigh:
+            self.n_inside += self.replay.inside
+            self.n_outside += not self.replay.inside
+        return func(*args, **(kwargs or {}))
+
+
+def test_no_eigenvectors_are_computed_in_a_recording(make_trials, monkeypatch):
+    """A GPU cannot record them: not of training trials, which are known, and not of validation trials."""
+    monkeypatch.setattr(DeepTrainer, "replays", lambda self, device: True)
+    plain = Replay.__call__
+
+    def call(self, name, compute, *inputs):
+        Replay.inside = True
+        try:
+            return plain(Replay(on=False), name, compute, *inputs)
+        finally:
+            Replay.inside = False
+
+    monkeypatch.setattr(Replay, "__call__", call)
+    monkeypatch.setattr(Replay, "inside", False, raising=False)
+    with Watch(Replay) as watch:
+        train(make_trials(n_trials=32), network="whiten", epochs=2)
+    assert (watch.n_inside, watch.n_outside > 0) == (0, True)
 
 
 @pytest.mark.parametrize("settings", [{"mixup": 0.2}, {"sam": 0.05}, {"accumulate": 2}], ids=str)
 def test_steps_that_draw_or_repeat_are_not_recorded(make_trials, tape, settings):
     train(make_trials(n_trials=32), network="sttransformer", epochs=5, **settings)
-    assert not [take for take in tape if len(take.inputs) > 1]
+    assert not [take for take in tape if len(take.inputs) > MOST_OF_TRIALS]
 
 
 def test_what_cannot_be_recorded_is_computed(make_trials, tape, monkeypatch):

@@ -110,6 +110,11 @@ class Memory:
     ask : callable
         Trials (B, C, T) -> (B, ...) or None: what the network computes without any parameter, see ``remember`` of
         `eegdecode.models.eegnet.EEGNet`.
+
+    Attributes
+    ----------
+    too_small : bool
+        Whether something is known of the trials that there is no room for: then each step computes it.
     """
 
     def __init__(
@@ -118,6 +123,7 @@ class Memory:
     ) -> None:    # fmt: skip
         self.signals, n_train = signals, len(rows[0])
         self._slots = torch.zeros(len(rows), len(signals.x), dtype=torch.long, device=signals.x.device)
+        self.too_small = False
         kept_signals, kept = [], []
         for start in range(0, n_train, batch_size):
             chosen = torch.as_tensor(np.stack([r[start : start + batch_size] for r in rows]), device=signals.x.device)
@@ -127,6 +133,8 @@ class Memory:
                 kept_signals.append(x)
             if asked[0] is not None and asked[0][0].nbytes * n_train <= MOST:
                 kept.append(torch.stack([each for each in asked if each is not None]))
+            else:
+                self.too_small = asked[0] is not None
             places = torch.arange(start, start + chosen.shape[1], device=chosen.device)
             self._slots.scatter_(1, chosen, places.expand_as(chosen))
             if not (kept_signals or kept):

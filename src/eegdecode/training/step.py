@@ -56,7 +56,8 @@ def replayed(replay: Replay) -> Callable[..., tuple[Tensor, Tensor]]:
         task: Task, adam: Adam, rows: Tensor, *, share: float, donors: Tensor | None = None, dice: Dice | None = None
     ) -> tuple[Tensor, Tensor]:    # fmt: skip
         settings = task.settings
-        if donors is not None or dice is not None or settings.accumulate > 1 or settings.sam:
+        other = donors is not None or dice is not None or settings.accumulate > 1 or settings.sam
+        if other or task.memory.too_small:    # what it computes instead a GPU may not record, see `Task.predict`
             return update(task, adam, rows, share=share, donors=donors, dice=dice)
         replay.belongs_to(task)
         numbers = [torch.full((), number, device=rows.device) for number in (share, *adam.count())]

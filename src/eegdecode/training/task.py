@@ -116,20 +116,26 @@ class Task:
     ) -> list[np.ndarray]:    # fmt: skip
         """Logits of each run for its own rows, in evaluation mode: (n, K) a run; of training trials from memory.
 
-        With ``replay`` by a recording, for those who ask again and again.
+        With ``replay`` by a recording, for those who ask again and again. What is computed without a parameter stays
+        outside of it: a GPU does not record the eigenvectors of `WhiteningAttention`.
         """
         parts, replay = [], replay or Replay(on=False)
         replay.belongs_to(self)
         for batch in cut(rows, batch_size=256):
             chosen = torch.as_tensor(batch, device=self.y.device)
-            [logits] = replay("trained" if trained else "others", partial(self._logits, trained=trained), chosen)
+            if trained:
+                [logits] = replay("trained", lambda rows: self._logits(*self.memory[rows]), chosen)
+            else:
+                x = self.signals[chosen]
+                known = self.ensemble.remember(x.flatten(0, 1))
+                given = [x] if known is None else [x, known.unflatten(0, x.shape[:2])]
+                [logits] = replay("others", self._logits, *given)
             parts.append(logits.cpu())
         n_classes = self.model["sizes"]["n_classes"]
         logits = torch.cat(parts, dim=1).numpy() if parts else np.zeros((len(rows), 0, n_classes), np.float32)
         return [each[: len(r)] for each, r in zip(logits, rows, strict=True)]
 
-    def _logits(self, rows: Int[Tensor, "run batch"], *, trained: bool) -> tuple[Float[Tensor, "run batch class"]]:
-        x, known = self.memory[rows] if trained else (self.signals[rows], None)
+    def _logits(self, x: Tensor, known: Tensor | None = None) -> tuple[Float[Tensor, "run batch class"]]:
         return (self.ensemble(x, train=False, memory=known).float(),)
 
 
