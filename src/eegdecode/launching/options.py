@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -36,8 +37,8 @@ def check_options(words: Sequence[str], configs: Path) -> None:
             raise ValueError(f"launcher={name} has no hydra.launcher.{key}; {hint}")
 
 
-def missing(config: Mapping, path: str) -> str | None:
-    """Tell what there is where a path (``trainer.lr``) leaves a configuration; None where it does not."""
+def missing(config: Any, path: str) -> str | None:
+    """Tell what there is where a path (``trainer.lr``) leaves a configuration, dicts in dicts; None: it does not."""
     node, parts = config, path.split(".")
     for i, part in enumerate(parts):
         if not isinstance(node, Mapping):
