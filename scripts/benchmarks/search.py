@@ -61,8 +61,8 @@ def measure_search(folder: Path, *words: str) -> None:
         chosen = [f"{path}={row[path]}" for path in about["space"] if row[path] == row[path]]
         chosen = [word.removesuffix(".0") if _whole(about["space"], word) else word for word in chosen]
         chosen = sorted(chosen, key=lambda word: "." in word.split("=")[0])
-        train = [sys.executable, str(SCRIPTS / "train.py"), *about["base"], *settings, *chosen]
-        train.append("trainer.validation=0.2")
+        overrides = [*about["base"], *settings, *chosen, "trainer.validation=0.2"]
+        train = [sys.executable, str(SCRIPTS / "train.py"), *overrides]
         place = folder / "alone" / str(row["trial"])
         alone.append(_run([*train, "run_store=null", f"out_dir={place}"])[1])
         print(f"trial {row['trial']}: {alone[-1]:.1f} s", flush=True)
