@@ -19,6 +19,7 @@ from benchmarks import (
     length,
     levers,
     pretraining,
+    pruning,
     report,
     scale,
     search,
@@ -36,10 +37,10 @@ TASKS = {
     "transfer": transfer.measure_transfer, "pretraining": pretraining.measure_pretraining,
     "report": report.measure_report, "levers": levers.measure_levers, "diagnosis": diagnosis.measure_diagnosis,
     "gpu": gpu.measure_gpu, "scale": scale.measure_scale, "scale-of": scale.one_size, "sweep": search.measure_search,
-    "workers": workers.measure_workers, "worker": workers.one_worker,
+    "workers": workers.measure_workers, "worker": workers.one_worker, "pruning": pruning.measure_pruning,
 }    # fmt: skip
 WRITERS = (    # of tables and figures
-    ablation, curve, diagnosis, engine, gpu, halves, length, levers, pretraining, scale, search, transfer,
+    ablation, curve, diagnosis, engine, gpu, halves, length, levers, pretraining, pruning, scale, search, transfer,
     workers,
 )    # fmt: skip
 

@@ -17,8 +17,6 @@ from eegdecode.training.replay import WARM, Replay, Take
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 MODELS = {"eegnet": partial(EEGNet, drop=0.0), "sttransformer": partial(STTransformer, width=8, heads=2, drop=0.0),
           "whiten": partial(STTransformer, width=8, heads=2, drop=0.0, spatial="whiten")}    # fmt: skip
-
-
 MOST_OF_TRIALS = 2    # inputs of a recording that predicts; a step has numbers beside them
 
 
