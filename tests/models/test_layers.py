@@ -5,7 +5,7 @@ from torch.nn import functional as F
 from eegdecode.models.attention import Attention
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.models.layers import Dropout, MaxNormLinear, TimeFilter, filter_maps, limit_norm
-from eegdecode.models.spatial import SpatialAttention, WhiteningAttention, likeness, principal
+from eegdecode.models.spatial import CALM, SpatialAttention, WhiteningAttention, likeness, principal
 from eegdecode.models.sttransformer import STTransformer
 
 
@@ -83,7 +83,7 @@ def test_whitening_attention_goes_part_of_the_way():
     x = torch.randn(6, 6) @ x - 4.0    # not centred: a constant offset is no power
     layer, axes = WhiteningAttention(8, heads=3), principal(x)
     with torch.no_grad():
-        layer.share.copy_(torch.tensor([0.0, 0.5, 1.0]))
+        layer.exponent.copy_(torch.tensor([0.0, 0.5, 1.0]) / CALM)
     weights, filters = layer.weights(axes), torch.randn(8, 6)
     mixed = weights @ (x - x.mean(-1, keepdim=True))[:, None]
     C, first, half, whole = (z @ z.mT / 400 for z in (x - x.mean(-1, keepdim=True), *mixed.unbind(1)))

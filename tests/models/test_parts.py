@@ -245,7 +245,7 @@ def test_gated_has_about_as_many_weights():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"kernel": "flash"}, "attention must be one of softmax.*, got 'flash'"),
+        ({"kernel": "flash"}, "kernel must be one of softmax.*, off, got 'flash'"),
         ({"norm": "Layer"}, "norm must be one of layer, batch, group, rms, got 'Layer'"),
         ({"feed": "relu"}, "feed must be one of gelu, gated, got 'relu'"),
         ({"order": "both"}, "order must be one of pre, post, got 'both'"),

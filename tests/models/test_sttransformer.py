@@ -20,8 +20,9 @@ WORDS = [
     *[{"position": word} for word in POSITIONS], *[{"pool": word} for word in POOLINGS],
     *[{"block": {"norm": word}} for word in NORMS], *[{"block": {"order": word}} for word in PLACES],
     *[{"block": {"feed": word}} for word in FEEDS], {"block": {"skip": 0.3}}, {"spatial_heads": 3},
-    {"spatial": "whiten", "spatial_heads": 16}, {"spatial": "whiten", "stem": "conv"},
+    {"spatial_heads": 16}, {"spatial": "signals", "spatial_heads": 3}, {"spatial": "whiten", "stem": "conv"},
     *[{"spatial": word, "pool": "token", "block": {"kernel": "local", "window": 2}} for word in ("off", "after")],
+    *[{"block": {"kernel": "off", "order": order}} for order in PLACES], {"pool": "cosine", "block": {"kernel": "off"}},
     {"spatial": "before", "block": {"order": "post", "norm": "rms"}},
     {"block": {"kernel": "linformer"}}, {"spatial": "interleaved", "stem": "conv", "position": "rotary"},
     {"stem_options": {"windows": 2}}, {"stem_options": {"windows": [2, 1, 3]}}, {"patch": 1.0, "stride": 0.5},
@@ -88,12 +89,17 @@ def test_attention_on_request_changes_no_logit(words):
     net, x = build(**words).eval(), torch.randn(4, 5, N_TIMES)
     logits, weights = net(x, return_attention=True)
     torch.testing.assert_close(logits, net(x), rtol=1e-5, atol=1e-6)
-    assert weights.keys() == ({"temporal"} if words.get("spatial") == "off" else {"spatial", "temporal"})
+    absent = {"spatial": words.get("spatial") == "off", "temporal": words.get("block", {}).get("kernel") == "off",
+              "pooling": words.get("pool", "attention") != "attention"}    # fmt: skip
+    assert weights.keys() == {name for name, gone in absent.items() if not gone}
     for name, each in weights.items():
-        if (name, words.get("spatial")) != ("spatial", "whiten"):
+        if (name, words.get("spatial", "whiten")) != ("spatial", "whiten"):
             torch.testing.assert_close(each.sum(-1), torch.ones(each.shape[:-1]))
     n_tokens = net.stem.n_tokens + net.pool.added
-    assert weights["temporal"].shape[-2:] == (n_tokens, n_tokens)
+    if "temporal" in weights:
+        assert weights["temporal"].shape[-2:] == (n_tokens, n_tokens)
+    if "pooling" in weights:
+        assert weights["pooling"].shape[-1] == n_tokens
     if "spatial" in weights:
         assert weights["spatial"].shape[-2:] == (5, 5)
 
@@ -183,6 +189,9 @@ def test_windows_of_several_lengths_see_the_same_moment():
         ({"heads": 3}, "multiple of heads 3"), ({"stem_options": {"fmax": 0.5}}, "fmax=0.5 Hz"),
         ({"block": {"norm": "x"}}, "norm"), ({"stem_options": {"windows": [0.5, 1]}}, r"of at least 1, got \[0.5, 1\]"),
         ({"stem_options": {"windows": []}}, "windows must be"),
+        ({"block": {"kernel": "off"}, "position": "rotary"}, "position=rotary turns what kernel=off has not"),
+        ({"block": {"kernel": "off"}, "spatial": "after"}, "spatial=after attends .* take model.block.kernel=soft"),
+        ({"block": {"kernel": "off", "window": 2}}, "kernel=off has no attention that window could set"),
     ],
 )
 def test_bad_words_are_named(words, message):

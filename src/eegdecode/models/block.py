@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from eegdecode.models.attention import Attention
+from eegdecode.models.attention import KERNELS, Attention
 from eegdecode.models.layers import Dropout, choose, random_mask
 from eegdecode.models.norms import NORMS
 
@@ -16,6 +16,7 @@ Valid = Bool[Tensor, "batch token"] | None
 Weights = Float[Tensor, "batch head token token"]
 
 ORDERS = ("pre", "post")
+OFF = "off"    # the word for blocks whose tokens do not see each other
 
 
 class FeedForward(nn.Sequential):
@@ -92,34 +93,45 @@ class Block(nn.Module):
         One of `FEEDS`.
     skip : float
         Rate at which trials leave out a step in training.
+    kernel : str
+        How tokens see each other, one of `KERNELS`; ``"off"``: not at all, the feed-forward alone.
     **attention
-        Of `Attention`: ``scale``, ``kernel``, ``n_tokens``, ``rotary``, and the settings of the kernel.
+        More of `Attention`: ``scale``, ``n_tokens``, ``rotary``, and the settings of the kernel.
     """
 
     def __init__(
         self, width: int, *, heads: int, expand: int, drop: float,
-        norm: str = "layer", order: str = "pre", feed: str = "gelu", skip: float = 0.0, **attention,
+        norm: str = "layer", order: str = "pre", feed: str = "gelu", skip: float = 0.0, kernel: str = "softmax",
+        **attention,
     ) -> None:    # fmt: skip
         super().__init__()
         self.order = choose("order", order, {word: word for word in ORDERS})
-        self.norm1, self.norm2 = (choose("norm", norm, NORMS)(width) for _ in range(2))
-        self.attend = Attention(width, heads=heads, drop=drop, **attention)
+        self.mixes = choose("kernel", kernel, {**KERNELS, OFF: None}) is not None
+        unused = {name for name, value in attention.items() if value} - {"scale", "n_tokens"}
+        if self.mixes:
+            self.norm1 = choose("norm", norm, NORMS)(width)
+            self.attend = Attention(width, heads=heads, drop=drop, kernel=kernel, **attention)
+        elif unused:
+            what = ", ".join(sorted(unused))
+            raise ValueError(f"kernel=off has no attention that {what} could set; take kernel=softmax")
+        self.norm2 = choose("norm", norm, NORMS)(width)
         self.feed = choose("feed", feed, FEEDS)(width, expand=expand, drop=drop)
         self.drop = Dropout(drop)
         self.skip = StochasticDepth(skip) if skip else nn.Identity()    # without it, no random number is drawn
 
     def forward(
         self, x: Tokens, valid: Valid = None, return_attention: bool = False
-    ) -> Tokens | tuple[Tokens, Weights]:    # fmt: skip
-        """Two residual steps; on request with the weights of the attention, (B, H, N, N)."""
-        pre = self.order == "pre"
-        mixed = self.attend(self.norm1(x, valid) if pre else x, valid, return_attention)
-        mixed, weights = mixed if return_attention else (mixed, None)
-        x = x + self.skip(self.drop(mixed))
-        x = x if pre else self.norm1(x, valid)
+    ) -> Tokens | tuple[Tokens, Weights | None]:    # fmt: skip
+        """Two residual steps; on request with the weights of the attention, (B, H, N, N), None where there is none."""
+        pre, weights = self.order == "pre", None
+        if self.mixes:
+            mixed = self.attend(self.norm1(x, valid) if pre else x, valid, return_attention)
+            mixed, weights = mixed if return_attention else (mixed, None)
+            x = x + self.skip(self.drop(mixed))
+            x = x if pre else self.norm1(x, valid)
         x = x + self.skip(self.drop(self.feed(self.norm2(x, valid) if pre else x)))
         x = x if pre else self.norm2(x, valid)
-        return x if weights is None else (x, weights)
+        return (x, weights) if return_attention else x
 
 
 class Encoder(nn.Sequential):
@@ -130,13 +142,13 @@ class Encoder(nn.Sequential):
 
     def forward(
         self, input: Tokens, valid: Valid = None, return_attention: bool = False
-    ) -> Tokens | tuple[Tokens, Float[Tensor, "depth batch head token token"]]:    # fmt: skip
-        """Tokens after the last block; on request with the weights of every block's attention."""
+    ) -> Tokens | tuple[Tokens, Float[Tensor, "depth batch head token token"] | None]:    # fmt: skip
+        """Tokens after the last block; on request with the weights of every block's attention, None without one."""
         x, weights = input, []
         for block in self:
             if return_attention:
                 x, mixed = block(x, valid, return_attention=True)
-                weights.append(mixed)
+                weights += [] if mixed is None else [mixed]
             else:
                 x = block(x, valid)
-        return (x, torch.stack(weights)) if return_attention else x
+        return (x, torch.stack(weights) if weights else None) if return_attention else x

@@ -107,11 +107,13 @@ class AttentionPooling(nn.Module):
         """Return what the blocks shall see: the same."""
         return x, valid
 
+    def weights(self, x: Tokens, valid: Valid = None) -> Float[Tensor, "batch token"]:
+        """Softmax of the scores of the tokens that are there."""
+        return softmax_seen(self.score(zero_padding(x, valid)).squeeze(-1), valid)
+
     def forward(self, x: Tokens, valid: Valid = None) -> Pooled:
-        """Average by the softmax of the scores."""
-        x = zero_padding(x, valid)
-        weights = softmax_seen(self.score(x).mT, None if valid is None else valid[:, None])      # (B, 1, N)
-        return (weights @ x).squeeze(1)
+        """Average by the weights."""
+        return (self.weights(x, valid)[:, None] @ zero_padding(x, valid)).squeeze(1)
 
 
 POOLINGS = {"mean": MeanPooling, "cosine": CosinePooling, "token": TokenPooling, "attention": AttentionPooling}

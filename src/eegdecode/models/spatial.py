@@ -15,6 +15,7 @@ from eegdecode.models.layers import Dropout
 
 HEAD_RADIUS = 0.095    # m, of an adult's head
 GENTLE = 0.1    # of S3T's mixture at first: from its full size on, `mi_openbci` lost 8 points (run to run)
+CALM = 0.1    # of the learning rate: at its full size exponents wander (simulated people -1.5 points, five seeds)
 LEAST = 1e-6    # of the loudest principal axis: quieter ones hold no signal (average reference)
 WAVES = (0.5, 1.0, 2.0)    # periods of the position code on a radius; electrodes are a fifth of one apart
 
@@ -101,10 +102,11 @@ class WhiteningAttention(nn.Module):
 
     ``out_h = C^(-p_h / 2) x``: like softmax(q kᵀ) the weights come from the products of all pairs of channels, the
     covariance C of the trial, but by a matrix power, so that they can subtract; a softmax only averages. The exponent
-    p_h of each head is learned: 0 leaves the trial as it is, 1 whitens it. Those of several heads begin evenly between
-    the two, that of one at 0.5. Behind whitening by all training trials (``frontend.own=0``) this is a step along the
-    geodesic from their covariance to the trial's own (Bhatia, 2007, Positive definite matrices, section 6.1), as
-    ``frontend.own`` is with a fixed share; attention by covariance, with a softmax, is El-Nouby et al., 2021, XCiT.
+    p_h of each head is learned, at a tenth of the rate: 0 leaves the trial as it is, 1 whitens it. Those of several
+    heads begin evenly between the two, that of one at 0.5. Behind whitening by all training trials
+    (``frontend=whiten``) this is a step along the geodesic from their covariance to the trial's own (Bhatia, 2007,
+    Positive definite matrices, section 6.1), as ``frontend=recentre`` is with a fixed share; attention by covariance,
+    with a softmax, is El-Nouby et al., 2021, XCiT.
 
     Parameters
     ----------
@@ -118,7 +120,7 @@ class WhiteningAttention(nn.Module):
         super().__init__()
         if heads > width:    # the others would have no map
             raise ValueError(f"model.spatial_heads must be from 1 to model.width={width}, got {heads}")
-        self.share = nn.Parameter((torch.arange(heads) + 0.5) / heads)
+        self.exponent = nn.Parameter((torch.arange(heads) + 0.5) / heads / CALM)    # in units of `CALM`
 
     relations = staticmethod(principal)
 
@@ -131,13 +133,13 @@ class WhiteningAttention(nn.Module):
         self, filters: Float[Tensor, "width chan"], axes: Float[Tensor, "batch chan chan_and_one"]
     ) -> Float[Tensor, "batch width chan"]:    # fmt: skip
         """Filters over the channels of a trial that do to it what ``filters`` would do to the mixture of their head."""
-        head = torch.arange(len(filters), device=filters.device) % len(self.share)
+        head = torch.arange(len(filters), device=filters.device) % len(self.exponent)
         U = axes[..., :-1]
         return ((filters @ U) * self._gains(axes)[:, head]) @ U.mT
 
     def _gains(self, axes: Tensor) -> Float[Tensor, "batch head chan"]:
         """What each head does to the amplitude along each principal axis."""
-        return torch.exp(-0.5 * self.share[:, None] * axes[:, None, :, -1])
+        return torch.exp(-0.5 * CALM * self.exponent[:, None] * axes[:, None, :, -1])
 
 
 class ElectrodeCode(nn.Module):

@@ -10,17 +10,17 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from eegdecode.models.block import Encoder, TokenDropout
+from eegdecode.models.block import OFF, Encoder, TokenDropout
 from eegdecode.models.divided import ORDERS, DividedEncoder
 from eegdecode.models.layers import at_least, choose
 from eegdecode.models.masks import valid_tokens
 from eegdecode.models.patches import patch_counts
-from eegdecode.models.pooling import POOLINGS
+from eegdecode.models.pooling import POOLINGS, AttentionPooling
 from eegdecode.models.positions import POSITIONS
 from eegdecode.models.spatial import ElectrodeCode, SpatialAttention, WhiteningAttention
 from eegdecode.models.stems import STEMS, Bend, FourierStem
 
-SPATIAL = ("signals", "noop", "whiten", "off", *ORDERS)
+SPATIAL = ("whiten", "signals", "noop", "off", *ORDERS)
 
 
 class STTransformer(nn.Module):
@@ -43,8 +43,8 @@ class STTransformer(nn.Module):
     drop_tokens : float
         Rate at which whole patches are zeroed before they are told their places.
     spatial : str
-        Where channels attend to each other. ``"signals"``: in the signals, by likeness, as in S3T; ``"whiten"``: in
-        the signals, by a power of their covariance, to be used with ``frontend.own=0``;
+        Where channels attend to each other. ``"whiten"``: in the signals, by a power of their covariance, to be used
+        with ``frontend=whiten``; ``"signals"``: in the signals, by likeness, as in S3T;
         ``"before"``, ``"after"``, ``"interleaved"``: every channel has tokens of its own, and blocks over
         channels stand before, after or between those over time (Bertasius et al., 2021, divided attention);
         ``"off"``: not at all; ``"noop"``: as the authors of S3T wrote it, without effect.
@@ -54,7 +54,8 @@ class STTransformer(nn.Module):
         Words of `STEMS`, `POSITIONS` and `POOLINGS`.
     stem_options, block : mapping
         More of the stem (``kernels``, ``fmax``) and of each `Block` (``norm``, ``order``, ``feed``, ``skip``,
-        ``kernel`` and its settings).
+        ``kernel`` and its settings). With ``kernel="off"`` patches do not see each other in the blocks, and attention
+        over time is what the pooling does.
 
     References
     ----------
@@ -66,8 +67,8 @@ class STTransformer(nn.Module):
         self, n_chans: int, n_times: int, n_classes: int, sfreq: float, *,
         positions: Sequence[Sequence[float]] | None = None,
         width: int = 80, heads: int = 4, depth: int = 1, expand: int = 2, patch: float = 1.0, stride: float = 0.5,
-        drop: float = 0.5, drop_tokens: float = 0.0, spatial: str = "signals", spatial_heads: int = 1,
-        stem: str = "fourier", position: str = "learned", pool: str = "cosine",
+        drop: float = 0.5, drop_tokens: float = 0.0, spatial: str = "whiten", spatial_heads: int = 1,
+        stem: str = "fourier", position: str = "learned", pool: str = "attention",
         stem_options: Mapping[str, Any] | None = None, block: Mapping[str, Any] | None = None,
     ) -> None:    # fmt: skip
         super().__init__()
@@ -75,6 +76,7 @@ class STTransformer(nn.Module):
         at_least("model.depth", depth, 1)
         at_least("model.spatial_heads", spatial_heads, 1)
         divided, self.width = spatial in ORDERS, width
+        self._refuse(spatial, position, block or {})
         self.mixing = self.code = None
         if spatial in ("signals", "noop"):
             self.mixing = SpatialAttention(n_chans, heads=spatial_heads, drop=drop, noop=spatial == "noop")
@@ -116,8 +118,9 @@ class STTransformer(nn.Module):
         valid_lens : Tensor of int, shape (B,), or None
             Samples of each trial, at least a patch; what comes after is padding and changes nothing.
         return_attention : bool
-            Also return the weights: ``temporal`` (depth, B, H, N, N), and ``spatial`` (B, H, C, C) of the signals; of
-            blocks over channels and patches (depth, B, N, H, C, C) and (depth, B, C, H, N, N).
+            Also return the weights of what attends: ``spatial`` (B, H, C, C) of the signals, ``temporal``
+            (depth, B, H, N, N) of the blocks, ``pooling`` (B, N) of the patches; of blocks over channels and patches
+            (depth, B, N, H, C, C) and (depth, B, C, H, N, N), pooled by (B, C, N).
         """
         seen = valid = None
         if valid_lens is not None:
@@ -150,6 +153,16 @@ class STTransformer(nn.Module):
         z, visible = self.pool.extend(self.position(z, visible), visible)
         return self.norm(self.encoder(z, visible)), visible
 
+    @staticmethod
+    def _refuse(spatial: str, position: str, block: Mapping[str, Any]) -> None:
+        """Name two words that do not go together."""
+        if block.get("kernel") == OFF:
+            way = "take model.block.kernel=softmax beside it"
+            if spatial in ORDERS:
+                raise ValueError(f"model.spatial={spatial} attends in the blocks, of which kernel=off has none; {way}")
+            if position == "rotary":
+                raise ValueError(f"model.position=rotary turns what kernel=off has not, queries and keys; {way}")
+
     def _channels(self, x: Tensor) -> Tensor:
         """Take channels for trials of one channel, where each has tokens of its own."""
         return x if self.code is None else rearrange(x, "b c t -> (b c) 1 t")
@@ -178,12 +191,17 @@ class STTransformer(nn.Module):
         if self.code is None:
             z, seen = self.pool.extend(self.position(z, valid), valid)
             z, mixed = self.encoder(z, seen, True) if return_attention else (self.encoder(z, seen), None)
-            return self.pool(self.norm(z), seen), {} if mixed is None else {"temporal": mixed}
+            weights, z = {} if mixed is None else {"temporal": mixed}, self.norm(z)
+            if return_attention and isinstance(self.pool, AttentionPooling):
+                weights["pooling"] = self.pool.weights(z, seen)
+            return self.pool(z, seen), weights
         n_chans = self.encoder.n_chans
         of_each = None if valid is None else repeat(valid, "b n -> (b c) n", c=n_chans)
         z, of_each = self.pool.extend(self.position(z, of_each), of_each)
         z = self.code(rearrange(z, "(b c) n d -> b c n d", c=n_chans))
         seen = None if of_each is None else of_each[::n_chans]
         z, mixed = self.encoder(z, seen, return_attention)
-        z = self.pool(rearrange(self.norm(z), "b c n d -> (b c) n d"), of_each)
-        return rearrange(z, "(b c) d -> b c d", c=n_chans).mean(1), mixed
+        z = rearrange(self.norm(z), "b c n d -> (b c) n d")
+        if return_attention and isinstance(self.pool, AttentionPooling):
+            mixed["pooling"] = rearrange(self.pool.weights(z, of_each), "(b c) n -> b c n", c=n_chans)
+        return rearrange(self.pool(z, of_each), "(b c) d -> b c d", c=n_chans).mean(1), mixed
