@@ -79,7 +79,8 @@ def test_networks_start_from_encoders_that_know_none_of_their_test_trials(story,
     assert [run.source.about["subject"] for run in begun] == ["1", "2", "3"]
     net = PARTS["model"](n_chans=6, n_times=384, n_classes=3, sfreq=128.0)
     fit = load_source(net, begun[0].source, new_head=True)
-    assert {name for name in fit.new if not name.endswith("rate")} == {"head.weight", "head.bias"}
+    new = {"head.weight", "head.bias", "pool.score.weight"}
+    assert {name for name in fit.new if not name.endswith("rate")} == new
     np.testing.assert_array_equal(net.stem.spatial.detach().numpy(), begun[0].source.weights["stem.spatial"])
 
 

@@ -104,6 +104,16 @@ def test_whitening_attention_leaves_silence_silent():
     assert (out[2] == 0).all()
 
 
+def test_a_broken_trial_breaks_no_other():
+    torch.manual_seed(0)
+    x = torch.randn(3, 6, 100)
+    whole = principal(x)
+    x[1, 2, 50] = torch.nan
+    broken = principal(x)
+    assert broken[1].isnan().all()
+    torch.testing.assert_close(broken[[0, 2]], whole[[0, 2]])
+
+
 @pytest.mark.parametrize("relations", [likeness, principal])
 def test_channels_relate_by_a_trials_own_samples(relations):
     torch.manual_seed(0)

@@ -78,7 +78,8 @@ def test_padding_changes_no_logit(words):
     for trial, length in enumerate(lengths.tolist()):
         short = build(n_times=length, **words)
         sizes = {name: len(p) if p.ndim else 1 for name, p in short.state_dict().items()}
-        short.load_state_dict({name: p[: sizes[name]] if p.ndim else p for name, p in net.state_dict().items()})
+        theirs = {name: p for name, p in net.state_dict().items() if name in sizes}    # one patch has no scores
+        short.load_state_dict({name: p[: sizes[name]] if p.ndim else p for name, p in theirs.items()})
         alone = short.eval()(x[trial : trial + 1, :, :length])
         torch.testing.assert_close(padded[trial], alone[0], rtol=1e-3, atol=1e-4)
 
@@ -102,6 +103,15 @@ def test_attention_on_request_changes_no_logit(words):
         assert weights["pooling"].shape[-1] == n_tokens
     if "spatial" in weights:
         assert weights["spatial"].shape[-2:] == (5, 5)
+
+
+def test_a_single_patch_has_no_idle_weights():
+    net = build(n_times=40)    # of 0.8 s: a P300 epoch behind patches of 0.5 s that begin every 0.25 s has two
+    assert net.stem.n_tokens == 2
+    assert "pool.score.weight" in net.state_dict()
+    net = build(n_times=30)
+    assert net.stem.n_tokens == 1
+    assert "pool.score.weight" not in net.state_dict()
 
 
 def test_spatial_attention_depends_on_the_trial_and_the_noop_does_not():

@@ -32,6 +32,7 @@ def some_runs(trials, n=1):
 
 def look(trials, model, *, frontend=None, **settings):
     trainer = DeepTrainer(device="cpu", **settings)
+    torch.manual_seed(0)    # dropout, as `warn` does
     return list(preflight(small_task(trainer, model, trials, some_runs(trials)[0], frontend=frontend or ZScore())))
 
 

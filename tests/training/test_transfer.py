@@ -102,6 +102,21 @@ def test_what_is_frozen_stays_and_the_rest_learns(make_trials, tmp_path, fine_tu
         assert not np.isnan(done.logits["test"]).any()
 
 
+@pytest.mark.parametrize("fine_tune", ["head", "frozen_front"])
+def test_what_no_source_has_learns_whatever_is_frozen(make_trials, tmp_path, fine_tune):
+    """As the pooling behind a pretrained encoder, and positions of another number of patches."""
+    trials = make_trials(n_subjects=3, n_times=384)
+    folder = learn(tmp_path, trials, network="sttransformer")
+    (run, *_) = begin_from(folder, few(trials, [4]), meta=trials.meta, dataset="toy")
+    weights = {name: w for name, w in run.source.weights.items() if not name.startswith(("head", "pool"))}
+    weights["position.code"] = weights["position.code"][:3]
+    encoder = replace(run, source=replace(run.source, weights=weights))
+    settings, material = DeepTrainer(**DEEP, fine_tune=fine_tune), Material.of(trials, per_trial=False, device="cpu")
+    task = Task.build(settings, NETWORKS["sttransformer"], material, [encoder], frontend=ZScore(), mode="loop")
+    assert {"head.weight", "head.bias", "pool.score.weight", "position.code"} <= set(task.ensemble.params)
+    assert {"stem.spatial", "mixing.exponent"} & set(task.ensemble.params) == set()
+
+
 def test_the_head_is_new_unless_it_is_kept(make_trials, tmp_path):
     trials = make_trials(n_subjects=3)
     (run, *_) = begin_from(learn(tmp_path, trials), few(trials, [4]), meta=trials.meta, dataset="toy")

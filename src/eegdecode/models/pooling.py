@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from eegdecode.models.layers import choose
 from eegdecode.models.masks import softmax_seen, zero_padding
 
 Tokens = Float[Tensor, "batch token width"]
@@ -117,3 +118,13 @@ class AttentionPooling(nn.Module):
 
 
 POOLINGS = {"mean": MeanPooling, "cosine": CosinePooling, "token": TokenPooling, "attention": AttentionPooling}
+Pooling = MeanPooling | CosinePooling | TokenPooling | AttentionPooling
+
+
+def pooling(word: str, width: int, n_tokens: int) -> Pooling:
+    """Return the pooling that a word of a config names.
+
+    One token has all the weight: attention is the mean then, without scores that no gradient could reach.
+    """
+    word = "mean" if word == "attention" and n_tokens == 1 else word
+    return choose("model.pool", word, POOLINGS)(width)

@@ -90,11 +90,16 @@ class SpatialAttention(nn.Module):
 def principal(
     x: Float[Tensor, "batch chan time"], seen: Bool[Tensor, "batch time"] | None = None
 ) -> Float[Tensor, "batch chan chan_and_one"]:    # fmt: skip
-    """Principal axes of a trial's channels as columns, and last the log power along each, of the samples seen."""
+    """Principal axes of a trial's channels as columns, and last the log power along each, of the samples seen.
+
+    Those of a trial that is not finite are NaN, and no error that ends its whole batch.
+    """
     z, n = (x - x.mean(-1, keepdim=True), x.shape[-1]) if seen is None else _centred(x, seen)
-    powers, axes = torch.linalg.eigh(z @ z.mT / n)
+    C = z @ z.mT / n
+    broken = ~C.isfinite().flatten(-2).all(-1)[..., None, None]
+    powers, axes = torch.linalg.eigh(C.masked_fill(broken, 0))
     powers = powers.maximum(LEAST * powers[..., -1:]).clamp(min=1e-12)
-    return torch.cat([axes, powers.log()[..., None]], dim=-1)
+    return torch.cat([axes, powers.log()[..., None]], dim=-1).masked_fill(broken, torch.nan)
 
 
 class WhiteningAttention(nn.Module):

@@ -15,7 +15,7 @@ from eegdecode.models.divided import ORDERS, DividedEncoder
 from eegdecode.models.layers import at_least, choose
 from eegdecode.models.masks import valid_tokens
 from eegdecode.models.patches import patch_counts
-from eegdecode.models.pooling import POOLINGS, AttentionPooling
+from eegdecode.models.pooling import AttentionPooling, pooling
 from eegdecode.models.positions import POSITIONS
 from eegdecode.models.spatial import ElectrodeCode, SpatialAttention, WhiteningAttention
 from eegdecode.models.stems import STEMS, Bend, FourierStem
@@ -51,7 +51,7 @@ class STTransformer(nn.Module):
     spatial_heads : int
         Heads of the attention in the signals.
     stem, position, pool : str
-        Words of `STEMS`, `POSITIONS` and `POOLINGS`.
+        Words of `STEMS`, `POSITIONS` and `POOLINGS` (of a single patch ``"attention"`` is the mean).
     stem_options, block : mapping
         More of the stem (``kernels``, ``fmax``) and of each `Block` (``norm``, ``order``, ``feed``, ``skip``,
         ``kernel`` and its settings). With ``kernel="off"`` patches do not see each other in the blocks, and attention
@@ -87,19 +87,19 @@ class STTransformer(nn.Module):
             **(stem_options or {}),
         )    # fmt: skip
         self.drop_tokens = TokenDropout(drop_tokens) if drop_tokens else nn.Identity()    # draws nothing
-        self.pool = choose("model.pool", pool, POOLINGS)(width)
+        pooled = pooling(pool, width, self.stem.n_tokens)
         self.position = choose("model.position", position, POSITIONS)(width, self.stem.n_tokens)
         inner = {
             "width": width, "heads": heads, "depth": depth, "expand": expand, "drop": drop,
-            "n_tokens": self.stem.n_tokens + self.pool.added, "rotary": position == "rotary", **(block or {}),
+            "n_tokens": self.stem.n_tokens + pooled.added, "rotary": position == "rotary", **(block or {}),
         }    # fmt: skip
         if divided:
             self.code = ElectrodeCode(n_chans, width, positions)
             self.encoder = DividedEncoder(layout=spatial, n_chans=n_chans, **inner)
         else:
             self.encoder = Encoder(**inner)
-        self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(self.pool.parts * width, n_classes)
+        self.norm, self.pool = nn.LayerNorm(width), pooled    # here, for layers count from front to head
+        self.head = nn.Linear(pooled.parts * width, n_classes)
 
     def remember(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch number"] | None:
         """What `forward` takes as ``memory``: how channels relate, and the coefficients of a Fourier stem."""

@@ -68,7 +68,9 @@ class Task:
         if settings.adapt_norms and not ensemble.has_batch_norm:
             raise ValueError("trainer.adapt_norms=true is for batch norm, which this network has not; take false")
         if runs[0].source and len(runs[0].split.train):
-            ensemble.freeze(frozen_names(ensemble.names, settings.fine_tune))
+            shapes = {name: p.shape[1:] for name, p in ensemble.params.items()}
+            given = {name: weights.shape for name, weights in runs[0].source.weights.items()}
+            ensemble.freeze(frozen_names(shapes, settings.fine_tune, given=given))
         known = settings.augment is None and not settings.throws
         labels = [trials.y[run.split.train] for run in runs]
         weights = balanced_weights(labels, len(trials.classes)) if settings.class_weights and len(labels[0]) else None

@@ -55,11 +55,21 @@ def layers(names: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def frozen_names(names: Sequence[str], fine_tune: str) -> list[str]:
-    """Parameters that do not learn: those of all layers but the head, or of the front, the first half of the layers."""
-    order = list(layers(names).values())
+def frozen_names(
+    mine: Mapping[str, Sequence[int]], fine_tune: str, *, given: Mapping[str, Sequence[int]]
+) -> list[str]:    # fmt: skip
+    """Parameters that do not learn: those of all layers but the head, or of the front, the first half of the layers.
+
+    What the source has not given learns in any case, as the scores of an attention pooling behind a pretrained encoder.
+
+    Parameters
+    ----------
+    mine, given : mapping
+        Name -> shape, of the network and its source.
+    """
+    order = list(layers(list(mine)).values())
     still = {"head": order[:-1], "frozen_front": order[: len(order) // 2]}.get(fine_tune, [])
-    return [name for own in still for name in own]
+    return [name for own in still for name in own if name in given and _shape(given[name]) == _shape(mine[name])]
 
 
 def layer_rates(names: Sequence[str], factor: float) -> dict[str, float]:
