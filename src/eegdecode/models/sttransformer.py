@@ -150,8 +150,9 @@ class STTransformer(nn.Module):
             raise ValueError("model.spatial=before, after and interleaved cannot be pretrained; take signals or off")
         related, known = self._recall(x.masked_fill(~seen[:, None], 0), None, seen)
         z = self.drop_tokens(self.stem(known, self._bend(related)))
-        z, visible = self.pool.extend(self.position(z, visible), visible)
-        return self.norm(self.encoder(z, visible)), visible
+        z, there = self.pool.extend(self.position(z, visible), visible)
+        assert there is not None    # as what is visible was given
+        return self.norm(self.encoder(z, there)), there
 
     @staticmethod
     def _refuse(spatial: str, position: str, block: Mapping[str, Any]) -> None:
