@@ -14,7 +14,7 @@ SOURCE = ROOT / "src" / "eegdecode"
 ALLOWED = {
     "trials.py": ((), ()),
     "runs.py": ((), ()),
-    "identity.py": (("runs",), ()),
+    "identity.py": (("trials", "runs"), ()),
     "pretrained.py": (("runs",), ()),
     "data": (("trials", "runs", "identity", "data"), ("mne", "moabb", "scipy")),
     "guards.py": (("runs",), ()),

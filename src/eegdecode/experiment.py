@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import rich
 from eegdecode.data.prepare import load_trials
 from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.recording import Dataset
-from eegdecode.identity import describe, training_sources
+from eegdecode.identity import describe, identify
 from eegdecode.protocols import Splitter
 from eegdecode.reporting.diagnosis.live import LiveDiagnosis
 from eegdecode.reporting.diagnosis.preflight import note_warning
@@ -67,8 +66,7 @@ def run_experiment(
     runs = expand(splits, sweep, seed=seed, n_seeds=getattr(trainer, "seeds", None))
     runs, begun = _begin(runs, init_from, trials, trainer, network, frontend)
     learning = {"model": network, "trainer": trainer, "frontend": frontend, "augment": augment}
-    context = {**describe(learning), "sources": training_sources(), "torch": version("torch")}
-    identity = {"meta": trials.meta, "fingerprints": trials.fingerprints, "context": context}
+    identity = identify(trials, learning)
     root = runs_root() / choices["dataset"] / choices["model"]
     folder = Path(out_dir) if out_dir else choose_folder(root, key=experiment_key(runs, **identity))
     transductive = _is_transductive((preprocess, protocol, frontend, trainer), runs)

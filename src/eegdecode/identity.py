@@ -9,6 +9,7 @@ import inspect
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,20 @@ import numpy as np
 import pandas as pd
 
 from eegdecode.runs import PARTS, Run, Split
+from eegdecode.trials import Trials
+
+
+def identify(trials: Trials, learning: Mapping[str, Any]) -> dict[str, Any]:
+    """What `run_key` asks for beside the run, of trials and of the parts that learn from them.
+
+    The samples do not tell what they are called, and names matter: a pipeline for SSVEP reads frequencies out of the
+    classes, an augmentation swaps left and right channels, and every checkpoint answers with the classes that it knows.
+    """
+    signal = trials.signal
+    named = {"classes": trials.classes, "ch_names": signal.ch_names, "sfreq": signal.sfreq, "tmin": signal.tmin}
+    named["positions"] = signal.positions.tolist()
+    context = {**describe(learning), "trials": named, "sources": training_sources(), "torch": version("torch")}
+    return {"meta": trials.meta, "fingerprints": trials.fingerprints, "context": context}
 
 
 def run_key(run: Run, *, meta: pd.DataFrame, fingerprints: Mapping[str, str], context: Mapping[str, Any]) -> str:
@@ -97,6 +112,9 @@ def describe(thing: Any) -> Any:
     return str(thing)
 
 
+COMPUTING = (    # settings of a trainer that say how runs are computed: no part of what a run is
+    "device", "ensemble", "stack", "compile", "replay", "workers", "preflight", "find_rate", "save_every",
+)    # fmt: skip
 SHARED_LAYERS = (    # files of models/ that are no network; tests/test_layers.py keeps the list
     "layers", "masks", "patches", "positions", "norms", "attention", "kernels", "kernels_blocks", "block", "pooling",
     "divided", "spatial", "stems", "filterbank", "tcn", "recurrence", "decoder", "pieces",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pandas as pd
 from eegdecode.data.prepare import load_trials
 from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.recording import Dataset
-from eegdecode.identity import describe, run_key, training_sources
+from eegdecode.identity import identify, run_key
 from eegdecode.protocols import Splitter
 from eegdecode.reporting.disk import write_text
 from eegdecode.reporting.environment import environment
@@ -52,13 +51,7 @@ def pretrain(
     runs = expand(splits, sweep, seed=seed)
     whole = partial(task, network=model)
     trainer.check(whole, trials, runs, frontend=frontend)
-    identity = {
-        "meta": trials.meta, "fingerprints": trials.fingerprints,
-        "context": {
-            **describe({"model": whole, "trainer": trainer, "frontend": frontend}),
-            "sources": training_sources(), "torch": version("torch"),
-        },
-    }    # fmt: skip
+    identity = identify(trials, {"model": whole, "trainer": trainer, "frontend": frontend})
     key = experiment_key(runs, **identity)
     root = runs_root() / choices["dataset"] / f"{choices['model']}_{choices['task']}"
     folder = Path(out_dir) if out_dir else choose_folder(root, key=key)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from eegdecode.identity import describe, run_key
+from eegdecode.identity import identify, run_key
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.models.sttransformer import STTransformer
 from eegdecode.protocols import CrossSession, WithinSession
@@ -253,8 +253,10 @@ def test_the_identity_of_a_run(make_trials):
     run, other = some_runs(trials, 2)
 
     def key(run=run, trials=trials, model=NETWORKS[0], **settings):
-        context = describe({"model": model, "trainer": DeepTrainer(**settings)})
-        return run_key(run, meta=trials.meta, fingerprints=trials.fingerprints, context=context)
+        return run_key(run, **identify(trials, {"model": model, "trainer": DeepTrainer(**settings)}))
+
+    def named(**other):
+        return replace(trials, signal=replace(trials.signal, **other))
 
     same = key(device="cpu", ensemble="vectorise")
     assert key() == same
@@ -262,6 +264,9 @@ def test_the_identity_of_a_run(make_trials):
         key(run=other), key(lr=0.1), key(model=partial(EEGNet, drop=0.1)), key(model=NETWORKS[1]),
         key(trials=make_trials(seed=1)), key(run=expand([run.split], Sweep(), seed=1)[0]),
         key(run=expand([run.split], Sweep(lr=[0.1]), seed=0)[0]),
+        key(trials=replace(trials, classes=trials.classes[::-1])),    # pipelines read them, checkpoints keep them
+        key(trials=named(ch_names=trials.signal.ch_names[::-1])), key(trials=named(sfreq=trials.signal.sfreq / 2)),
+        key(trials=named(tmin=1.5)), key(trials=named(positions=np.ones_like(trials.signal.positions))),
     ]    # fmt: skip
     assert len({same, *different}) == 1 + len(different)
 
