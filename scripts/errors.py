@@ -11,7 +11,9 @@ from omegaconf import MissingMandatoryValue
 
 
 def in_words(error: Exception) -> str:
-    """What went wrong; of an error that nobody foresaw also its type, and how to see where."""
+    """What went wrong; of an error that nobody foresaw also its type, and how to see where: then it is raised."""
+    if "HYDRA_FULL_ERROR" in os.environ:
+        raise error
     cause = (isinstance(error, InstantiationException) and error.__cause__) or error
     if isinstance(cause, MissingMandatoryValue):
         return f"{str(cause).splitlines()[0]}; give it: {cause.full_key}=..."
@@ -27,8 +29,6 @@ def told_in_words() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if "HYDRA_FULL_ERROR" in os.environ:
-            raise
         sys.exit(f"error: {in_words(error)}")
     except KeyboardInterrupt:
         sys.exit(130)

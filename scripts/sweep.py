@@ -5,7 +5,6 @@ a database, on others.
 """
 
 import logging
-import os
 import sys
 from pathlib import Path
 
@@ -42,8 +41,6 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if "HYDRA_FULL_ERROR" in os.environ:
-            raise
         if getattr(error, "name", None) == "optuna":    # README's first command does not bring it
             sys.exit('error: searches need pip install -c constraints.txt -e ".[sweep]"')
         sys.exit(f"error: {in_words(error)}")

@@ -1,7 +1,6 @@
 """Train, test and report one experiment: python scripts/train.py [group=choice ...] [key=value ...]."""
 
 import logging
-import os
 import sys
 import time
 
@@ -11,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from eegdecode.launching.record import compared, fail, failures, job_folder, words_of
 from errors import in_words
+from swept import swept_beside
 from words import words_checked
 
 STARTED = time.strftime("%Y-%m-%d_%H-%M-%S")
@@ -23,10 +23,10 @@ def main(cfg: DictConfig) -> None:
     number = None if OmegaConf.is_missing(context.job, "num") else context.job.num  # of a multirun in this process
     if cfg.logger.get("group", "") is None and number is not None:
         cfg.logger.group = cfg.out_dir or f"{choices['dataset']} {STARTED}"
-    swept = context.sweeper.params or ()
+    swept, typed = context.sweeper.params or (), context.overrides.task
     if cfg.out_dir and number is not None:
-        cfg.out_dir = job_folder(cfg.out_dir, number=number, choices=choices, swept=swept)
-    command = None if number is None else ["python", sys.argv[0], *words_of(context.overrides.task, cfg.out_dir, swept)]
+        cfg.out_dir = job_folder(cfg.out_dir, number=number, choices=choices, swept=swept, beside=swept_beside(typed))
+    command = None if number is None else ["python", sys.argv[0], *words_of(typed, cfg.out_dir, swept)]
     try:
         from eegdecode.experiment import run_experiment  # here, so that --help and a typo answer at once
         logging.basicConfig(format="%(message)s")
@@ -36,8 +36,6 @@ def main(cfg: DictConfig) -> None:
         if not results.complete:
             fail(f"{results.folder}: not all runs are done; the same command tries the others again", command=command)
     except Exception as error:
-        if "HYDRA_FULL_ERROR" in os.environ:
-            raise
         fail(f"{cfg.out_dir}: {in_words(error)}" if compared else in_words(error), command=command)
     except KeyboardInterrupt:
         sys.exit(130)

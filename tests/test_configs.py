@@ -12,7 +12,9 @@ from hydra.types import HydraContext
 from hydra.utils import get_class, get_method, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from eegdecode.launching.record import job_folder
 from eegdecode.reporting.words import PROTOCOLS
+from swept import swept_beside
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(p for p in CONFIGS.glob("*/*.yaml"))
@@ -148,6 +150,18 @@ def test_the_folder_of_a_job_is_its_own_also_where_folders_are_swept():
                    config=compose("train", return_hydra_config=True))    # fmt: skip
     assert launcher._arguments(["model=ts_lr", "out_dir=first place"], 3)[1] == "out_dir='first place/3_ts_lr'"
     assert launcher._arguments(["model=ts_lr", "out_dir=other"], 4)[1] == "out_dir=other/4_ts_lr"
+
+
+def test_jobs_of_a_comparison_that_differ_in_more_than_its_groups_have_folders_of_their_own():
+    typed = ["-m", "model=eegnet,ts_lr", "trainer.lr=1e-3,4e-3", "+model.options.x=[1, 2],[3]", "seed=1"]
+    job = ["model=eegnet", "protocol=cross_run", "trainer.lr=1e-3", "+model.options.x=[1,2]", "seed=1"]
+    beside = swept_beside(job, typed)
+    assert beside == ["model=eegnet", "trainer.lr=1e-3", "+model.options.x=[1,2]"]
+    about = {"number": 0, "choices": {"model": "eegnet", "protocol": "cross_run"}, "swept": ["protocol", "model"]}
+    folder = job_folder("out", **about, beside=beside)
+    assert folder.startswith("out/cross_run/eegnet_trainer.lr=1e-3_+model.options.x=-1-2--")
+    assert folder != job_folder("out", **about, beside=["trainer.lr=1e-3", "+model.options.x=[1.2]"])
+    assert job_folder("out", **about, beside=swept_beside(job, ["model=eegnet"])) == "out/cross_run/eegnet"
 
 
 @pytest.mark.parametrize("name", [path.stem for path in FILES if path.parent.name == "launcher"])

@@ -20,6 +20,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from eegdecode.launching.record import failures, job_folder, words_of
+from swept import swept_beside
 
 
 class CommandLauncher(Launcher):
@@ -74,7 +75,9 @@ class CommandLauncher(Launcher):
         swept = list(self.config.hydra.sweeper.params or ())
         cfg = self.loader.load_sweep_config(self.config, list(overrides))    # out_dir may be swept, too
         choices, folder = cfg.hydra.runtime.choices, cfg.out_dir
-        folder = job_folder(folder, number=number, choices=choices, swept=swept) if folder else None
+        if folder:
+            own = {"swept": swept, "beside": swept_beside(typed)}
+            folder = job_folder(folder, number=number, choices=choices, **own)
         return [*flags, *words_of(typed, folder, swept)]
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -11,10 +12,25 @@ failures: list[str] = []        # a job that fails does not stop the others
 compared: set[str] = set()      # folders of comparisons
 
 
-def job_folder(out_dir: str, *, number: int, choices: Mapping[str, Any], swept: Sequence[str]) -> str:
-    """Folder of a job below `out_dir`; `swept` are the groups that the experiment itself sweeps: a comparison."""
-    compared.update([out_dir] if swept else [])
-    return "/".join([out_dir, *([choices[group] for group in swept] or [f"{number}_{choices['model']}"])])
+def job_folder(
+    out_dir: str, *, number: int, choices: Mapping[str, Any], swept: Sequence[str], beside: Sequence[str] = ()
+) -> str:    # fmt: skip
+    """Folder of a job below `out_dir`.
+
+    `swept` are the groups that the experiment itself sweeps: a comparison, whose folders keep their names when it is
+    typed again. `beside` are overrides of this job of which the command has several: they are in the name, too.
+    """
+    if not swept:
+        return f"{out_dir}/{number}_{choices['model']}"
+    compared.add(out_dir)
+    more = [_as_name(word) for word in beside if word.partition("=")[0] not in (*swept, "out_dir")]
+    return "/".join([out_dir, *(choices[group] for group in swept)]) + "".join(f"_{name}" for name in more)
+
+
+def _as_name(word: str) -> str:
+    """An override as a part of a file name; where that alters or cuts it, with a digest, so that none meets another."""
+    name = re.sub(r"[^\w.=+-]+", "-", word)[:60]
+    return name if name == word else f"{name}-{hashlib.blake2b(word.encode(), digest_size=3).hexdigest()}"
 
 
 def quoted(value: str) -> str:
