@@ -81,6 +81,10 @@ def test_old_and_odd_names_become_those_of_the_standard():
     raw = make_raw(channels=("T3", "T5", "EEG FP1-REF", "Cz..", "FOO"))
     assert process(raw, names="standard").ch_names == ("T7", "P7", "Fp1", "Cz", "FOO")
     assert process(raw).ch_names[0] == "T3"
+    at = process(raw, names="standard").positions
+    known = process(make_raw(channels=("T7", "P7", "Fp1", "Cz"))).positions
+    np.testing.assert_array_equal(at[:4], known)    # the template knows `Fp1`, not `EEG FP1-REF`
+    assert np.isnan(at[4]).all()
     assert process(raw, names="standard", channels=["P7", "Cz"]).ch_names == ("P7", "Cz")
     with pytest.raises(ValueError, match="T3 and T7 are both T7"):
         process(make_raw(channels=("T3", "T7")), names="standard")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import mne
 import numpy as np
 import pytest
@@ -149,6 +151,49 @@ def test_windows_of_one_cue_share_a_group(folder, tmp_path):
     assert trials.meta["group"].iloc[5] == "sub-02_ses-9_run-0_cue-0004"
     again = load_trials(mine, Preprocess(), cache_dir=tmp_path)    # from the cache
     assert list(again.meta["group"]) == list(trials.meta["group"])
+
+
+def many_cues(folder, marks):
+    """A recording with a mark every 5 s, subject 1."""
+    raw = make_raw(seconds=5 * len(marks) + 5)
+    raw.set_annotations(mne.Annotations(5.0 * np.arange(1, len(marks) + 1), 0, marks))
+    raw.save(folder / "sub-1_run-1_eeg.fif", verbose="error")
+    return dataset(folder, pattern="sub-{subject}_run-{run}_eeg.fif", until="end", subjects=None)
+
+
+def test_windows_end_at_marks_that_are_no_cues_of_ours(tmp_path):
+    """Else those of `left` would go on through the trial of a class that is left out, under the label of `left`."""
+    marks = ["left", "feet", "right", "feet"]
+    mine = many_cues(tmp_path, marks)
+    windows = next(mine.recordings("1"))
+    assert list(windows.onsets) == [500, 700, 1500, 1700]
+    assert list(windows.labels) == ["left", "left", "right", "right"]
+    timed = replace(mine, until=8.0)    # a time is taken at its word, up to the next cue
+    assert list(next(timed.recordings("1")).onsets[:4]) == [500, 700, 900, 1100]
+    long = replace(timed, until=20.0)
+    assert list(next(long.recordings("1")).onsets[:6]) == [500, 700, 900, 1100, 1300, 1500]
+
+
+def test_windows_that_begin_before_their_cue_end_before_those_of_the_next_one(tmp_path):
+    early = replace(many_cues(tmp_path, ["left", "right"]), interval=(-0.5, 1.5))
+    onsets = next(early.recordings("1")).onsets
+    assert list(onsets[:3]) == [500, 700, 1000]    # to 6.5 and 8.5 s; the next begins at 9.5 s
+
+
+def test_windows_laid_in_a_row_are_not_cut_longer(folder, tmp_path):
+    mine = dataset(folder, subjects=[2], until=5)
+    with pytest.raises(ValueError, match=r"lays windows of 0 to 2 s.*0 to 3 s.*dataset.interval=\[0,3\]"):
+        load_trials(mine, Preprocess(tmax=3.0), cache_dir=tmp_path)
+    assert load_trials(mine, Preprocess(tmax=1.5), cache_dir=tmp_path).X.shape[2] == 150
+
+
+def test_an_edited_table_is_read_again(folder, tmp_path):
+    table = tmp_path / "table.csv"
+    mine = dataset(folder, pattern=None, table=table, labels_from="file")
+    for labels, expected in ((("left", "right"), [0, 1]), (("right", "left"), [1, 0])):
+        rows = [f"sub-02_run-{run}_eeg.fif,2,{label}" for run, label in zip((9, 10), labels, strict=True)]
+        table.write_text("\n".join(["file,subject,label", *rows, ""]))
+        assert list(load_trials(mine, Preprocess(), cache_dir=tmp_path / "cache").y) == expected
 
 
 def test_one_label_a_file_in_many_windows(tmp_path):

@@ -27,6 +27,8 @@ def prepare_subject(
     parts, tables, notes, first, source = [], [], [], None, ""
     cues: Counter[tuple[str, str]] = Counter()
     for recording in dataset.recordings(subject) if recordings is None else recordings:
+        if recording.groups is not None:
+            _check_sliding(interval, dataset)
         X, kept, signal, found = _cut(recording, preprocess, interval)
         if first is None:
             first, source = signal, recording.source
@@ -89,6 +91,17 @@ def _interval(dataset: Dataset, preprocess: Preprocess) -> tuple[float, float]:
             f"preprocess.tmax ({dataset.name} has {dataset.interval[0]:g} to {dataset.interval[1]:g} s)"
         )
     return float(tmin), float(tmax)
+
+
+def _check_sliding(interval: tuple[float, float], dataset: Dataset) -> None:
+    """Windows that are laid one after another and then cut longer reach into those of the next cue."""
+    begin, end = (float(time) for time in dataset.interval)
+    if interval[0] < begin or interval[1] > end:
+        raise ValueError(
+            f"{dataset.name}: dataset.until lays windows of {begin:g} to {end:g} s, and preprocess.tmin and "
+            f"preprocess.tmax cut {interval[0]:g} to {interval[1]:g} s, so that they would reach into the next cue's. "
+            f"Set dataset.interval=[{interval[0]:g},{interval[1]:g}] and leave preprocess.tmin and preprocess.tmax null"
+        )
 
 
 def _table(

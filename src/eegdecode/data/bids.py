@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from eegdecode.data.cues import Sliding, cues_from_annotations
+from eegdecode.data.cues import Sliding, all_marks, cues_from_annotations
 from eegdecode.data.downloads import brief
 from eegdecode.data.index import check_folder, choose_subjects, natural, subject_list
 from eegdecode.data.reading import scaled
@@ -115,7 +115,7 @@ class BidsDataset:
             )
         if self.until is not None:
             sliding = Sliding(self.until, self.overlap)
-            onsets, labels, groups = sliding(raw, (onsets, labels), self.interval, source)
+            onsets, labels, groups = sliding(raw, (onsets, labels), self.interval, source, marks=all_marks(raw))
         raw, place = scaled(raw, float(self.scale)), (path.session or "0", path.run or "0")
         return Recording(raw, path.subject, *place, onsets, labels, source, groups)
 

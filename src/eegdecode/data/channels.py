@@ -100,7 +100,7 @@ def pick(recording: Recording, *, channels: Sequence[str] | None, reference: str
     wanted += [name for name in extra if name not in wanted]
     picks = np.array([known.index(name) for name in wanted])
     data = np.asarray(raw.get_data(picks=picks), dtype=np.float64)
-    positions = electrode_positions(raw.info, [raw.ch_names[i] for i in picks])
+    positions = electrode_positions(raw.info, [raw.ch_names[i] for i in picks], standard=wanted)
     return Channels(data, tuple(wanted), positions)
 
 

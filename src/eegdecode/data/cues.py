@@ -54,14 +54,28 @@ def stim_events(raw: mne.io.BaseRaw, *, stim_channel: str | None = None) -> np.n
     return mne.find_events(raw, stim_channel=stim_channel, shortest_event=0, verbose="error")
 
 
+def all_marks(raw: mne.io.BaseRaw, *, stim: bool = False, stim_channel: str | None = None) -> np.ndarray:
+    """Samples of all annotations but bad spans and edges, or of all codes of a stim channel, whatever they mean."""
+    import mne
+
+    if stim:
+        events = stim_events(raw, stim_channel=stim_channel)
+    else:
+        events, _ = mne.events_from_annotations(raw, verbose="error")
+    return np.unique(events[:, 0]).astype(np.int64) - raw.first_samp
+
+
 @dataclass(frozen=True)
 class Sliding:
     """Several windows a cue, one after another, in place of one.
 
+    No window reaches into those of the next cue: their labels differ, and so may their sides of a split.
+
     Parameters
     ----------
     until : float or "end"
-        Time in s after the cue that no window exceeds; ``"end"``: the next cue, or the end of the recording.
+        Time in s after the cue that no window exceeds; ``"end"``: the next mark, also one that is no cue of ours, for
+        it may begin a trial of a class that is left out; or the end of the recording.
     overlap : float
         Share of a window that the next one repeats, from 0 to below 1.
     """
@@ -76,22 +90,26 @@ class Sliding:
             raise ValueError(f"dataset.overlap={self.overlap} must be a share of a window, from 0 to below 1")
 
     def __call__(
-        self, raw: mne.io.BaseRaw, cues: Cues, interval: Sequence[float], source: str
+        self, raw: mne.io.BaseRaw, cues: Cues, interval: Sequence[float], source: str, *, marks: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Onsets and labels of all windows, and to which one's cue each belongs."""
+        """Onsets and labels of all windows, and to which one's cue each belongs; ``marks`` in samples, cues or not."""
         sfreq, (begin, end) = raw.info["sfreq"], interval
         length, step = end - begin, (end - begin) * (1 - self.overlap)
-        stops = [*cues[0][1:], len(raw.times)]
+        ends = np.union1d(cues[0], marks if self.until == "end" else [])
         parts = []
-        for onset, stop in zip(cues[0], stops, strict=True):
-            last = (stop - onset) / sfreq if self.until == "end" else float(self.until)
+        for onset in cues[0]:
+            after = ends[ends > onset]
+            # where a window begins before its cue, those of the next cue do so too
+            last = (after[0] - onset) / sfreq + min(begin, 0.0) if len(after) else (len(raw.times) - onset) / sfreq
+            last = last if self.until == "end" else min(last, float(self.until))
             count = int((last - begin - length) / step + 1e-6) + 1 if last - begin >= length - 1e-6 else 0
             parts.append(onset + np.round(np.arange(count) * step * sfreq).astype(np.int64))
         counts = [len(part) for part in parts]
         if not sum(counts):
             raise ValueError(
                 f"{source}: no window of {length:g} s fits between {begin:g} s after a cue and "
-                f"dataset.until={self.until}; shorten dataset.interval"
+                f"dataset.until={self.until} or the next {'mark' if self.until == 'end' else 'cue'}; shorten "
+                f"dataset.interval{', or give a time in s, which the next cue alone ends' * (self.until == 'end')}"
             )
         first = np.cumsum([0, *counts[:-1]])
         return np.concatenate(parts), np.repeat(cues[1], counts), np.repeat(first, counts)

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from eegdecode.data.cues import Cues, Sliding, cues_from_annotations, cues_from_stim, has_stim_channel, stim_events
+from eegdecode.data.cues import (
+    Cues,
+    Sliding,
+    all_marks,
+    cues_from_annotations,
+    cues_from_stim,
+    has_stim_channel,
+    stim_events,
+)
 from eegdecode.data.index import check_folder, check_pattern, choose_subjects, index_pattern, index_table, subject_list
 from eegdecode.data.reading import read_raw, scaled
 from eegdecode.data.recording import Recording
@@ -53,7 +61,8 @@ class FileDataset:
         None: those that MNE finds.
     until : float, "end" or None
         Instead of one window a cue: windows as long as ``interval``, one after another, up to this time in s
-        after the cue, or up to the next cue or the end of the file. No split parts those of one cue.
+        after the cue (and the next cue), or up to the next mark of any name or the end of the file. No split parts
+        those of one cue.
     overlap : float
         Share of such a window that the next one repeats.
     scale : float
@@ -108,11 +117,12 @@ class FileDataset:
         return choose_subjects(tuple(dict.fromkeys(index["subject"])), self.subjects, self.name)
 
     def files(self, subject: str) -> tuple[Path, ...]:
-        """Return the files of a subject in the order of time, with their companions (``.vmrk``, ``.fdt``)."""
+        """Return the files of a subject in the order of time, their companions (``.vmrk``, ``.fdt``), and the table."""
         index = self._index()
         files = [Path(file) for file in index["file"][index["subject"] == subject]]
         parts = [[file, *sorted(file.parent.glob(f"{escape(file.stem)}.*"))] for file in files]
-        return tuple(dict.fromkeys(file for part in parts for file in part))
+        tables = [] if self.table is None else [[self._table()]]    # it says who, when and what
+        return tuple(dict.fromkeys(file for part in [*parts, *tables] for file in part))
 
     def recordings(self, subject: str) -> Iterator[Recording]:
         """Yield the recordings of a subject; missing files are reported at the call."""
@@ -133,8 +143,8 @@ class FileDataset:
             )
         groups = None
         if self.until is not None:
-            sliding = Sliding(self.until, self.overlap)
-            onsets, labels, groups = sliding(raw, (onsets, labels), self.interval, row["file"])
+            sliding, marks = Sliding(self.until, self.overlap), self._all_marks(raw)
+            onsets, labels, groups = sliding(raw, (onsets, labels), self.interval, row["file"], marks=marks)
         raw = scaled(raw, float(self.scale))
         return Recording(raw, row["subject"], row["session"], row["run"], onsets, labels, row["file"], groups)
 
@@ -157,6 +167,12 @@ class FileDataset:
         codes = {int(code): label for code, label in class_of.items()}
         return cues_from_stim(raw, codes, stim_channel=self.stim_channel)
 
+    def _all_marks(self, raw: mne.io.BaseRaw) -> np.ndarray:
+        """Where marks of any name are, in samples; a file that is one trial has none."""
+        if self.labels_from == "file":
+            return np.zeros(0, np.int64)
+        return all_marks(raw, stim=self.labels_from == "stim", stim_channel=self.stim_channel)
+
     def _class_of(self) -> dict[str, str]:
         """Mark -> class name."""
         return dict(self.events or {})
@@ -178,4 +194,7 @@ class FileDataset:
         check_folder(folder)
         if self.pattern is not None:
             return index_pattern(folder, self.pattern)
-        return index_table(folder, folder / Path(str(self.table)).expanduser())
+        return index_table(folder, self._table())
+
+    def _table(self) -> Path:
+        return Path(self.folder).expanduser() / Path(str(self.table)).expanduser()

@@ -11,15 +11,20 @@ import numpy as np
 HEAD = 0.3    # m: no electrode is farther from the middle of the head
 
 
-def electrode_positions(info: mne.Info, ch_names: Sequence[str]) -> np.ndarray:
-    """Positions in m, head coordinates, shape (C, 3): the recording's, else a template's, else NaN."""
+def electrode_positions(
+    info: mne.Info, ch_names: Sequence[str], *, standard: Sequence[str] | None = None
+) -> np.ndarray:    # fmt: skip
+    """Positions in m, head coordinates, shape (C, 3): the recording's, else a template's, else NaN.
+
+    ``standard``: the names by which the template is asked, where they are others than the recording's.
+    """
     locations = {ch["ch_name"]: ch["loc"][:3] for ch in info["chs"]}
     positions = np.array([locations[name] for name in ch_names], dtype=np.float64)
     distance = np.linalg.norm(positions, axis=1)
     unknown = ~((distance > 0) & (distance < HEAD))    # NaN, 0: not set; beyond: not in m (Kalunga2016: mm)
     positions[unknown] = np.nan
     if unknown.all():    # a mixture of measured and standard positions would be neither
-        positions = template_positions(tuple(ch_names)).copy()
+        positions = template_positions(tuple(standard or ch_names)).copy()
     return positions
 
 
