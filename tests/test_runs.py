@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -56,6 +57,16 @@ def test_an_edited_network_is_another_network(tmp_path, monkeypatch):
     file.write_text("class Net:\n    width = 2\n")
     assert describe(mynet.Net) != before
     assert len(training_sources()) == 32
+
+
+def test_electrodes_of_several_subjects_stand_between_theirs(make_trials):
+    """Which subject comes first must not say where those of the others are."""
+    one, other = make_trials(n_subjects=1), make_trials(n_subjects=1)
+    shifted = replace(other, signal=replace(other.signal, positions=np.full((6, 3), 0.02)))
+    one = replace(one, signal=replace(one.signal, positions=np.zeros((6, 3))))
+    meta = other.meta.assign(subject="2", trial="2" + other.meta["trial"])
+    for pair in ((one, replace(shifted, meta=meta)), (replace(shifted, meta=meta), one)):
+        np.testing.assert_allclose(concatenate(pair).signal.positions, 0.01)
 
 
 def test_trials_that_do_not_fit_are_named(make_trials):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -113,7 +113,7 @@ def signal_digests(X: np.ndarray) -> list[str]:
 def concatenate(
     parts: Sequence[Trials], *, join: Callable[[Sequence[np.ndarray]], np.ndarray] = np.concatenate
 ) -> Trials:    # fmt: skip
-    """Join the trials of several subjects.
+    """Join the trials of several subjects; where their electrodes were measured, the positions are the mean ones.
 
     Parameters
     ----------
@@ -137,12 +137,15 @@ def concatenate(
             )
         if part.classes != first.classes:
             raise ValueError(f"classes differ between subjects: {first.classes} and {part.classes}")
+    places, signal = [part.signal.positions for part in parts], first.signal
+    if not all(np.array_equal(place, places[0], equal_nan=True) for place in places):    # one head for all networks
+        signal = replace(signal, positions=np.mean(places, axis=0))
     X = parts[0].X if len(parts) == 1 else join([part.X for part in parts])
     notes = [part.notes for part in parts if len(part.notes)]
     return Trials(
         X=X,
         meta=pd.concat([part.meta for part in parts], ignore_index=True),
-        signal=first.signal,
+        signal=signal,
         classes=first.classes,
         dataset=first.dataset,
         fingerprints={subject: mark for part in parts for subject, mark in part.fingerprints.items()},

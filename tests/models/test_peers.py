@@ -146,7 +146,7 @@ def test_atcnet(peers):
             tcn, steps = f"temporal_conv_nets.{i}.{j}", f"{ours}.tcn.{j}.steps"
             names |= {f"{tcn}.conv1": f"{steps}.0", f"{tcn}.bn1": f"{steps}.1"}
             names |= {f"{tcn}.conv2": f"{steps}.4", f"{tcn}.bn2": f"{steps}.5"}
-        names[f"final_layer.{i}"] = f"{ours}.head"
+        names[f"final_layer.{i}"] = f"heads.{i}"
     theirs = peers.ATCNet(**SIZES)
     with torch.no_grad():
         for head in theirs.final_layer:

@@ -1,5 +1,6 @@
 """Checkpoints decode: the logits of a run come back from its weights, for every front end, one by one or together."""
 
+import json
 from dataclasses import replace
 from functools import partial
 
@@ -8,7 +9,9 @@ import pytest
 
 from eegdecode.identity import describe
 from eegdecode.models.eegnet import EEGNet
+from eegdecode.models.sttransformer import STTransformer
 from eegdecode.protocols import CrossSession, CrossSubject
+from eegdecode.reporting.disk import plain
 from eegdecode.sweeps import Sweep, expand
 from eegdecode.training.align import Align
 from eegdecode.training.decoder import decode
@@ -48,6 +51,19 @@ def test_the_logits_of_the_run_come_back(name, protocol, make_trials):
     assert logits.shape == (1, len(trials), 3)
     for part in ("val", "test"):
         np.testing.assert_allclose(logits[0, getattr(run.run.split, part)], run.logits[part], atol=1e-5)
+
+
+def test_an_electrode_of_unknown_position_survives_the_file(make_trials):
+    trials = make_trials(n_subjects=3)
+    positions = np.full_like(trials.signal.positions, 0.05)
+    positions[1] = np.nan
+    trials = replace(trials, signal=replace(trials.signal, positions=positions))
+    model = partial(STTransformer, width=8, heads=2, spatial="before", patch=0.5, stride=0.25)
+    runs = expand(CrossSubject()(trials.meta, validation=0.2)[:1], Sweep(), seed=0)
+    (run,) = TRAINER.fit(model, trials, [runs], frontend=ZScore(), on_epoch=print)
+    written = json.loads(json.dumps(plain(run.model), allow_nan=False))    # null in place of NaN
+    logits = decode(run.weights, {"model": written}, trials, device="cpu")
+    np.testing.assert_allclose(logits[0, run.run.split.test], run.logits["test"], atol=1e-5)
 
 
 def test_batch_norm_adapts_to_new_sessions_as_it_did_in_the_test(make_trials):

@@ -33,21 +33,20 @@ class NarrowAttention(nn.Module):
 
 
 class Window(nn.Module):
-    """Attention, a temporal convolutional network and a head for one window of tokens: (B, D, N) -> (B, K)."""
+    """Attention and a temporal convolutional network for one window of tokens: (B, D, N) -> (B, D)."""
 
     def __init__(
-        self, width: int, n_classes: int, *, heads: int, head_width: int, tcn_depth: int, tcn_kernel: int, drop: float
+        self, width: int, *, heads: int, head_width: int, tcn_depth: int, tcn_kernel: int, drop: float
     ) -> None:    # fmt: skip
         super().__init__()
         self.attend = NarrowAttention(width, heads=heads, head_width=head_width, drop=drop)
         self.tcn = TCN(width, width, depth=tcn_depth, kernel=tcn_kernel, drop=0.6 * drop)
-        self.head = MaxNormLinear(width, n_classes, max_norm=0.25)
 
-    def forward(self, z: Float[Tensor, "batch width token"]) -> Float[Tensor, "batch class"]:
-        """Logits of the window."""
+    def forward(self, z: Float[Tensor, "batch width token"]) -> Float[Tensor, "batch width"]:
+        """What the window's last token knows."""
         z = self.attend(rearrange(z, "b d n -> b n d"))                      # (B, N, D)
         z = self.tcn(rearrange(z, "b n d -> b d n"))                         # (B, D, N)
-        return self.head(z[..., -1])
+        return z[..., -1]
 
 
 class ATCNet(nn.Module):
@@ -98,11 +97,13 @@ class ATCNet(nn.Module):
         self.n_tokens = self.embed.n_tokens - n_windows + 1
         self.windows = nn.ModuleList([
             Window(
-                filters * depth, n_classes, heads=heads, head_width=head_width,
+                filters * depth, heads=heads, head_width=head_width,
                 tcn_depth=tcn_depth, tcn_kernel=tcn_kernel, drop=drop,
             )
             for _ in range(n_windows)
         ])    # fmt: skip
+        # last, and apart from their windows: what is new on top of a pretrained network
+        self.heads = nn.ModuleList([MaxNormLinear(filters * depth, n_classes, max_norm=0.25) for _ in range(n_windows)])
 
     def remember(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch lag lag_and_one"]:
         """What `forward` takes as ``memory``: see `FilterBank.remember`."""
@@ -113,5 +114,5 @@ class ATCNet(nn.Module):
     ) -> Float[Tensor, "batch class"]:    # fmt: skip
         """Logits of each trial."""
         z = self.embed(x, memory)                                            # (B, D, N + windows - 1)
-        logits = [window(z[..., i : i + self.n_tokens]) for i, window in enumerate(self.windows)]
-        return torch.stack(logits).mean(0)
+        pairs = enumerate(zip(self.windows, self.heads, strict=True))
+        return torch.stack([head(window(z[..., i : i + self.n_tokens])) for i, (window, head) in pairs]).mean(0)

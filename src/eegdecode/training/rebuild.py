@@ -1,4 +1,4 @@
-"""Networks and front ends of checkpoints, built again from their descriptions (`eegdecode.runs.describe`).
+"""Networks and front ends of checkpoints, built again from their descriptions (`eegdecode.identity.describe`).
 
 A description names classes. They are imported by name, so what a file can call is narrow: a front end of this
 package, or a class that is a network.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,12 +39,20 @@ def rebuild_network(model: Mapping[str, Any]) -> nn.Module:
     call = _named(network)
     if not (inspect.isclass(call) and issubclass(call, nn.Module)):
         raise ValueError(f"the checkpoint's network {_name(network)} is no class of networks (torch.nn.Module)")
-    return _call(network, call, sizes).eval()
+    return _call(network, call, _placed(sizes)).eval()
 
 
 def rebuild_frontend(model: Mapping[str, Any]) -> FrontEnd:
     """Build the settings of a checkpoint's front end; what it learned stands among the weights."""
     return _frontend(_part(model, "frontend"))
+
+
+def _placed(sizes: Mapping[str, Any]) -> dict[str, Any]:
+    """The sizes with electrodes of unknown position at NaN, for which JSON has null."""
+    places = sizes.get("positions")
+    if places is None:
+        return dict(sizes)
+    return {**sizes, "positions": [[math.nan if at is None else at for at in place] for place in places]}
 
 
 def _frontend(description: Mapping[str, Any]) -> FrontEnd:
