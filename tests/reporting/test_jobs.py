@@ -85,6 +85,18 @@ def test_encoders_are_counted_by_their_summary(meta: pd.DataFrame, tmp_path: Pat
     assert list_jobs([tmp_path])[0].state == "done"
 
 
+def test_folders_may_be_typed_as_short_as_they_are(
+    make_store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:    # fmt: skip
+    store = make_store(folder=tmp_path / "mine")
+    fill(store)
+    folders.release(store.folder)
+    for here, typed in ((tmp_path, "mine"), (tmp_path / "mine", ".")):
+        monkeypatch.chdir(here)
+        (job,) = list_jobs([typed])
+        assert (job.state, job.n_done) == ("done", 4)
+
+
 def test_no_folder_is_an_error_in_words(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nowhere is no folder"):
         list_jobs([tmp_path / "nowhere"])

@@ -164,6 +164,20 @@ def test_what_no_folder_holds_is_pruned(make_store: Any, tmp_path: Path, librari
     assert not list(libraries[0].folder.rglob("*.part"))
 
 
+def test_where_files_are_copies_those_of_run_folders_stay(make_store: Any, tmp_path: Path, libraries: Any,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:    # fmt: skip
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EXDEV, "another disk")
+
+    monkeypatch.setattr(os, "link", refuse)
+    store = make_store(folder=tmp_path / "one", library=libraries[0])
+    fill(store)
+    assert libraries[1].prune() == []
+    key = next(iter(store.keys.values()))
+    (store.folder / "finished" / f"{key}.npz").unlink()
+    assert {path.name for path in libraries[1].prune()} == {f"{key}{suffix}" for suffix in (".npz", *shared.WEIGHTS)}
+
+
 def test_the_key_holds_what_the_random_numbers_depend_on(make_store: Any, runs: list[Run]) -> None:
     split = runs[0].split
     other = Run(type(split)(split.train, split.val, split.test, split.subject, split.session, 7, split.protocol), 0)

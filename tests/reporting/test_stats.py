@@ -74,3 +74,5 @@ def test_deviation_over_seeds_compares_seeds_on_the_same_data() -> None:
 def test_test_trials_of_folds_add_up_and_those_of_seeds_do_not() -> None:
     scores = make_scores({("1", 0, 0): 0, ("1", 1, 0): 0, ("1", 0, 1): 0, ("1", 1, 1): 0})
     assert stats.n_test_trials(scores).to_dict() == {"1": 20}
+    assert stats.n_test_trials(scores, cues=True).to_dict() == {"1": 20}    # of a folder of before
+    assert stats.n_test_trials(scores.assign(test_cues=2), cues=True).to_dict() == {"1": 4}

@@ -26,7 +26,7 @@ def test_columns_are_those_promised(make_store: Any) -> None:
     metrics = ["accuracy", "balanced_accuracy", "kappa", "f1_macro", "auroc", "nll", "ece"]
     assert list(pd.read_csv(store.folder / "scores.csv").columns) == [
         "dataset", "protocol", "transductive", "subject", "session", "fold", "seed", "model", "n_params",
-        "n_train", "n_val", "n_test", "chance", "best_epoch", "seconds", "trials_per_s", "multiply_adds",
+        "n_train", "n_val", "n_test", "test_cues", "chance", "best_epoch", "seconds", "trials_per_s", "multiply_adds",
         "peak_memory_mb", "energy_wh", "chosen", "status",
         *(f"test_{m}" for m in metrics), *(f"val_{m}" for m in metrics), "key",
     ]  # fmt: skip

@@ -58,7 +58,7 @@ def list_jobs(places: Sequence[Path | str]) -> list[Job]:
     for place in places:
         if not Path(place).is_dir():
             raise ValueError(f"{place} is no folder; give run folders, or folders with run folders below")
-    found = {mark.parent for place in places for mark in Path(place).rglob(MARKER)}
+    found = {mark.parent for place in places for mark in Path(place).rglob(MARKER)}    # with the names that were typed
     return sorted(map(look, found), key=lambda job: (STATES.index(job.state), str(job.folder)))
 
 
@@ -79,7 +79,7 @@ def look(folder: Path) -> Job:
         state, reason = str(trial["state"]), str(trial["why"])
     else:
         state, reason = ("failed", f"{bad[0]} ({len(bad)} runs)") if bad else ("waiting", "")
-    facts, search = marker.get("facts", {}), folder.parents[1]
+    facts, search = marker.get("facts", {}), folder.parent.parent
     command, log = facts.get("command") or "", facts.get("log") or ""
     if trial and state == "failed":    # the search itself goes on without it
         command = shlex.join(["python", "scripts/sweep.py", "retry", str(search), trial["trial"]])
@@ -89,7 +89,8 @@ def look(folder: Path) -> Job:
 
 def _trial(folder: Path) -> dict[str, str]:
     """What its search says of the trial in a folder; empty where there is no search."""
-    table = folder.parents[1] / "trials.csv"
+    folder = folder.absolute()    # `.` has no name and no parents
+    table = folder.parent.parent / "trials.csv"
     if folder.parent.name != "trials" or not table.exists():
         return {}
     trials = pd.read_csv(table, usecols=["trial", "folder", "state", "why"], dtype=str, keep_default_na=False)

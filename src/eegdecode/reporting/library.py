@@ -105,7 +105,7 @@ class Library:
     def prune(self) -> list[Path]:
         """Remove what no run folder holds any more, damaged runs, and what killed processes left; return its paths.
 
-        Where the file system has no hard links every run is a copy that nobody else holds.
+        Where the file system has no hard links a run is a copy: its run folder says by the file itself that it stands.
         """
         gone = self.leases.sweep()
         for key in {file.name.removeprefix(".")[:32] for file in self.folder.glob("??/*")}:
@@ -113,7 +113,7 @@ class Library:
             if self.is_claimed(key):
                 continue
             gone += entry.parent.glob(f".{key}.*{TEMPORARY}")
-            if not entry.exists() or entry.stat().st_nlink == 1 or _is_damaged(entry):
+            if not entry.exists() or _is_damaged(entry) or not _is_held(entry):
                 gone += entry.parent.glob(f"{key}.*")
                 self.remove(key)
         for file in gone:
@@ -145,6 +145,14 @@ def _is_damaged(entry: Path) -> bool:
     except DamagedError:
         return True
     return bool(outcome.checkpoint) and not checkpoint_belongs(entry.parent, entry.stem, entry.stem)
+
+
+def _is_held(entry: Path) -> bool:
+    """Whether a run folder still has the run: as another name of the file, or in the folder that trained it."""
+    if entry.stat().st_nlink > 1:
+        return True
+    trained = read_outcome(entry).folder
+    return bool(trained) and (Path(trained) / "finished" / entry.name).exists()
 
 
 def _link(source: Path, target: Path) -> None:

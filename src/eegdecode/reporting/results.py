@@ -116,7 +116,7 @@ def _summary(scores: pd.DataFrame, expected: pd.DataFrame) -> dict[str, Any]:
     """Summary of one setting."""
     done = scores[scores["status"] == "done"]
     column = f"test_{METRIC}"
-    n_test = stats.n_test_trials(done)
+    n_test, cues = stats.n_test_trials(done), stats.n_test_trials(done, cues=True)
     chance = float(done["chance"].mean()) if len(done) else float("nan")
     return {
         "setting_done": len(done),
@@ -124,12 +124,13 @@ def _summary(scores: pd.DataFrame, expected: pd.DataFrame) -> dict[str, Any]:
         **_spread(done, column),
         "val_mean": float(stats.subject_means(done, f"val_{METRIC}").mean()),
         "chance": chance,
-        "chance_bound": stats.chance_bound(chance, int(n_test.sum())),
+        "chance_bound": stats.chance_bound(chance, int(cues.sum())),
         "n_test": int(n_test.sum()),
+        "test_cues": int(cues.sum()),
         "n_subjects": int(done["subject"].nunique()),
         "n_seeds": int(done["seed"].nunique()),
         "metrics": {metric: _spread(done, f"test_{metric}") for metric in METRICS},
-        "subjects": _by_subject(done, expected, n_test),
+        "subjects": _by_subject(done, expected, n_test, cues),
         **({"leak": _leak(done)} if LEAK_COLUMNS[0] in done else {}),
     }
 
@@ -156,7 +157,9 @@ def _spread(done: pd.DataFrame, column: str) -> dict[str, Any]:
     }
 
 
-def _by_subject(done: pd.DataFrame, expected: pd.DataFrame, n_test: pd.Series) -> list[dict[str, Any]]:
+def _by_subject(
+    done: pd.DataFrame, expected: pd.DataFrame, n_test: pd.Series, cues: pd.Series
+) -> list[dict[str, Any]]:    # fmt: skip
     """One row a subject; its deviation is over all of its runs (sessions, folds, seeds)."""
     rows = []
     for subject, n_runs in expected.groupby("subject", sort=False)["n"].sum().items():
@@ -171,7 +174,7 @@ def _by_subject(done: pd.DataFrame, expected: pd.DataFrame, n_test: pd.Series) -
                 "deviation_runs": float(own[f"test_{METRIC}"].std(ddof=1)),
                 "val_mean": float(own[f"val_{METRIC}"].mean()),
                 "chance": chance,
-                "chance_bound": stats.chance_bound(chance, int(n_test.get(subject, 0))),
+                "chance_bound": stats.chance_bound(chance, int(cues.get(subject, 0))),
                 "n_test": int(n_test.get(subject, 0)),
             }
         )

@@ -71,7 +71,12 @@ def deviation_over_seeds(scores: pd.DataFrame, column: str) -> float:
     return float(whole.groupby("subject").mean().mean().std(ddof=1)) if whole.shape[1] > 1 else float("nan")
 
 
-def n_test_trials(scores: pd.DataFrame) -> pd.Series:
-    """Number of different test trials of each subject: folds and sessions add up, seeds do not."""
+def n_test_trials(scores: pd.DataFrame, *, cues: bool = False) -> pd.Series:
+    """Number of different test trials of each subject: folds and sessions add up, seeds do not.
+
+    With ``cues``, windows of one cue count as one: they share a label and much of the signal, so that they are not as
+    many independent chances to guess as there are windows. For `chance_bound`.
+    """
     parts = scores.drop_duplicates(["subject", "session", "fold"])
-    return parts.groupby("subject", sort=False)["n_test"].sum()
+    column = "test_cues" if cues and "test_cues" in parts else "n_test"    # folders of before have no such column
+    return parts.groupby("subject", sort=False)[column].sum()

@@ -84,6 +84,7 @@ class Store:
         self.watched = bool(self.facts.get("watch_test"))
         self._said: set[str] = set()
         self._labels = meta["label"].to_numpy(np.int64)
+        self._cues, _ = pd.factorize(meta["group"] if "group" in meta else meta["trial"])
         for place in (make_folder(self.folder / "finished"), make_folder(self.folder / "failed"), self.folder):
             sweep_temporaries(place)
         sweep_temporaries(self.folder / "checkpoints")
@@ -211,7 +212,9 @@ class Store:
 
     def _score_line(self, run: Run, outcome: Outcome) -> str:
         labels = {part: self._labels[getattr(run.split, part)] for part in PARTS}
-        row = tables.score_row(run, outcome, labels=labels, n_classes=len(self.classes), facts=self.facts)
+        cues = len(np.unique(self._cues[run.split.test]))
+        about = {"labels": labels, "n_classes": len(self.classes), "test_cues": cues, "facts": self.facts}
+        row = tables.score_row(run, outcome, **about)
         return tables.row_text(row, tables.score_columns(self.numbers, watched=self.watched))
 
     def _write_checkpoint(self, prediction: Prediction, outcome: Outcome) -> None:

@@ -18,7 +18,10 @@ from eegdecode.runs import COSTS, WATCHED, Run
 
 TEXT_COLUMNS = ("dataset", "protocol", "subject", "session", "model", "chosen", "status", "key")
 _ABOUT = ("dataset", "protocol", "transductive", "subject", "session", "fold", "seed", "model", "n_params")
-_RESULT = ("n_train", "n_val", "n_test", "chance", "best_epoch", "seconds", "trials_per_s", *COSTS, "chosen", "status")
+_RESULT = (
+    "n_train", "n_val", "n_test", "test_cues", "chance", "best_epoch", "seconds", "trials_per_s", *COSTS, "chosen",
+    "status",
+)    # fmt: skip
 _METRICS = tuple(f"{part}_{metric}" for part in ("test", "val") for metric in METRICS)
 HISTORY_COLUMNS = (
     "epoch", "lr", "running_loss", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "grad_norm", "steps",
@@ -43,8 +46,9 @@ def _epoch_columns(*, watched: bool) -> list[str]:
 
 
 def score_row(
-    run: Run, outcome: Outcome, *, labels: Mapping[str, np.ndarray], n_classes: int, facts: Mapping[str, Any]
-) -> dict[str, Any]:
+    run: Run, outcome: Outcome, *, labels: Mapping[str, np.ndarray], n_classes: int, test_cues: int,
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:    # fmt: skip
     """One row of ``scores.csv``; every score is computed here, from the logits."""
     split = run.split
     scores = {
@@ -63,6 +67,7 @@ def score_row(
         "model": facts["model"],
         "n_params": outcome.n_params,
         **{f"n_{part}": len(getattr(split, part)) for part in ("train", "val", "test")},
+        "test_cues": test_cues,
         "chance": chance_level(labels["test"], n_classes),
         "best_epoch": outcome.best_epoch,
         "seconds": round(outcome.seconds, 3),

@@ -63,7 +63,9 @@ def chance_sentence(summary: dict[str, Any]) -> str:
     chance, bound = percent(summary["chance"]), percent(summary["chance_bound"])
     balanced = percent(summary["metrics"]["balanced_accuracy"]["mean"])
     unequal = f" Classes are unbalanced: better read the balanced accuracy, {balanced} %."
-    return f"Chance {chance} %; guessing exceeds {bound} % in 5 % of cases ({summary['n_test']} trials)." + (
+    windows, cues = summary["n_test"], summary.get("test_cues", summary["n_test"])
+    trials = f"{windows} trials" if cues == windows else f"{windows} windows of {cues} cues, which count"
+    return f"Chance {chance} %; guessing exceeds {bound} % in 5 % of cases ({trials})." + (
         unequal if summary["chance"] > 1.05 / len(summary["classes"]) else ""
     )
 

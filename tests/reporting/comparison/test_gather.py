@@ -1,15 +1,23 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 
-from eegdecode.reporting.comparison.gather import find_folders, gather
+from eegdecode.identity import COMPUTING
+from eegdecode.reporting.comparison.gather import _NAMED_BY, find_folders, gather
 from eegdecode.reporting.comparison.groups import subject_scores
 from eegdecode.reporting.results import load_results
 from eegdecode.reporting.tables import read_scores
+from eegdecode.search.settings import NOT_IDENTITY
+from eegdecode.training.classical import ClassicalTrainer
+from eegdecode.training.deep import DeepTrainer
 
 from .conftest import MakeFolder
+
+CONFIGS = Path(__file__).parents[3] / "configs"
 
 
 def test_folders_are_found_at_any_depth_and_once(make_folder: MakeFolder, place: Path) -> None:
@@ -41,6 +49,22 @@ def test_seeds_in_folders_of_their_own_are_one_row(make_folder: MakeFolder, plac
     assert len(entry.runs) == entry.n_expected == 18
     assert set(entry.runs["seed"]) == {0, 1, 2}
     assert entry.commands == ("python scripts/train.py model=first", "python scripts/train.py model=second")
+
+
+def test_seeds_of_several_versions_are_told(make_folder: MakeFolder, place: Path) -> None:
+    for i, torch in enumerate(("2.11.0", "2.13.0")):
+        make_folder(f"seed{i}", model="eegnet", seeds=[i], versions={"torch": torch, "mne": str(i)}, git_commit="abc")
+    (entry,), _ = gather([place])
+    assert len(entry.runs) == 12
+    assert entry.notes == ("seeds of torch 2.11.0 and 2.13.0",)
+
+
+def test_trials_of_a_search_are_no_results(make_folder: MakeFolder, place: Path) -> None:
+    make_folder("mine")
+    make_folder("search/trials/0001", model="eegnet", protocol="inner_cross_run")
+    entries, left_out = gather([place])
+    assert [entry.model for entry in entries] == ["mine"]
+    assert "what it calls a test are its validation trials" in left_out[0]
 
 
 def test_the_same_runs_again_count_once(make_folder: MakeFolder, place: Path) -> None:
@@ -107,3 +131,17 @@ def test_settings_are_flat_and_how_it_is_computed_is_none_of_them(make_folder: M
     assert entry.settings == {"trainer.lr": 1e-3}
     assert entry.around == {"preprocess.l_freq": 4.0, "dataset.name": "Toy2020"}
     assert entry.dataset == "moabb (Toy2020)"
+
+
+def test_what_says_how_runs_are_computed_is_no_setting_of_a_row() -> None:
+    """Nor may it keep workers out of a search: what no run's key knows is named in one place."""
+    hidden = {f.name for f in fields(DeepTrainer) if not f.repr} - {"states", "augment"}
+    assert set(COMPUTING) == hidden
+    assert {f.name for f in fields(ClassicalTrainer) if not f.repr} <= {*COMPUTING, "seeds"}
+    assert {f"trainer.{name}" for name in COMPUTING} <= set(NOT_IDENTITY)
+
+
+def test_sets_that_one_choice_stands_for_are_told_apart_by_a_setting_that_there_is() -> None:
+    for name, path in _NAMED_BY.items():
+        config = yaml.safe_load((CONFIGS / "dataset" / f"{name}.yaml").read_text())
+        assert path.removeprefix("dataset.") in config

@@ -51,3 +51,24 @@ def test_one_sided_p_of_exact_and_random_signs() -> None:
 def test_stouffer_by_hand() -> None:
     z = (2 * stats.norm.isf(0.1) + 3 * stats.norm.isf(0.02)) / np.sqrt(13)
     assert stouffer(np.array([0.1, 0.02]), np.array([4, 9])) == pytest.approx(stats.norm.sf(z))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_neither_the_order_of_models_nor_of_sets_matters(seed: int) -> None:
+    rng = np.random.default_rng(seed)    # few subjects and ties: the two one-sided p values overlap
+    tables = {name: pd.DataFrame(rng.integers(0, 4, (6, 2)) / 4, columns=["a", "b"]) for name in ("one", "two")}
+    plain, swapped, reordered = (
+        combine_sets(each).iloc[0]
+        for each in (tables, {k: t[["b", "a"]] for k, t in tables.items()}, dict(reversed(tables.items())))
+    )
+    assert swapped["p"] == pytest.approx(plain["p"]) == pytest.approx(reordered["p"])
+    if plain["smd"]:
+        assert (plain["a"], plain["b"]) == (swapped["a"], swapped["b"])
+
+
+def test_a_mean_that_two_subjects_make_is_no_evidence_against_the_ranks_of_all_others() -> None:
+    d = np.r_[-np.arange(1, 19) / 1000, 0.9, 0.8]
+    assert one_sided(d) == pytest.approx(stats.wilcoxon(d, alternative="greater").pvalue)
+    tables = {name: pd.DataFrame({"a": 0.5 + d, "b": 0.5}) for name in ("one", "two")}
+    row = combine_sets(tables).iloc[0]
+    assert (row["a"], row["p"]) == ("a", 1.0)

@@ -10,15 +10,17 @@ from typing import Any
 
 import pandas as pd
 
-from eegdecode.identity import digest
+from eegdecode.identity import COMPUTING, digest
 from eegdecode.reporting.comparison.reading import read_folder
 from eegdecode.reporting.folders import MARKER
 from eegdecode.reporting.results import choose_setting, of_setting, settings_of
 
 _MODEL = ("model", "trainer", "frontend", "augment")    # groups that say what a row is
 _AROUND = ("dataset", "preprocess", "protocol")    # groups that say what it is measured on
-_COMPUTING = ("trainer.device", "trainer.ensemble", "trainer.stack", "trainer.compile", "trainer.workers")
-_NAMED_BY = {"moabb": "dataset.name", "files": "dataset.folder", "bids": "dataset.root"}    # one choice, many data sets
+_COMPUTING = {f"trainer.{name}" for name in (*COMPUTING, "seeds")}
+# of a choice that stands for many data sets, what tells them apart
+_NAMED_BY = {"moabb": "dataset.name", "files": "dataset.folder", "bids": "dataset.folder"}
+_LEARN = ("eegdecode", "torch", "numpy", "scipy", "scikit-learn", "pyriemann")    # versions that alter a training
 MOST_TOLD = 5    # folders that hold nothing, where no other does
 
 
@@ -190,9 +192,20 @@ def _joined(one: Entry, other: Entry) -> Entry:
     if curve is not None and other.curve is not None:    # numbers that both have, so that all points have all seeds
         both = set(curve["trials"]) & set(other.curve["trials"])
         curve = pd.concat([part[part["trials"].isin(both)] for part in (curve, other.curve)], ignore_index=True)
+    notes = (*one.notes, *_of_other_code(one.facts, other.facts))
     return replace(
-        one, folders=folders, runs=runs, n_expected=n_expected, commands=commands, seeds=seeds, curve=curve
+        one, notes=notes, folders=folders, runs=runs, n_expected=n_expected, commands=commands, seeds=seeds, curve=curve
     )
+
+
+def _of_other_code(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """What a reader must know of seeds that other versions have trained."""
+    mine, theirs = one.get("versions") or {}, other.get("versions") or {}
+    differ = [f"{name} {mine.get(name)} and {theirs.get(name)}" for name in sorted({*mine, *theirs})
+              if name in _LEARN and mine.get(name) != theirs.get(name)]    # fmt: skip
+    commits = [facts.get("git_commit") for facts in (one, other)]
+    differ += [f"commits {commits[0]} and {commits[1]}"] if commits[0] != commits[1] else []
+    return [f"seeds of {', '.join(differ)}"] if differ else []
 
 
 def _planned(config: Mapping[str, Any]) -> frozenset[int]:

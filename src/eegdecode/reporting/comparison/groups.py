@@ -92,7 +92,8 @@ class Comparison:
         n_classes = len(next(iter(self.entries.values())).marker["classes"])
         if self.metric == "accuracy":
             chance = float(runs["chance"].mean())
-            return chance, stats.chance_bound(chance, self.n_test)
+            cues = max(int(stats.n_test_trials(e.runs, cues=True).sum()) for e in self.entries.values())
+            return chance, stats.chance_bound(chance, cues)
         known = {"balanced_accuracy": 1 / n_classes, "auroc": 0.5, "kappa": 0.0}
         return known.get(self.metric, float("nan")), float("nan")
 

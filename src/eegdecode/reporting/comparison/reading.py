@@ -34,6 +34,8 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, dict[str, A
         raise ValueError(f"{MARKER} cannot be read; the command that made the folder makes it anew")
     if marker.get("kind") == PRETRAINING:
         raise ValueError("holds a pretraining, which has no test scores")
+    if str(marker.get("facts", {}).get("protocol", "")).startswith("inner_"):
+        raise ValueError("a trial of a search: what it calls a test are its validation trials")
     if not marker.get("expected") or not (folder / "scores.csv").exists():
         raise ValueError("no run was written yet, or scores.csv is missing")
     if absent := [name for name in _MARKED if name not in marker]:
