@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from eegdecode.calibration import Calibration
 from eegdecode.nested import Final, Inner, InnerSplit, Nested
 from eegdecode.protocols import CrossSession, CrossSubject, Pooled, WithinSession
 
@@ -71,6 +72,8 @@ def test_what_cannot_be_nested_is_named(make_trials):
     meta = make_trials(n_subjects=1).meta
     with pytest.raises(ValueError, match="within_session tests what it learns from elsewhere"):
         Inner(Nested(WithinSession(folds=2)))(meta, validation=0.2)
+    with pytest.raises(ValueError, match="calibration gives a score for each number of trials"):
+        Inner(Nested(Calibration(trials=[0, 3])))(meta, validation=0.2)
     with pytest.raises(ValueError, match="no subject 9"):
         Inner(Nested(CrossSession(), test_subjects=["9"]))(meta, validation=0.2)
     with pytest.raises(ValueError, match=r"share=1\.5"):

@@ -79,6 +79,11 @@ class Nested:
 
     def inner(self, meta: pd.DataFrame) -> list[Split]:
         """Splits that a search is judged by."""
+        if any(split.trials is not None for split in self.outer(meta, validation=0.0)):
+            raise ValueError(
+                f"protocol={self.outer.name} gives a score for each number of trials, and a search wants one: search "
+                "with protocol=cross_session or cross_run, then train the winner with this protocol"
+            )
         held = self.held(meta)
         rows = np.flatnonzero(~meta["subject"].isin(held))
         try:

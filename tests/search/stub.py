@@ -116,7 +116,7 @@ def compose(overrides, protocol=None):
         return {
             "dataset": SimulatedDataset(), "preprocess": Preprocess(), "protocol": protocol or CrossSession(),
             "sweep": Sweep(**config["sweep"]), "frontend": None, "model": partial(stub_model),
-            "trainer": StubTrainer(**config["trainer"]), "augment": None, "logger": NoTracker(),
+            "trainer": StubTrainer(**{"validation": 0.0, **config["trainer"]}), "augment": None, "logger": NoTracker(),
             "seed": config["seed"], "device": "cpu", "out_dir": None,
         }    # fmt: skip
 

@@ -53,6 +53,14 @@ def test_a_search_finds_the_rate_and_tests_its_winner_once(tmp_path, trials, cap
     assert "[12/12]" in capsys.readouterr().out
 
 
+def test_a_pipeline_that_holds_nothing_out_is_tested_too(tmp_path, trials, monkeypatch):
+    """Its trainer has no ``validation``, which therefore cannot be typed."""
+    without = {name: value for name, value in stub.CONFIG["trainer"].items() if name != "validation"}
+    monkeypatch.setitem(stub.CONFIG, "trainer", without)
+    assert run_search(stub.search(tmp_path / "found", n_trials=3), stub.compose) == []
+    assert (tmp_path / "found" / "best.yaml").exists()
+
+
 def test_no_trial_trains_on_a_test_trial_or_stores_one(tmp_path, trials):
     run_search(stub.search(tmp_path / "found", n_trials=3), stub.compose)
     tested = Final(Nested(CrossSession()))(trials.meta, validation=0.0)

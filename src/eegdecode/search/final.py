@@ -82,11 +82,14 @@ def fresh_seeds(search: Search, compose: Compose) -> list[int]:
 
 
 def final_overrides(search: Search, compose: Compose, chosen: Sequence[str], seeds: Sequence[int]) -> list[str]:
-    """Overrides of a final test: nothing is held out, unless the trainer chooses its epoch by it."""
+    """Overrides of a final test: nothing is held out, unless validation losses steer the training; pipelines cannot."""
     typed = [word for word in search.fixed if not word.startswith(("sweep.seeds=", "seed=", "trainer.validation="))]
     words = [*typed, *chosen, f"sweep.seeds=[{','.join(map(str, seeds))}]"]
-    trainer = compose([*search.fixed, *chosen]).build()["trainer"]
-    return [*words, f"trainer.validation={trainer.validation if getattr(trainer, 'chooses', False) else 0.0}"]
+    composed = compose([*search.fixed, *chosen])
+    if "validation" not in composed.config["trainer"]:
+        return words
+    trainer = composed.build()["trainer"]
+    return [*words, f"trainer.validation={trainer.validation if getattr(trainer, 'steered', False) else 0.0}"]
 
 
 def _train(

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from eegdecode.identity import digest
+from eegdecode.identity import COMPUTING, digest
 from eegdecode.reporting.folders import runs_root
 from eegdecode.reporting.metrics import RISING
 from eegdecode.search.space import MOST_POINTS, Space, points, read_space
@@ -22,8 +22,7 @@ SAMPLERS = ("tpe", "cmaes", "random", "grid")
 PRUNERS = ("none", "median", "halving", "hyperband")
 OBJECTIVES = ("score", "n_params", "seconds")
 NOT_IDENTITY = (    # overrides that may differ between the workers of one search
-    "device", "trainer.device", "trainer.workers", "trainer.stack", "trainer.ensemble", "trainer.compile",
-    "trainer.preflight", "logger",
+    "device", "logger", *(f"trainer.{name}" for name in COMPUTING),
 )    # fmt: skip
 
 

@@ -48,7 +48,7 @@ def train_stack(
     n_train = len(runs[0].split.train)
     epochs = settings.count_epochs(n_train)
     steps = steps_per_epoch(n_train, settings.step_size) if epochs else 0
-    looks = settings.chooses or settings.watch_test or settings.schedule == "plateau"
+    looks = settings.steered or settings.watch_test
     every = 1 if looks else max(1, epochs // MEASURED)
     curve = schedule(settings.schedule, steps=epochs * steps, warmup=settings.warmup)
     adam = Adam(betas=settings.betas, decoupled=settings.optimiser == "adamw", decay_norms=settings.decay_norms,

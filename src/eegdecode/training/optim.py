@@ -108,7 +108,7 @@ def clip(grad: Numbers, max_norm: float | None) -> tuple[Numbers, Float[Tensor, 
 def schedule(kind: str, *, steps: int, warmup: float) -> np.ndarray:
     """Rate of each step as a share of the base rate, shape (steps,).
 
-    It rises linearly over a share ``warmup`` of the steps. Then ``cosine`` falls to zero at the last step
+    It rises linearly over a share ``warmup`` of the steps. Then ``cosine`` falls to zero behind the last step
     (Loshchilov and Hutter, 2017); ``constant`` stays at one, and so does ``plateau``, which `Plateau` lowers.
     ``one_cycle`` has its own rise: from 1/25 to one over 30 % of the steps, then to 4e-6, both along a cosine (Smith
     and Topin, 2019, as ``torch.optim.lr_scheduler.OneCycleLR`` has it; Adam's betas stay).

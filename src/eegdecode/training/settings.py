@@ -212,6 +212,11 @@ class DeepSettings:
         return self.select == "best_val" or self.patience is not None
 
     @property
+    def steered(self) -> bool:
+        """Whether validation losses choose the epoch or lower the rate."""
+        return self.chooses or self.schedule == "plateau"
+
+    @property
     def mode(self) -> str:
         """How a stack is computed: ``vectorise`` or ``loop``."""
         on_gpu = find_devices(self.device)[0].startswith("cuda")
