@@ -222,3 +222,11 @@ def test_a_trial_on_two_sides_is_an_error():
         Split(np.array([0, 1]), np.array([], int), np.array([1]), "1", "a", 0, "mine")
     with pytest.raises(ValueError, match="no test trials"):
         Split(np.array([0, 1]), np.array([], int), np.array([], int), "1", "a", 0, "mine")
+
+
+def test_the_last_session_of_others_is_the_last_in_time(make_trials):
+    """Else the test would be on an earlier session than the ones that are learned from."""
+    meta = make_trials(n_subjects=3).meta
+    names = dict(zip(dict.fromkeys(meta["session"]), ("1test", "0train"), strict=False))
+    with pytest.raises(ValueError, match="subject 1: the sessions stand as 1test, 0train, out of time"):
+        CrossSubject(later=True)(meta.assign(session=meta["session"].map(names)), validation=0.0)

@@ -222,15 +222,15 @@ class CrossSubject:
         names = list(dict.fromkeys(subjects))
         folds = len(names) if self.folds is None else self.folds
         if len(names) < 2 or not 2 <= folds <= len(names):
-            raise ValueError(
-                f"cross_subject needs at least two subjects and as many as folds: {len(names)} subject(s) "
-                f"({', '.join(names[:5])}), protocol.folds={self.folds}"
-            )
+            here = f"{len(names)} subject(s) ({', '.join(names[:5])}), protocol.folds={self.folds}"
+            raise ValueError(f"cross_subject needs at least two subjects and as many as folds: {here}")
         check_subjects(names)
-        position = {name: i for i, name in enumerate(names)}
-        group = np.array([position[name] for name in subjects])
+        for name in names if self.later else ():
+            check_time(list(dict.fromkeys(meta["session"][subjects == name])), meta, name)
+        group, _ = pd.factorize(subjects)
         if self.folds is None:
-            tests = {i: np.flatnonzero(group == i) for i in left_out(position, self.tested)}
+            places = left_out({name: i for i, name in enumerate(names)}, self.tested)
+            tests = {i: np.flatnonzero(group == i) for i in places}
         else:
             from sklearn.model_selection import GroupKFold  # half a second
 
