@@ -17,6 +17,7 @@ from eegdecode.identity import describe, identify
 from eegdecode.protocols import Splitter
 from eegdecode.reporting.diagnosis.live import LiveDiagnosis
 from eegdecode.reporting.diagnosis.preflight import note_warning
+from eegdecode.reporting.diagnosis.remedies import settings_of
 from eegdecode.reporting.disk import clear_errors, write_text
 from eegdecode.reporting.environment import environment
 from eegdecode.reporting.folders import choose_folder, experiment_key, runs_root
@@ -64,7 +65,7 @@ def run_experiment(
     trials = load_trials(dataset, preprocess)
     splits = protocol(trials.meta, validation=trainer.validation)
     runs = expand(splits, sweep, seed=seed, n_seeds=getattr(trainer, "seeds", None))
-    runs, begun = _begin(runs, init_from, trials, trainer, network, frontend)
+    runs, begun = _begin(runs, init_from, trials, trainer, network, frontend, preprocess)
     learning = {"model": network, "trainer": trainer, "frontend": frontend, "augment": augment}
     identity = identify(trials, learning)
     root = runs_root() / choices["dataset"] / choices["model"]
@@ -101,7 +102,8 @@ def _train(
     todo, states = store.unfinished(), DiskStates(store.folder / FOLDER, store.keys)
     states.begin(todo)
     epochs = {run.name(): trainer.count_epochs(len(run.split.train)) for run in todo}
-    live = LiveDiagnosis(epochs, labels=trials.y, n_classes=len(trials.classes), settings=_known(trainer, model))
+    typed = settings_of(store.folder, store.facts)
+    live = LiveDiagnosis(epochs, labels=trials.y, n_classes=len(trials.classes), settings=typed)
     shown = screen or partial(ProgressBar, verdicts=live.verdicts)
     with shown(epochs, n_reused=len(runs) - len(todo)) as bar:
         watchers = (live.epoch, bar.epoch, lambda run, row: logger.epoch(run.name(), row))
@@ -142,7 +144,8 @@ def _noted(trainer: Any) -> dict[str, Any]:
 
 
 def _begin(
-    runs: list[Run], folder: str | None, trials: Trials, trainer: Any, model: partial, frontend: Any
+    runs: list[Run], folder: str | None, trials: Trials, trainer: Any, model: partial, frontend: Any,
+    preprocess: Preprocess,
 ) -> tuple[list[Run], dict[str, Any]]:    # fmt: skip
     """Give runs what they start from, or refuse it; return them and what is noted of it."""
     for name, usual in (("fine_tune", "full"), ("new_head", True)):
@@ -160,7 +163,8 @@ def _begin(
         )
     if not hasattr(trainer, "compare"):
         raise ValueError(f"model.init_from={folder} is for networks; this model is a pipeline, take null")
-    runs = begin_from(folder, runs, meta=trials.meta, dataset=trials.dataset)
+    prepared = {"prepared": describe(preprocess), "tmin": trials.signal.tmin}
+    runs = begin_from(folder, runs, meta=trials.meta, dataset=trials.dataset, **prepared)
     loaded = trainer.compare(model, trials, runs, frontend=frontend)
     return runs, {"init_from": told(folder, runs, loaded)}
 
@@ -171,12 +175,6 @@ def _shown(results: Results) -> Results:
         write_report(results.folder)
     rich.print(last_screen(results))
     return results
-
-
-def _known(trainer: Any, model: partial) -> dict[str, float]:
-    """Settings that explain a course, as far as they are known."""
-    values = {"weight_decay": getattr(trainer, "weight_decay", None), "drop": model.keywords.get("drop")}
-    return {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
 
 
 def _tell(watchers: Sequence[Callable], run: Run, row: Mapping[str, float]) -> None:

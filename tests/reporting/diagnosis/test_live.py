@@ -14,6 +14,7 @@ from tests.reporting.conftest import fill
 
 from eegdecode.reporting.diagnosis.live import MOST_TOLD, LiveDiagnosis
 from eegdecode.reporting.diagnosis.preflight import note_warning, read_warnings
+from eegdecode.reporting.diagnosis.remedies import EXPLAINING
 from eegdecode.reporting.diagnosis.verdicts import Diagnosis
 from eegdecode.reporting.disk import write_json
 from eegdecode.reporting.report import write_report
@@ -36,7 +37,7 @@ def told(row: dict[str, Any], seed: int = 0) -> tuple[str, float]:
     parts = np.split(rows, [n_train, n_train + n_val])
     split = Split(*parts, subject="1", session="1", fold=0, protocol="cross_session")
     run, epochs = Run(split, seed), int(history["epoch"].max())
-    settings = {name: value for name, value in row["settings"].items() if value is not None}
+    settings = {EXPLAINING[name]: value for name, value in row["settings"].items() if value is not None}
     about = {"n_classes": row["n_classes"], "settings": settings, "share": float("inf")}
     live = LiveDiagnosis({run.name(): epochs}, labels=rows % row["n_classes"], **about)
     for record in history.to_dict("records"):

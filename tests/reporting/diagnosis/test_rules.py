@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from scripts.benchmarks.diagnosis_curves import SHAPES, synthetic_suite
 from scripts.benchmarks.diagnosis_suite import find
 
-from eegdecode.reporting.diagnosis import fitting, holding
+from eegdecode.reporting.diagnosis import fitting, holding, remedies
 from eegdecode.reporting.diagnosis.diagnose import EXPLAINS, diagnose
 from eegdecode.reporting.diagnosis.measures import Answers, measure, read_answers
 from eegdecode.reporting.diagnosis.verdicts import MEANING, NOTES, WELL, ordered, to_type
@@ -71,6 +71,51 @@ def test_without_validation_trials_over_fitting_is_not_judged_and_that_is_said()
     (told,) = diagnose(make_history(**gone), score, n_classes=4)
     assert told.verdict == "memorising"
     assert told.remedy == "trainer.validation=0.2; so that not the test tells"    # or the test would choose
+
+
+def test_a_leak_shows_under_smoothed_labels_too() -> None:
+    """They keep the loss up: of trials known perfectly a network came to 0.027 ln 2 and to 0.014 ln 4."""
+    known, loss = np.full(40, 1.0), np.full(40, 0.014 * np.log(4))
+    history = make_history(train_accuracy=known, val_accuracy=known, train_loss=loss, val_loss=loss)
+    score = {"val_accuracy": 1.0, "test_accuracy": 1.0}
+    assert "too good to be true" not in verdicts(history, **score)
+    assert verdicts(history, **score, settings={"label_smoothing": 0.1}) == ["too good to be true"]
+    easy = history.assign(val_loss=3 * loss)
+    assert verdicts(easy, **score, settings={"label_smoothing": 0.1}) == ["learning"]
+
+
+def test_with_class_weights_a_frequent_class_is_no_chance() -> None:
+    """Plain accuracy is lower then, and rightly so: of a P300 it was 81 % where the frequent class makes 83."""
+    right, k = np.linspace(0.5, 0.81, 40), np.log(2)
+    loss = {f"{name}_loss": np.linspace(1, end, 40) * k for name, end in (("train", 0.59), ("val", 0.62))}
+    history = make_history(train_accuracy=right, val_accuracy=right - 0.01, running_loss=loss["train_loss"], **loss)
+    score = {**SCORE, "chance": 5 / 6, "n_train": 900, "n_val": 300, "val_accuracy": 0.8, "test_accuracy": 0.79}
+    plain, weighted = (diagnose(history, score, n_classes=2, settings=each) for each in ({}, {"class_weights": 1.0}))
+    assert plain[0].verdict == "stuck"
+    assert [finding.verdict for finding in weighted] == ["learning"]
+
+
+TYPED = {
+    "trainer.lr": 1e-3, "trainer.label_smoothing": 0.1, "trainer.epochs": None, "frontend": "csp",
+    "sweep.lr": [1e-3, 1e-4], "sweep.drop": None, "model.init_from": None,
+}    # fmt: skip
+
+
+@pytest.mark.parametrize(("remedy", "fits"), [
+    ("trainer.lr=1e-04 trainer.clip=1; look at the data", "sweep.lr=1e-04 trainer.clip=1; look at the data"),
+    ("trainer.lr=1e-4; or trainer.lr=3e-3, and check labels", "sweep.lr=1e-4; or sweep.lr=3e-3, and check labels"),
+    ("trainer.label_smoothing=0.1; or trainer.select=best_val", "trainer.select=best_val"),
+    ("trainer.epochs=null trainer.updates=500", "trainer.updates=500"),
+    ("frontend=csp augment=snr model.drop=0.7; better more trials", "augment=snr model.drop=0.7; better more trials"),
+    ("look at the labels", "look at the labels"), ("", ""),
+])    # fmt: skip
+def test_a_remedy_changes_something(remedy: str, fits: str) -> None:
+    assert remedies.fitting(remedy, TYPED) == fits
+
+
+def test_a_network_that_starts_from_others_keeps_their_front_end() -> None:
+    typed = {**TYPED, "model.init_from": "data/runs/others"}
+    assert remedies.fitting("frontend=align; that is transductive", typed) == "that is transductive"
 
 
 def test_old_histories_lack_columns_and_are_judged_all_the_same() -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-import yaml
 
 from eegdecode.reporting.diagnosis.diagnose import diagnose
 from eegdecode.reporting.diagnosis.measures import Answers, read_answers
+from eegdecode.reporting.diagnosis.remedies import explaining, fitting, settings_of
 from eegdecode.reporting.diagnosis.verdicts import MEANING, NOTES, WELL, to_type
 from eegdecode.reporting.disk import write_text
 from eegdecode.reporting.predictions import load_predictions
@@ -33,7 +33,8 @@ def write_diagnoses(results: Results) -> pd.DataFrame:
     """
     folder, scores = results.folder, results.setting()
     histories = {str(key): own for key, own in read_history(folder).groupby("key", sort=False)}
-    answers, written = _answers(folder), _written(folder)
+    answers, typed = _answers(folder), settings_of(folder, results.summary.get("facts") or {})
+    written = explaining(typed)
     rows = []
     for values in scores.itertuples(index=False, name=None):
         score = dict(zip(map(str, scores), values, strict=True))
@@ -43,7 +44,8 @@ def write_diagnoses(results: Results) -> pd.DataFrame:
             answers=answers.get(score["key"]), settings={**written, **known},
         )    # fmt: skip
         if findings:
-            first, also = findings[0], "; ".join(finding.sentence() for finding in findings[1:])
+            first, *others = (replace(finding, remedy=fitting(finding.remedy, typed)) for finding in findings)
+            also = "; ".join(finding.sentence() for finding in others)
             about = {name: score[name] for name in (*RUN_COLUMNS, "key")}
             rows.append({**about, **vars(first), "confidence": round(first.confidence, 2), "also": also})
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
@@ -127,12 +129,3 @@ def _answers(folder: Path) -> Mapping[str, Answers | None]:
     return {kept.key: read_answers(kept.logits, kept.labels["test"]) for kept in load_predictions(folder)}
 
 
-def _written(folder: Path) -> dict[str, float]:
-    """Weight decay and dropout as configured."""
-    path = folder / "config.yaml"
-    config: Any = (yaml.safe_load(path.read_text()) if path.exists() else None) or {}
-    values = {
-        "weight_decay": (config.get("trainer") or {}).get("weight_decay"),
-        "drop": (config.get("model") or {}).get("drop"),
-    }    # fmt: skip
-    return {name: float(value) for name, value in values.items() if isinstance(value, int | float)}

@@ -12,12 +12,14 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from eegdecode.reporting.diagnosis.diagnose import diagnose
+from eegdecode.reporting.diagnosis.remedies import explaining, fitting
 from eegdecode.reporting.diagnosis.verdicts import Diagnosis
 from eegdecode.reporting.stats import chance_level
 from eegdecode.runs import Run
@@ -47,7 +49,7 @@ class LiveDiagnosis:
         Of all trials; test trials give the level of chance alone.
     n_classes : int
     settings : mapping, optional
-        ``weight_decay`` and ``drop``, as far as known; a run's own numbers replace them.
+        What the experiment was made with, see `settings_of`; a run's own numbers replace them.
     share : float
         Of the time since the start that looks may take.
 
@@ -59,7 +61,7 @@ class LiveDiagnosis:
 
     def __init__(
         self, epochs: Mapping[str, int], *, labels: np.ndarray, n_classes: int,
-        settings: Mapping[str, float] | None = None, share: float = SHARE,
+        settings: Mapping[str, Any] | None = None, share: float = SHARE,
     ) -> None:    # fmt: skip
         self.epochs, self.labels, self.n_classes, self.settings = epochs, labels, n_classes, settings or {}
         self.share, self._began, self._spent, self._last = share, time.monotonic(), 0.0, FIRST
@@ -100,7 +102,7 @@ class LiveDiagnosis:
         score: dict[str, Any] = {f"n_{part}": len(getattr(split, part)) for part in ("train", "val", "test")}
         score["chance"] = chance_level(self.labels[split.test], self.n_classes)
         own = {name: run.numbers[name] for name in ("weight_decay", "drop") if name in run.numbers}
-        first = diagnose(history, score, n_classes=self.n_classes, settings={**self.settings, **own})[0]
+        first = diagnose(history, score, n_classes=self.n_classes, settings={**explaining(self.settings), **own})[0]
         if first.verdict in TOLD:
             return first
         self._last_looks.pop(run.name(), None)
@@ -116,7 +118,8 @@ class LiveDiagnosis:
         del self._rows[name]
         self._told[finding.verdict] += 1
         if self._told[finding.verdict] <= MOST_TOLD:
-            log.warning("%s, %s: %s", name, when, finding.sentence())
+            said = replace(finding, remedy=fitting(finding.remedy, self.settings)).sentence()
+            log.warning("%s, %s: %s", name, when, said)
         elif self._told[finding.verdict] == MOST_TOLD + 1:
             log.warning("%s, %s: %s, as others before; the report will count them", name, when, finding.verdict)
 

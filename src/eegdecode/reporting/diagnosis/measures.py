@@ -89,6 +89,8 @@ class Course:
         Medians over the epochs; see `eegdecode.training.flow`.
     train_bound, val_bound, test_bound : float
         Accuracies that guessing exceeds in 5 % of cases.
+    floor : float
+        Loss of the answers that smoothed labels ask for: nobody is meant to come below it.
     """
 
     n_classes: int
@@ -123,6 +125,7 @@ class Course:
     train_bound: float
     val_bound: float
     test_bound: float
+    floor: float = 0.0
 
 
 def measure(
@@ -138,13 +141,15 @@ def measure(
         ``n_train``, ``n_val``, ``n_test``, ``chance``; of a finished run also ``status``, ``val_accuracy`` and
         ``test_accuracy``.
     settings : mapping, optional
-        ``weight_decay`` and ``drop`` of the run, as far as known.
+        ``weight_decay``, ``drop`` and ``label_smoothing`` of the run, as far as known, and whether it has
+        ``class_weights``: then a network that knows nothing prefers no class, and chance is 1 / K whatever is frequent.
     """
     settings, base = settings or {}, np.log(n_classes)
     curves = {name: _column(history, name) for name in _CURVES}
     losses = {name: curves[f"{name}_loss"] / base for name in ("running", "train", "val")}
     n_train, n_val, n_test = (int(score[name]) for name in ("n_train", "n_val", "n_test"))
-    chance = float(score["chance"])
+    chance = 1 / n_classes if settings.get("class_weights") else float(score["chance"])
+    smoothing = float(settings.get("label_smoothing", 0.0))
     steps, lr = curves["steps"], curves["lr"]
     path = float(np.nansum(lr * np.diff(steps, prepend=0))) if np.isfinite(steps).all() else np.nan
     val, right = _smooth(losses["val"]), _smooth(curves["val_accuracy"])
@@ -165,6 +170,7 @@ def measure(
         test_accuracy=float(score.get("test_accuracy", np.nan)),
         train_bound=chance_bound(chance, min(n_train, MEASURED)),
         val_bound=chance_bound(chance, n_val), test_bound=chance_bound(chance, n_test),
+        floor=float(-np.log(1 - smoothing + smoothing / n_classes) / base),
     )    # fmt: skip
 
 
