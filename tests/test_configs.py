@@ -7,12 +7,13 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException
 from hydra.types import HydraContext
 from hydra.utils import get_class, get_method, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from eegdecode.launching.record import job_folder
+from eegdecode.launching.record import job_folder, quoted
 from eegdecode.reporting.words import PROTOCOLS
 from swept import swept_beside
 
@@ -150,6 +151,12 @@ def test_the_folder_of_a_job_is_its_own_also_where_folders_are_swept():
                    config=compose("train", return_hydra_config=True))    # fmt: skip
     assert launcher._arguments(["model=ts_lr", "out_dir=first place"], 3)[1] == "out_dir='first place/3_ts_lr'"
     assert launcher._arguments(["model=ts_lr", "out_dir=other"], 4)[1] == "out_dir=other/4_ts_lr"
+
+
+@pytest.mark.parametrize("value", ["data/läufe/1", "it's", "a\\b", "a\\'b", "ends\\", "plain/x-1", "two words"])
+def test_a_folder_of_any_name_comes_through_hydras_grammar(value):
+    parsed = OverridesParser.create().parse_override(f"out_dir={quoted(value)}").value()
+    assert str(parsed.text if hasattr(parsed, "text") else parsed) == value
 
 
 def test_jobs_of_a_comparison_that_differ_in_more_than_its_groups_have_folders_of_their_own():

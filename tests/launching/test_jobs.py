@@ -124,6 +124,30 @@ def test_a_sweep_that_ends_leaves_no_job_behind(job, tmp_path, sign):
     assert not any(map(_alive, jobs))
 
 
+CAREFUL = """
+import sys, time
+from pathlib import Path
+print("begun", flush=True)
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    time.sleep(0.7)
+    Path(__file__).with_name(f"saved{sys.argv[1]}").touch()
+"""
+
+
+def test_interrupted_jobs_have_time_to_write_what_is_finished(tmp_path):
+    (tmp_path / "train.py").write_text(CAREFUL)
+    (tmp_path / "parent.py").write_text(PARENT.replace('("60",)', "(str(i),)"))
+    parent = subprocess.Popen([sys.executable, tmp_path / "parent.py", tmp_path / "train.py", tmp_path],
+                              stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    logs = [tmp_path / f"{i}.log" for i in range(2)]
+    _until(lambda: all(log.exists() and log.read_text() for log in logs))
+    parent.send_signal(signal.SIGINT)
+    parent.wait(20)
+    assert sorted(path.name for path in tmp_path.glob("saved*")) == ["saved0", "saved1"]
+
+
 @pytest.mark.parametrize(("words", "said"), [
     ("hydra.launcher.n_jobs=2", r"n_jobs is for jobs that run elsewhere: give launcher=... too \(joblib, ray, slurm\)"),
     ("launcher=joblib hydra.launcher.n_jbs=2", r"launcher=joblib has no hydra.launcher.n_jbs; did you mean n_jobs\?"),

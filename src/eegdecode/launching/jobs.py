@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOM = 2**16    # bytes of a disk with less free are too few for a log
+GRACE = 60.0    # s that an interrupted job has for its results and its report
 CARRIED = ("EEGDECODE_", "HF_", "MNE_", "PYTHON", "WANDB_")    # variables that a job has wherever it runs
 
 
@@ -117,9 +118,16 @@ _running: set[subprocess.Popen] = set()
 
 
 def interrupt() -> None:
-    """Tell every job that runs in this process to write what is finished and end, as Ctrl-C does."""
-    for process in tuple(_running):
+    """Let every job that this process runs write what is finished and end, as Ctrl-C does, and wait for it.
+
+    Jobs die with this process, and so it must not be gone before them; a second Ctrl-C does not wait.
+    """
+    there, until = tuple(_running), time.monotonic() + GRACE
+    for process in there:
         process.send_signal(signal.SIGINT)
+    for process in there:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, until - time.monotonic()))
 
 
 @contextmanager

@@ -35,7 +35,10 @@ def _as_name(word: str) -> str:
 
 def quoted(value: str) -> str:
     """A value as Hydra's grammar takes it."""
-    return value if re.fullmatch(r"[\w./+-]+", value) else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    if re.fullmatch(r"[\w./+-]+", value, flags=re.ASCII):
+        return value
+    inner = re.sub(r"(\\*)'", r"\1\1\\'", value)    # a backslash is one anywhere but before a quote
+    return "'" + re.sub(r"(\\+)$", r"\1\1", inner) + "'"
 
 
 def words_of(words: Sequence[str], out_dir: str | None, swept: Sequence[str]) -> list[str]:
