@@ -65,6 +65,18 @@ def test_noise_is_not_above_chance(parts):
     assert line(text, "duplicates") == "none"
 
 
+def test_a_fit_that_failed_is_no_accuracy(parts):
+    class Refuses(ClassicalTrainer):
+        def fit(self, *given, **more):
+            for done in super().fit(*given, **more):
+                nan = {part: np.full_like(logits, np.nan) for part, logits in done.logits.items()}
+                yield replace(done, status="failed: a trial is flat", logits=nan)
+
+    text = prepare(dataset=FakeDataset(), **{**parts, "trainer": Refuses()})
+    assert line(text, "quick score").startswith("none: sub-")
+    assert line(text, "quick score").endswith("failed: a trial is flat")
+
+
 def test_a_subject_under_two_names_is_found(parts):
     text = prepare(dataset=Copied(), **parts)
     assert line(text, "duplicates").startswith("16 trials share their signal with another, in 8 groups: sub-1_ses-0")

@@ -91,9 +91,10 @@ def _score(trials: Trials, trainer: Any, frontend: Any, model: partial) -> Score
         runs = expand(protocol(trials.meta, validation=0.0), Sweep(), seed=0)
     except ValueError:    # a class is missing from a session
         return None
-    right, of_subject = np.zeros(len(trials), bool), trials.meta["subject"].to_numpy()
+    right, of_subject, failed = np.zeros(len(trials), bool), trials.meta["subject"].to_numpy(), ""
     for prediction in trainer.fit(model, trials, [runs], frontend=frontend, on_epoch=lambda run, row: None):
         test = prediction.run.split.test
+        failed = failed or (f"{prediction.run.name()} {prediction.status}" if prediction.status != "done" else "")
         right[test] = prediction.logits["test"].argmax(1) == trials.y[test]
     by_subject = {subject: float(right[of_subject == subject].mean()) for subject in dict.fromkeys(of_subject)}
-    return Score(folds=folds, accuracy=by_subject, labels=trials.y, n_classes=len(trials.classes))
+    return Score(folds=folds, accuracy=by_subject, labels=trials.y, n_classes=len(trials.classes), failed=failed)

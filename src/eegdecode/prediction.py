@@ -15,7 +15,7 @@ from eegdecode.reporting.checkpoints import plain_name, read_checkpoint
 from eegdecode.reporting.disk import make_folder, write_text
 from eegdecode.reporting.ensembles import BY, check_way, combine
 from eegdecode.reporting.folders import PRETRAINING
-from eegdecode.reporting.seen import known_trials, read_marks
+from eegdecode.reporting.seen import known_by_name_alone, known_trials, read_marks
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,11 @@ def predict(
     members = decode(weights, about, trials)
     logits = combine(members, by=by)
     classes, known = about["model"]["classes"], known_trials(marks, trials.meta, dataset=trials.dataset)
+    if known_by_name_alone(marks, trials.meta, dataset=trials.dataset):
+        log.warning(
+            "trials of these names are known to the checkpoint, but none of these signals: if these are other people "
+            "than it was trained on, say so by another dataset.name=... (simulated people: dataset.seed)"
+        )
     table = answer_table(logits, trials.meta, classes=classes, named=trials.classes, known=known)
     path = Path(out or Path("data", "predictions", trials.dataset, f"{plain_name(checkpoint)}.csv"))
     make_folder(path.parent)

@@ -13,7 +13,7 @@ import pandas as pd
 from eegdecode.data.prepare import load_trials
 from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.recording import Dataset
-from eegdecode.identity import identify, run_key
+from eegdecode.identity import describe, identify, run_key
 from eegdecode.protocols import Splitter
 from eegdecode.reporting.disk import write_text
 from eegdecode.reporting.environment import environment
@@ -61,7 +61,7 @@ def pretrain(
         "transductive": any(getattr(part, "transductive", False) for part in parts),
     }    # fmt: skip
     keys = {run.name(): run_key(run, **identity) for run in runs}
-    shelf = PretrainingFolder(folder, keys=keys, key=key, meta=trials.meta, facts=facts)
+    shelf = PretrainingFolder(folder, keys=keys, key=key, meta=trials.meta, facts=facts, prepared=describe(preprocess))
     write_text(folder / "config.yaml", config)
     todo = shelf.unfinished(runs)
     epochs = {run.name(): trainer.count_epochs(len(run.split.train)) for run in todo}

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from tests.training.test_transfer import few, fit, learn
 
+from eegdecode.data.simulated import SimulatedDataset
 from eegdecode.protocols import CrossSession
 from eegdecode.reporting.checkpoints import read_checkpoint
-from eegdecode.reporting.seen import known_trials, learned_from, read_marks
+from eegdecode.reporting.seen import known_by_name_alone, known_trials, learned_from, read_marks
 from eegdecode.reporting.store import Store
 from eegdecode.reporting.transfer import begin_from
 
@@ -49,6 +50,17 @@ def test_trials_are_known_by_name_or_by_samples(make_trials):
         (filtered, "mine", expected & False), (renamed.drop(columns="signal"), "toy", expected & False),
     ):    # fmt: skip
         np.testing.assert_array_equal(known_trials(marks, table, dataset=dataset), known)
+
+
+def test_other_people_of_the_same_names_are_told_by_their_samples(make_trials):
+    trials = make_trials(n_subjects=1)
+    meta = trials.meta.assign(signal=[f"{i:016x}" for i in range(len(trials))])
+    marks = read_marks({"learned_from": learned_from(few(trials, [4])[0], meta, dataset="toy")}, "")
+    others = meta.assign(signal=[f"{i + 999:016x}" for i in range(len(trials))])
+    assert known_by_name_alone(marks, others, dataset="toy")
+    assert not known_by_name_alone(marks, meta, dataset="toy")
+    assert not known_by_name_alone(marks, others, dataset="mine")
+    assert SimulatedDataset(seed=1).name != SimulatedDataset().name == "simulated"
 
 
 def test_trials_of_another_set_may_have_the_same_names(make_trials, tmp_path, caplog):

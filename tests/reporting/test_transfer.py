@@ -1,3 +1,4 @@
+import json
 import logging
 
 import pytest
@@ -57,6 +58,18 @@ def test_what_a_source_has_seen_is_inherited(make_trials, tmp_path):
     other = next(run for run in few(trials) if run.split.subject == "2")
     with pytest.raises(ValueError, match="every checkpoint for run sub-2_"):
         begin_from(tmp_path / "tuned", [other], meta=trials.meta, dataset="toy")
+
+
+def test_other_preprocessing_than_the_source_had_is_said(make_trials, tmp_path, caplog):
+    trials = make_trials(n_subjects=3)
+    learn(tmp_path, trials)
+    prepared = {"h_freq": 40.0}
+    for about in (tmp_path / "checkpoints").glob("*.json"):
+        about.write_text(json.dumps({**json.loads(about.read_text()), "preprocess": {"h_freq": 30.0}}))
+    told = {"prepared": prepared, "tmin": trials.signal.tmin + 1}
+    begin_from(tmp_path, few(trials, [4]), meta=trials.meta, dataset="toy", **told)
+    assert "preprocess.h_freq was 30.0 in training and is 40.0 here" in caplog.text
+    assert f"begin at {trials.signal.tmin + 1:g} s here" in caplog.text
 
 
 def test_folders_that_hold_nothing_to_begin_from(make_trials, tmp_path):

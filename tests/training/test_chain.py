@@ -149,7 +149,9 @@ def test_symmetry_exchanges_the_channels_of_both_sides_and_left_and_right_labels
 def test_partners_across_the_midline():
     assert mirror_channels(["FCC5h", "FCC6h", "T7", "T8", "POz", "FP1", "Fp2"]) == [1, 0, 3, 2, 4, 6, 5]
     assert mirror_classes(["left_hand_right_foot", "rest", "right_hand_left_foot"]) == [2, 1, 0]
-    for names in (["C3", "Cz"], ["C3", "C4", "EEG"], ["Cz", "Pz"]):
+    assert mirror_channels(["A2", "A1", "C3", "C4"]) == [1, 0, 3, 2]
+    elsewhere = ["E1", "E2"], ["EEG1", "EEG2"], ["A31", "A32", "C3", "C4"]    # counted, not placed
+    for names in (["C3", "Cz"], ["C3", "C4", "EEG"], ["Cz", "Pz"], *elsewhere):
         with pytest.raises(ValueError, match=r"C3 and C4.*preprocess.channels.*augment.symmetry=0"):
             mirror_channels(names)
     for classes in (["left_hand", "feet"], ["13", "17"]):

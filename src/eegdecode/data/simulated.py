@@ -75,7 +75,8 @@ class SimulatedDataset:
 
     @property
     def name(self) -> str:
-        return "simulated"
+        """Other people under another seed: a checkpoint must not take them for those that it knows."""
+        return "simulated" if self.seed == 0 else f"simulated_seed{self.seed}"
 
     @property
     def classes(self) -> tuple[str, ...]:

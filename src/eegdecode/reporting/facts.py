@@ -63,9 +63,12 @@ class Score:
     accuracy: Mapping[str, float]
     labels: np.ndarray
     n_classes: int
+    failed: str = ""    # what went wrong in a fold: then there is no score
 
     def sentence(self) -> str:
         """Whether it is above chance."""
+        if self.failed:
+            return f"none: {self.failed}"
         mean = float(np.mean(list(self.accuracy.values())))
         chance = chance_level(self.labels, self.n_classes)
         bound = chance_bound(chance, len(self.labels))

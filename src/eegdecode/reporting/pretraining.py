@@ -39,11 +39,15 @@ class PretrainingFolder:
         Of the experiment.
     facts : mapping
         What is only noted.
+    prepared : mapping, optional
+        How trials are preprocessed; checkpoints tell it to the networks that start from them.
     """
 
     def __init__(
-        self, folder: Path | str, *, keys: Mapping[str, str], key: str, meta: pd.DataFrame, facts: Mapping[str, Any]
+        self, folder: Path | str, *, keys: Mapping[str, str], key: str, meta: pd.DataFrame, facts: Mapping[str, Any],
+        prepared: Mapping[str, Any] | None = None,
     ) -> None:    # fmt: skip
+        self.prepared = dict(prepared or {})
         self.folder, self.keys, self.meta, self.facts = make_folder(Path(folder)), keys, meta, dict(facts)
         refuse_other_kind(self.folder, kind=PRETRAINING)
         if not hold(self.folder):
@@ -65,6 +69,7 @@ class PretrainingFolder:
             return
         about = describe_run(
             result.run, self.keys[name], model=result.model, meta=self.meta, facts=self.facts, kind=PRETRAINING,
+            preprocess=self.prepared,
             classes=list(result.model["classes"]), best_epoch=int(result.history["epoch"].iloc[-1]),
             n_params=result.n_params, seconds=result.seconds, history=result.history.to_dict("list"),
         )    # fmt: skip

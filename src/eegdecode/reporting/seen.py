@@ -55,5 +55,11 @@ def known_trials(marks: frozenset[str], meta: pd.DataFrame, *, dataset: str) -> 
     return np.array([not marks.isdisjoint(pair) for pair in pairs], bool)
 
 
+def known_by_name_alone(marks: frozenset[str], meta: pd.DataFrame, *, dataset: str) -> bool:
+    """Whether names are among the marked ones and no samples are: other people, or other preprocessing."""
+    by_name, *by_samples = mark_trials(meta, dataset=dataset)
+    return bool(by_samples) and not marks.isdisjoint(by_name) and marks.isdisjoint(by_samples[0])
+
+
 def _mark(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=_SIZE // 2).hexdigest()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from eegdecode.reporting.answers import differences
 from eegdecode.reporting.checkpoints import ABOUT, WEIGHTS, read_checkpoint
 from eegdecode.reporting.disk import read_json
 from eegdecode.reporting.folders import SUMMARY
@@ -43,7 +44,10 @@ class Candidate:
     seen: frozenset[str]
 
 
-def begin_from(folder: Path | str, runs: Sequence[Run], *, meta: pd.DataFrame, dataset: str) -> list[Run]:
+def begin_from(
+    folder: Path | str, runs: Sequence[Run], *, meta: pd.DataFrame, dataset: str,
+    prepared: Mapping[str, Any] | None = None, tmin: float | None = None,
+) -> list[Run]:    # fmt: skip
     """Give each run the checkpoint of a run folder that it starts from.
 
     It has the run's seed; where the folder has no such seed, its seeds are taken in turn (seed s: the s-th modulo their
@@ -56,6 +60,8 @@ def begin_from(folder: Path | str, runs: Sequence[Run], *, meta: pd.DataFrame, d
         The table of trials that the splits point into.
     dataset : str
         Name of their data set.
+    prepared, tmin
+        How trials are preprocessed here (`describe`) and when they begin, in s: what was otherwise is said.
 
     Raises
     ------
@@ -81,6 +87,10 @@ def begin_from(folder: Path | str, runs: Sequence[Run], *, meta: pd.DataFrame, d
     if others := sorted({str(each.about["model"].get("dataset")) for each in read.values()} - {dataset}):
         words = "%s was trained on %s, here is %s: trials of the same name are taken for others"
         log.warning(words, what, ", ".join(others), dataset)
+    if prepared is not None and tmin is not None:
+        said = [text for each in read.values() for text in differences(each.about, prepared, tmin=tmin)]
+        for text in dict.fromkeys(said):
+            log.warning("%s: %s", what, text)
     log.info("%s: %d runs start from %d of its %d checkpoints", what, len(runs), len(read), len(candidates))
     return begun
 

@@ -6,6 +6,12 @@ import re
 from collections.abc import Sequence
 
 WAY_OUT = "leave augment.symmetry=0"
+# Letters of the 10-05 system. Caps of other systems count their electrodes: of E1 and EEG2 odd and even say nothing.
+ROWS = frozenset([
+    "fp", "afp", "af", "aff", "f", "fft", "ffc", "ft", "ftt", "fc", "fcc", "t", "ttp", "c", "ccp", "tp", "tpp", "cp",
+    "cpp", "p", "ppo", "po", "poo", "o", "oi", "i", "n", "nfp",
+])    # fmt: skip
+EARS = frozenset("am")    # A1, A2, M1, M2; A3 is BioSemi's
 
 
 def mirror_channels(ch_names: Sequence[str]) -> list[int]:
@@ -35,6 +41,8 @@ def _partner(name: str) -> str:
     if not found:
         return name if re.fullmatch(r"[a-z]*z", name) else ""
     letters, number, half = found[1], int(found[2]), found[3]
+    if letters not in ROWS and not (letters in EARS and number in (1, 2)):
+        return ""
     return f"{letters}{number + 1 if number % 2 else number - 1}{half}"
 
 
