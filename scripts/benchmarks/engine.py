@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from torch.nn import functional as F
 
 from benchmarks.floors import FLOORS
@@ -159,10 +161,12 @@ def _peer_runs(cache: Path) -> tuple[float, float]:
 def fast(network: str) -> partial:
     from eegdecode.models.eegnet import EEGNet
     from eegdecode.models.s3t import S3T
-    from eegdecode.models.sttransformer import STTransformer
 
-    eegnet = partial(EEGNet, kernel=0.256)    # 64 taps, as braindecode's
-    return {"eegnet": eegnet, "s3t": partial(S3T), "sttransformer": partial(STTransformer)}[network]
+    if network == "sttransformer":    # as people train it
+        config = OmegaConf.load(DOOR.parents[1] / "configs" / "model" / "sttransformer.yaml")
+        config.pop("defaults")
+        return instantiate(config, _convert_="all")
+    return {"eegnet": partial(EEGNet, kernel=0.256), "s3t": partial(S3T)}[network]    # 64 taps, as braindecode's
 
 
 def _peer(network: str, form: str) -> torch.nn.Module:

@@ -44,15 +44,15 @@ def s3t(n_chans: int, n_times: int, n_trials: int) -> Floor:
 
 
 def sttransformer(n_chans: int, n_times: int, n_trials: int) -> Floor:
-    """Patches of 250 samples every 125, 45 frequencies of which are known; 40 maps; two blocks of four heads."""
-    n_tokens, freqs, width, blocks = (n_times - 250) // 125 + 1, 45, 40, 2
+    """Patches of 250 samples every 125, 45 frequencies of which are known; 80 maps; a block without attention."""
+    n_tokens, freqs, width = (n_times - 250) // 125 + 1, 45, 80
     known = n_tokens * 2 * freqs * n_chans
-    mixing = 3 * 2 * (3 * n_chans**3 + width * n_chans**2)    # Wq L Wk', W times the weights, the filters after that
+    mixing = 3 * 2 * 2 * width * n_chans**2    # the filters times known axes, scaled, and back
     stem = 2 * 2 * known * width    # there, and the gradient of the filters
-    attention = (2 + 4) * 2 * n_tokens**2 * width
-    feed = 3 * 2 * n_tokens * (4 * width**2 + 2 * 2 * width**2)
-    operations = mixing + stem + blocks * (attention + feed)
-    touched = 2 * (known + n_chans**2)    # what is remembered, read on both ways
+    feed = 3 * 2 * n_tokens * 2 * 2 * width**2
+    pooling = 3 * 2 * 2 * n_tokens * width    # scores, and the mean by them
+    operations = mixing + stem + feed + pooling
+    touched = 2 * (known + n_chans * (n_chans + 1))    # what is remembered, read on both ways
     return Floor(n_trials * operations, n_trials * FLOAT * touched)
 
 
