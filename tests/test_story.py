@@ -225,6 +225,7 @@ def test_a_network_of_braindecode_is_trained_under_its_own_name(tmp_path):
         (["dataset=physionet_mi", "dataset.subjects=[1]"], "S001"),
         (["dataset=mi_openbci", "dataset.folder=nowhere"], "nowhere"),
         (["model.heads=7", "model.block.kernel=softmax"], "width 80 must be a multiple of heads 7"),
+        (["model.heads=8"], "model.heads=8 is of attention in the blocks, of which kernel=off has none"),
         (["model.position=rotary"], "take model.block.kernel=softmax beside it"),
         (["model.spatial=before"], "take model.block.kernel=softmax beside it"),
         (["model.block.kernel=soft"], "kernel must be one of softmax, additive, local"),

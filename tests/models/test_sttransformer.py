@@ -32,7 +32,8 @@ ids = [str(words) for words in WORDS]
 
 
 def build(n_chans=5, n_times=N_TIMES, **words):
-    sizes = {"width": 16, "heads": 2, "depth": 2, "drop": 0.0, "patch": 0.5, "stride": 0.25}
+    heads = None if words.get("block", {}).get("kernel") == "off" else 2
+    sizes = {"width": 16, "heads": heads, "depth": 2, "drop": 0.0, "patch": 0.5, "stride": 0.25}
     return STTransformer(n_chans, n_times, 3, SFREQ, **{**sizes, **words})
 
 
@@ -201,6 +202,7 @@ def test_windows_of_several_lengths_see_the_same_moment():
         ({"stem_options": {"windows": []}}, "windows must be"),
         ({"block": {"kernel": "off"}, "position": "rotary"}, "position=rotary turns what kernel=off has not"),
         ({"block": {"kernel": "off"}, "spatial": "after"}, "spatial=after attends .* take model.block.kernel=soft"),
+        ({"block": {"kernel": "off"}, "heads": 2}, "heads=2 is of attention in the blocks, of which"),
         ({"block": {"kernel": "off", "window": 2}}, "kernel=off has no attention that window could set"),
     ],
 )

@@ -34,8 +34,10 @@ class STTransformer(nn.Module):
         Sampling rate in Hz; turns the times below into samples.
     positions : sequence of shape (C, 3) or None
         Of the electrodes in m, for `ElectrodeCode`; None where channels are no electrodes.
-    width, heads, depth, expand : int
-        Width of a token, attention heads, number of blocks, width of the feed-forward as a multiple.
+    width, depth, expand : int
+        Width of a token, number of blocks, width of the feed-forward as a multiple.
+    heads : int or None
+        Of the attention in the blocks; None: four, or none where ``block`` has no attention.
     patch, stride : float
         Patch, and distance between patches, in s. A shorter trial is one patch.
     drop : float
@@ -66,8 +68,9 @@ class STTransformer(nn.Module):
     def __init__(
         self, n_chans: int, n_times: int, n_classes: int, sfreq: float, *,
         positions: Sequence[Sequence[float]] | None = None,
-        width: int = 80, heads: int = 4, depth: int = 1, expand: int = 2, patch: float = 1.0, stride: float = 0.5,
-        drop: float = 0.5, drop_tokens: float = 0.0, spatial: str = "whiten", spatial_heads: int = 1,
+        width: int = 80, heads: int | None = None, depth: int = 1, expand: int = 2,
+        patch: float = 1.0, stride: float = 0.5, drop: float = 0.5, drop_tokens: float = 0.0,
+        spatial: str = "whiten", spatial_heads: int = 1,
         stem: str = "fourier", position: str = "learned", pool: str = "attention",
         stem_options: Mapping[str, Any] | None = None, block: Mapping[str, Any] | None = None,
     ) -> None:    # fmt: skip
@@ -76,7 +79,7 @@ class STTransformer(nn.Module):
         at_least("model.depth", depth, 1)
         at_least("model.spatial_heads", spatial_heads, 1)
         divided, self.width = spatial in ORDERS, width
-        self._refuse(spatial, position, block or {})
+        self._refuse(spatial, position, heads, block or {})
         self.mixing = self.code = None
         if spatial in ("signals", "noop"):
             self.mixing = SpatialAttention(n_chans, heads=spatial_heads, drop=drop, noop=spatial == "noop")
@@ -90,7 +93,7 @@ class STTransformer(nn.Module):
         pooled = pooling(pool, width, self.stem.n_tokens)
         self.position = choose("model.position", position, POSITIONS)(width, self.stem.n_tokens)
         inner = {
-            "width": width, "heads": heads, "depth": depth, "expand": expand, "drop": drop,
+            "width": width, "heads": 4 if heads is None else heads, "depth": depth, "expand": expand, "drop": drop,
             "n_tokens": self.stem.n_tokens + pooled.added, "rotary": position == "rotary", **(block or {}),
         }    # fmt: skip
         if divided:
@@ -155,12 +158,15 @@ class STTransformer(nn.Module):
         return self.norm(self.encoder(z, there)), there
 
     @staticmethod
-    def _refuse(spatial: str, position: str, block: Mapping[str, Any]) -> None:
+    def _refuse(spatial: str, position: str, heads: int | None, block: Mapping[str, Any]) -> None:
         """Name two words that do not go together."""
         if block.get("kernel") == OFF:
             way = "take model.block.kernel=softmax beside it"
             if spatial in ORDERS:
                 raise ValueError(f"model.spatial={spatial} attends in the blocks, of which kernel=off has none; {way}")
+            if heads is not None:
+                said = f"model.heads={heads} is of attention in the blocks, of which kernel=off has none"
+                raise ValueError(f"{said}; {way}")
             if position == "rotary":
                 raise ValueError(f"model.position=rotary turns what kernel=off has not, queries and keys; {way}")
 
