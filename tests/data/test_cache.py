@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.data.fakes import FakeDataset
+from tests.data.fakes import FakeDataset, make_raw
 
 from eegdecode.data import cache as cache_module
 from eegdecode.data.cache import Cache
+from eegdecode.data.files import FileDataset
 from eegdecode.data.prepare import load_trials
 from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.shelf import check
@@ -76,6 +77,17 @@ def test_every_setting_has_entries_of_its_own(setting):
 @pytest.mark.parametrize("change", [{"seed": 1}, {"interval": (0.0, 1.0)}, {"classes": ("right", "left")}])
 def test_every_field_of_the_data_set_has_entries_of_its_own(change):
     assert Cache(ONE, Preprocess()).path("1") != Cache(replace(ONE, **change), Preprocess()).path("1")
+
+
+def test_classes_in_another_order_are_other_labels(tmp_path):
+    """They are those of ``events``, in the order in which these are typed."""
+    one, other = (
+        FileDataset(name="mine", folder=tmp_path, pattern="{subject}.fif", events=events)
+        for events in ({"l": "left", "r": "right"}, {"r": "right", "l": "left"})
+    )
+    make_raw().save(tmp_path / "1_raw.fif", verbose="error")
+    (tmp_path / "1_raw.fif").rename(tmp_path / "1.fif")
+    assert Cache(one, Preprocess()).path("1") != Cache(other, Preprocess()).path("1")
 
 
 def test_versions_and_source_have_entries_of_their_own(monkeypatch):

@@ -2,7 +2,7 @@ import mne
 import numpy as np
 from tests.data.fakes import make_raw
 
-from eegdecode.data.cues import cues_from_annotations, cues_from_stim, has_stim_channel
+from eegdecode.data.cues import all_marks, cues_from_annotations, cues_from_stim, has_stim_channel
 
 
 def test_annotations_that_are_named_and_no_others():
@@ -29,6 +29,18 @@ def with_stim(codes):
         stim[0, onset : onset + 50] = code
     info = mne.create_info(["STI"], 100.0, "stim")
     return raw.add_channels([mne.io.RawArray(stim, info, verbose="error")], force_update_info=True)
+
+
+def test_a_stim_channel_that_holds_its_state_has_a_cue_at_every_change():
+    raw = make_raw()
+    stim = np.zeros((1, raw.n_times))
+    stim[0, 500:1500], stim[0, 1500:2500], stim[0, 2500:3000] = 2, 1, 2    # 2 to 1 without zero between
+    raw.add_channels([mne.io.RawArray(stim, mne.create_info(["STI"], 100.0, "stim"), verbose="error")],
+                     force_update_info=True)    # fmt: skip
+    onsets, labels = cues_from_stim(raw, {1: "closed", 2: "open"})
+    assert list(onsets) == [500, 1500, 2500]
+    assert list(labels) == ["open", "closed", "open"]
+    assert list(all_marks(raw, stim=True)) == [500, 1500, 2500]
 
 
 def test_stim_codes_count_where_they_rise():

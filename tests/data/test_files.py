@@ -79,6 +79,19 @@ def test_labels_from_a_stim_channel(tmp_path):
     assert list(recording.labels) == ["left", "right"]
 
 
+def test_a_recording_that_is_a_folder_is_one_and_what_is_in_it_is_not(tmp_path):
+    for subject in ("1", "2"):
+        (tmp_path / f"s{subject}.mff" / "inner").mkdir(parents=True)
+        (tmp_path / f"s{subject}.mff" / "inner" / "signal1.bin").write_bytes(b"1")
+    mine = dataset(tmp_path, pattern="s{subject}.mff")
+    assert mine.subject_names() == ("1", "2")
+    before = Cache(mine, Preprocess()).path("1")
+    (tmp_path / "s1.mff" / "inner" / "signal1.bin").write_bytes(b"22")
+    assert Cache(mine, Preprocess()).path("1") != before
+    with pytest.raises(FileNotFoundError, match="no file below"):
+        dataset(tmp_path, pattern="{subject}/inner/signal1.bin").subject_names()
+
+
 def test_one_label_a_file(tmp_path):
     for label in ("open", "closed"):
         for run in range(2):
@@ -211,6 +224,11 @@ def test_files_that_hold_microvolts_can_be_scaled(tmp_path):
     raw._data *= 1e6
     raw.save(tmp_path / "sub-1_run-1_eeg.fif", verbose="error")
     trials = load_trials(dataset(tmp_path, scale=1e-6), Preprocess(), cache_dir=tmp_path / "cache")
+    typed = replace(dataset(tmp_path, scale=1e-6), pattern="untyped-{subject}_run-{session}_eeg.fif")
+    untyped = raw.copy().set_channel_types(dict.fromkeys(raw.ch_names, "misc"), verbose="error")
+    untyped.save(tmp_path / "untyped-1_run-1_eeg.fif", verbose="error")
+    named = load_trials(typed, Preprocess(channels=list(raw.ch_names)), cache_dir=tmp_path / "cache")
+    np.testing.assert_allclose(named.X, trials.X[: len(named)], rtol=1e-4)
     np.testing.assert_allclose(trials.X[0], annotated()._data[:, 500:700] * 1e6, rtol=1e-4, atol=1e-3)
 
 

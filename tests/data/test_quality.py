@@ -95,6 +95,10 @@ def test_trials_that_the_file_marks_bad_are_dropped_as_mne_does_and_told():
     epochs = mne.Epochs(marked.raw, events, tmin=0, tmax=2, baseline=None, preload=True, verbose="error")
     assert list(trials.meta["trial"].str[-1].astype(int)) == list(epochs.selection)
     assert len(prepare_subject(FakeDataset(), Preprocess(annotated="keep"), "1", [marked])) == 4
+    lacking = make_recording(marked_raw())    # what is missing in a channel that nobody asks for is marked by nobody
+    lacking.raw._data[0, 2500:2600] = np.nan
+    trials = prepare_subject(FakeDataset(), Preprocess(channels=list(lacking.raw.ch_names[1:])), "1", [lacking])
+    assert (trials.notes["what"] == "marked").sum() == len(told)
 
 
 def test_channels_that_the_file_marks_bad_are_told_or_interpolated():

@@ -101,6 +101,20 @@ def test_the_clock_of_the_folder_counts_not_that_of_the_machine(make_leases, tmp
     assert leases.is_held("a")
 
 
+def test_a_process_whose_heart_was_swept_while_it_slept_begins_anew(make_leases, tmp_path: Path) -> None:
+    slept, other = make_leases(beat=60.0), make_leases()
+    assert slept.claim("one")
+    hour = time.time() - 3600
+    os.utime(tmp_path / f"{slept.id}.heart", (hour, hour))
+    before = slept.id
+    other.sweep()
+    assert not (tmp_path / f"{before}.heart").exists()
+    assert not slept.is_held("one")
+    assert slept.claim("two")
+    assert not other.claim("two")
+    assert slept.id != before
+
+
 @pytest.mark.parametrize("alive", [True, False])
 def test_watching_tells_a_slow_machine_from_a_dead_one(make_leases, tmp_path: Path, alive: bool) -> None:
     leases = make_leases(beat=0.05, timeout=1.0)

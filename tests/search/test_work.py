@@ -6,6 +6,7 @@ import signal
 import time
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 import yaml
@@ -20,7 +21,7 @@ from eegdecode.search.commands import obey, retry, search_of
 from eegdecode.search.final import winner
 from eegdecode.search.journal import WholeLines
 from eegdecode.search.repeats import repeat_failed
-from eegdecode.search.study import TrialState, open_study, table_of, try_one, wake_the_dead
+from eegdecode.search.study import MedianOfNow, TrialState, open_study, table_of, try_one, wake_the_dead
 from eegdecode.search.work import run_search
 
 
@@ -62,6 +63,7 @@ def test_a_pipeline_that_holds_nothing_out_is_tested_too(tmp_path, trials, monke
 
 
 def test_no_trial_trains_on_a_test_trial_or_stores_one(tmp_path, trials):
+    stub.LEARNED.clear()
     run_search(stub.search(tmp_path / "found", n_trials=3), stub.compose)
     tested = Final(Nested(CrossSession()))(trials.meta, validation=0.0)
     names = set(trials.meta["trial"].iloc[np.concatenate([split.test for split in tested])])
@@ -72,6 +74,9 @@ def test_no_trial_trains_on_a_test_trial_or_stores_one(tmp_path, trials):
         assert seen
         assert not seen & names
         assert not (trial / "report.md").exists()
+    learned = [set(rows) for rows, protocol in stub.LEARNED if protocol.startswith("inner_")]
+    assert len(learned) == 3 * 3
+    assert not names & set().union(*learned)
     kept = load_predictions(tmp_path / "found" / "final" / "default")
     assert {name for one in kept for name in one.trials["test"]} == names
     assert len(kept) == 2 * 3
@@ -146,6 +151,25 @@ def test_trials_that_fall_behind_are_stopped_before_their_end(tmp_path, trials, 
     assert winner(found, search_of(tmp_path))["state"] == "done"
     folder = tmp_path / pruned["folder"].iloc[0]
     assert len(list((folder / "finished").glob("*.npz"))) < 3
+
+
+def test_a_trial_is_judged_by_what_it_is_and_not_by_the_easy_subject_it_began_with():
+    """Values are means over more and more runs: .9 of the first subject protects a trial that fails all others."""
+    study, pruner = optuna.create_study(direction="maximize"), MedianOfNow(n_startup_trials=10, n_warmup_steps=6)
+    curve = {step: 0.9 - 0.02 * step for step in range(1, 21)}    # an easy subject first
+    for i in range(-6, 6):
+        values = {step: value + 0.01 * i for step, value in curve.items()}
+        study.add_trial(optuna.trial.create_trial(value=values[20], intermediate_values=values))
+    trial = study.ask()
+    stopped = []
+    for step, value in curve.items():
+        trial.report(0.91 if step < 5 else value - 0.2, step)
+        stopped += [step] if pruner.prune(study, study.get_trials()[-1]) else []
+    assert stopped[0] == 6
+    good = study.ask()
+    for step, value in curve.items():
+        good.report(value + 0.1, step)
+        assert not pruner.prune(study, study.get_trials()[-1])
 
 
 @pytest.mark.parametrize("sampler", ["cmaes", "tpe", "random"])

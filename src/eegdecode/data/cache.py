@@ -50,6 +50,7 @@ class Cache:
         description.pop("subjects", None)    # an entry serves whichever subjects stand beside it
         self.identity = {
             "dataset": description,
+            "classes": list(dataset.classes),    # their order, which a description of ``events`` does not hold
             "preprocess": describe(preprocess),
             **self.code,
         }

@@ -35,7 +35,7 @@ def cues_from_annotations(raw: mne.io.BaseRaw, classes: Mapping[str, str]) -> Cu
 def cues_from_stim(
     raw: mne.io.BaseRaw, classes: Mapping[int, str], *, stim_channel: str | None = None
 ) -> Cues:
-    """Onsets and class names of the codes that are named, where the stim channel rises to them.
+    """Onsets and class names of the codes that are named, where the stim channel takes them.
 
     Parameters
     ----------
@@ -48,10 +48,14 @@ def cues_from_stim(
 
 
 def stim_events(raw: mne.io.BaseRaw, *, stim_channel: str | None = None) -> np.ndarray:
-    """Where the stim channel rises, and to which codes: MNE's table of events."""
+    """Where the stim channel takes a code, and which: MNE's table of events.
+
+    Also from a higher code to a lower one without zero between, as of a channel that holds its state: MNE by itself
+    takes rising codes alone.
+    """
     import mne
 
-    return mne.find_events(raw, stim_channel=stim_channel, shortest_event=0, verbose="error")
+    return mne.find_events(raw, stim_channel=stim_channel, shortest_event=0, consecutive=True, verbose="error")
 
 
 def all_marks(raw: mne.io.BaseRaw, *, stim: bool = False, stim_channel: str | None = None) -> np.ndarray:

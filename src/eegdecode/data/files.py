@@ -121,6 +121,7 @@ class FileDataset:
         index = self._index()
         files = [Path(file) for file in index["file"][index["subject"] == subject]]
         parts = [[file, *sorted(file.parent.glob(f"{escape(file.stem)}.*"))] for file in files]
+        parts += [sorted(inner for inner in file.rglob("*") if inner.is_file()) for file in files if file.is_dir()]
         tables = [] if self.table is None else [[self._table()]]    # it says who, when and what
         return tuple(dict.fromkeys(file for part in [*parts, *tables] for file in part))
 

@@ -11,13 +11,14 @@ from typing import Any
 
 import pandas as pd
 
+FOLDERS = (".mff",)    # recordings that are folders
 PARTS = ("subject", "session", "run", "label")
 
 
 def index_pattern(folder: Path, pattern: str) -> pd.DataFrame:
     """Files below a folder that fit a pattern, with subject, session, run and label, in the order of time."""
     expression = check_pattern(pattern)
-    present = sorted(str(file.relative_to(folder).as_posix()) for file in folder.rglob("*") if file.is_file())
+    present = sorted(str(file.relative_to(folder).as_posix()) for file in folder.rglob("*") if _is_recording(file))
     matches = [(name, match.groupdict()) for name in present if (match := expression.fullmatch(name))]
     if not matches:
         raise FileNotFoundError(
@@ -27,6 +28,13 @@ def index_pattern(folder: Path, pattern: str) -> pd.DataFrame:
     rows = [{"file": str(folder / name), **_defaults(parts)} for name, parts in matches]
     rows.sort(key=lambda row: [natural(row[part]) for part in PARTS])
     return _checked(pd.DataFrame(rows), f"dataset.pattern={pattern!r}")
+
+
+def _is_recording(path: Path) -> bool:
+    """Whether a path may be one: a file, or a folder that is one (``.mff`` of EGI); what is in that is none."""
+    if any(parent.suffix.lower() in FOLDERS for parent in path.parents):
+        return False
+    return path.is_file() or path.suffix.lower() in FOLDERS
 
 
 def check_folder(folder: Path) -> None:

@@ -116,7 +116,9 @@ def marked_trials(recording: Recording, *, tmin: float, tmax: float) -> list[Not
     if not any(text.lower().startswith("bad") for text in raw.annotations.description):
         return []
     sfreq, n_times = raw.info["sfreq"], len(raw.times)
-    bad = np.isnan(np.asarray(raw.get_data(picks=np.array([0]), reject_by_annotation="NaN"))[0])
+    spans, own = (np.isnan(np.asarray(raw.get_data(picks=np.array([0]), reject_by_annotation=how))[0])
+                  for how in ("NaN", None))    # fmt: skip
+    bad = spans & ~own    # what the channel itself lacks is marked by nobody
     begins = np.clip(np.asarray(recording.onsets) + round(tmin * sfreq), 0, n_times)
     shares = [bad[begin : begin + round((tmax - tmin) * sfreq)].sum() / sfreq for begin in begins]
     return [Note("marked", "", float(share), cue) for cue, share in enumerate(shares) if share]

@@ -40,5 +40,6 @@ def read_raw(file: Path) -> mne.io.BaseRaw:
 
 
 def scaled(raw: mne.io.BaseRaw, factor: float) -> mne.io.BaseRaw:
-    """Multiply the EEG by what makes it volts."""
-    return raw if factor == 1 else raw.load_data(verbose="error").apply_function(lambda x: factor * x, picks="eeg")
+    """Multiply all signals by what makes them volts; where a file names no types, EEG is not told from others."""
+    picks = [i for i, kind in enumerate(raw.get_channel_types()) if kind != "stim"]
+    return raw if factor == 1 else raw.load_data(verbose="error").apply_function(lambda x: factor * x, picks=picks)

@@ -111,9 +111,15 @@ class Leases:
         atexit.unregister(self.close)
 
     def _start(self) -> None:
-        """Begin to beat, once in each process: a fork has no right to what its parent holds."""
+        """Begin to beat, once in each process: a fork has no right to what its parent holds.
+
+        And anew where others have swept our heart away, as after a long sleep: what was held is theirs by then.
+        """
         if self._pid == os.getpid():
-            return
+            if self._heart(self.id).exists():
+                return
+            self._ended.set()
+            os.close(self._file)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.id = f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
         self._mine, self._ended = set(), threading.Event()
