@@ -10,6 +10,7 @@ import time
 import warnings
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -163,9 +164,8 @@ def fast(network: str) -> partial:
     from eegdecode.models.s3t import S3T
 
     if network == "sttransformer":    # as people train it
-        config = OmegaConf.load(DOOR.parents[1] / "configs" / "model" / "sttransformer.yaml")
-        config.pop("defaults")
-        return instantiate(config, _convert_="all")
+        config: Any = OmegaConf.load(DOOR.parents[1] / "configs" / "model" / "sttransformer.yaml")
+        return instantiate({key: value for key, value in config.items() if key != "defaults"}, _convert_="all")
     return {"eegnet": partial(EEGNet, kernel=0.256), "s3t": partial(S3T)}[network]    # 64 taps, as braindecode's
 
 

@@ -55,7 +55,8 @@ def stim_events(raw: mne.io.BaseRaw, *, stim_channel: str | None = None) -> np.n
     """
     import mne
 
-    return mne.find_events(raw, stim_channel=stim_channel, shortest_event=0, consecutive=True, verbose="error")
+    falling: Any = True
+    return mne.find_events(raw, stim_channel=stim_channel, shortest_event=0, consecutive=falling, verbose="error")
 
 
 def all_marks(raw: mne.io.BaseRaw, *, stim: bool = False, stim_channel: str | None = None) -> np.ndarray:

@@ -7,6 +7,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from eegdecode.data.downloads import brief
 
 if TYPE_CHECKING:
@@ -41,5 +43,7 @@ def read_raw(file: Path) -> mne.io.BaseRaw:
 
 def scaled(raw: mne.io.BaseRaw, factor: float) -> mne.io.BaseRaw:
     """Multiply all signals by what makes them volts; where a file names no types, EEG is not told from others."""
-    picks = [i for i, kind in enumerate(raw.get_channel_types()) if kind != "stim"]
-    return raw if factor == 1 else raw.load_data(verbose="error").apply_function(lambda x: factor * x, picks=picks)
+    if factor == 1:
+        return raw
+    picks = np.flatnonzero([kind != "stim" for kind in raw.get_channel_types()])
+    return raw.load_data(verbose="error").apply_function(lambda x: factor * x, picks=picks)
