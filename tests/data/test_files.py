@@ -281,7 +281,8 @@ def test_recordings_without_cues_say_what_they_hold(folder, settings, words):
         ({"subjects": "1"}, "'1'"),
         ({"subjects": []}, "[]"),
         ({"until": "next"}, "'next'"),
-        ({"until": 4, "overlap": 1}, "overlap=1"),
+        ({"until": 4, "overlap": 1}, "overlap=1"), ({"overlap": 0.5}, "give dataset.until too"),
+        ({"scale": 0}, "dataset.scale=0 must be positive"),
     ],
 )
 def test_bad_settings_are_named_at_once(settings, word):

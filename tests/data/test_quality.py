@@ -110,8 +110,9 @@ def test_channels_that_the_file_marks_bad_are_told_or_interpolated():
         assert [(note.what, note.channel) for note in found if note.what in ("bad", "mended")] == [(what, "Cz")]
 
 
-def test_trials_that_share_samples_are_told():
+def test_trials_that_share_samples_are_told(caplog):
     close = make_recording(onsets=(500, 600, 2500, 3500))
     trials = prepare_subject(FakeDataset(), Preprocess(), "1", [close])
+    assert "share samples with the one before" in caplog.text
     told = trials.notes[trials.notes["what"] == "overlap"]
     assert told["value"].item() == pytest.approx(1 / 3)

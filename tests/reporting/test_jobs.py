@@ -97,6 +97,15 @@ def test_folders_may_be_typed_as_short_as_they_are(
         assert (job.state, job.n_done) == ("done", 4)
 
 
+def test_a_damaged_table_hides_no_other_folder(four_jobs: Path) -> None:
+    for name, text in (("done", "dataset,prot"), ("waiting", "")):
+        (four_jobs / name / "scores.csv").write_text(text)
+    jobs = {job.folder.name: job for job in list_jobs([four_jobs])}
+    assert len(jobs) == 4
+    assert jobs["done"].state == "waiting"
+    assert "scores.csv is damaged" in str(jobs["done"])
+
+
 def test_no_folder_is_an_error_in_words(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nowhere is no folder"):
         list_jobs([tmp_path / "nowhere"])

@@ -69,6 +69,12 @@ def _cut(
     quiet = ~np.isin(kept, [note.cue for note in [*loud, *marked]])
     X, kept = X[quiet], kept[quiet]
     shared = overlaps(starts[kept], n_times=n_times) if recording.groups is None else []
+    if shared:
+        log.warning(
+            "%s: %.0f %% of its trials share samples with the one before (windows of %g to %g s): on both sides of a "
+            "split they are no independent test. Shorten dataset.interval, or test on other runs or sessions",
+            recording.source, 100 * shared[0].value, *interval,
+        )    # fmt: skip
     signal = Signal(continuous.ch_names, sfreq, interval[0], continuous.positions)
     return X, kept, signal, [*continuous.notes, *shared, *partial, *loud, *marked]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from eegdecode.data.cues import Sliding, all_marks, cues_from_annotations
+from eegdecode.data.cues import Sliding, all_marks, check_windows, cues_from_annotations
 from eegdecode.data.downloads import brief
 from eegdecode.data.index import check_folder, choose_subjects, natural, subject_list
 from eegdecode.data.reading import scaled
@@ -75,7 +75,7 @@ class BidsDataset:
         put(self, "events", {str(mark): str(label) for mark, label in (self.events or {}).items()})
         put(self, "interval", (float(self.interval[0]), float(self.interval[1])))
         put(self, "subjects", subject_list(self.subjects))
-        Sliding(self.until or "end", self.overlap)
+        check_windows(self.until, self.overlap, self.scale)
         if self.interval[0] >= self.interval[1]:
             raise ValueError(f"dataset.interval={self.interval} must begin before it ends")
 

@@ -120,6 +120,15 @@ class Sliding:
         return np.concatenate(parts), np.repeat(cues[1], counts), np.repeat(first, counts)
 
 
+def check_windows(until: float | int | str | None, overlap: float | int, scale: float | int) -> None:
+    """Refuse settings of windows, and of their unit, that say nothing or cannot be."""
+    Sliding(until or "end", overlap)
+    if overlap and until is None:
+        raise ValueError(f"dataset.overlap={overlap} is of several windows a cue: give dataset.until too, or 0")
+    if not scale > 0:
+        raise ValueError(f"dataset.scale={scale} must be positive: what turns the signals into V")
+
+
 def has_stim_channel(raw: mne.io.BaseRaw) -> bool:
     """Whether there is a channel of type stim."""
     return "stim" in raw.get_channel_types()

@@ -15,6 +15,7 @@ from eegdecode.data.cues import (
     Cues,
     Sliding,
     all_marks,
+    check_windows,
     cues_from_annotations,
     cues_from_stim,
     has_stim_channel,
@@ -87,7 +88,7 @@ class FileDataset:
         put(self, "events", {str(mark): str(label) for mark, label in (self.events or {}).items()})
         put(self, "interval", (float(self.interval[0]), float(self.interval[1])))
         put(self, "subjects", subject_list(self.subjects))
-        Sliding(self.until or "end", self.overlap)
+        check_windows(self.until, self.overlap, self.scale)
         if self.labels_from not in LABELS_FROM:
             known = ", ".join(LABELS_FROM)
             raise ValueError(f"dataset.labels_from={self.labels_from!r} is not one of: {known}")

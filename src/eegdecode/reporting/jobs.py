@@ -67,7 +67,11 @@ def look(folder: Path) -> Job:
     marker = read_json(folder / MARKER)
     encoders = read_json(folder / SUMMARY) if marker.get("kind") == PRETRAINING else {}    # they have no scores
     n_expected = encoders.get("n_expected") or sum(row["n"] for row in marker.get("expected", []))
-    tried = read_scores(folder)["status"] if (folder / "scores.csv").exists() else None
+    damaged, tried = "", None
+    try:
+        tried = read_scores(folder)["status"] if (folder / "scores.csv").exists() else None
+    except (KeyError, ValueError):    # one folder must not hide the others
+        damaged = "scores.csv is damaged; the same command makes it anew"
     n_done = encoders.get("n_done", 0) if tried is None else int((tried == "done").sum())
     bad = [] if tried is None else tried[tried != "done"].tolist()
     holder, trial = holder_of(folder), _trial(folder)
@@ -78,7 +82,7 @@ def look(folder: Path) -> Job:
     elif trial.get("state") in ("pruned", "failed"):
         state, reason = str(trial["state"]), str(trial["why"])
     else:
-        state, reason = ("failed", f"{bad[0]} ({len(bad)} runs)") if bad else ("waiting", "")
+        state, reason = ("failed", f"{bad[0]} ({len(bad)} runs)") if bad else ("waiting", damaged)
     facts, search = marker.get("facts", {}), folder.parent.parent
     command, log = facts.get("command") or "", facts.get("log") or ""
     if trial and state == "failed":    # the search itself goes on without it

@@ -47,7 +47,9 @@ def mean_sentence(summary: dict[str, Any]) -> str:
     low, high = summary["interval"]
     text = f"{percent(summary['mean'])} %"
     if summary["n_subjects"] > 1:
-        text += f" ± {percent(summary['deviation_subjects'])} over {summary['n_subjects']} subjects"
+        together = any("+" in str(row["subject"]) for row in summary["subjects"])
+        who = "groups of subjects" if together else "subjects"
+        text += f" ± {percent(summary['deviation_subjects'])} over {summary['n_subjects']} {who}"
         narrow = ", too narrow for so few" if summary["n_subjects"] < FEW else ""
         text += f" (95 % interval of the mean {percent(low)} to {percent(high)}{narrow})"
     if summary["deviation_seeds"] == summary["deviation_seeds"]:

@@ -35,7 +35,8 @@ def _row(comparison: Comparison, label: str, entry: Entry) -> dict:
     column, whole = f"test_{comparison.metric}", comparison.is_whole(entry)
     by_subject = subject_scores(entry.runs, comparison.metric) if whole else pd.Series(dtype=float)
     low, high = mean_interval(by_subject.to_numpy(float))
-    high = min(high, 1.0) if whole else high    # no metric exceeds it
+    least = -1.0 if comparison.metric == "kappa" else 0.0
+    low, high = (max(low, least), min(high, 1.0)) if whole else (low, high)    # no metric exceeds these
     means = entry.runs[[f"n_{part}" for part in ("train", "val")]].mean()
     chance, bound = comparison.chance
     return {
