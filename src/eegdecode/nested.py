@@ -79,11 +79,6 @@ class Nested:
 
     def inner(self, meta: pd.DataFrame) -> list[Split]:
         """Splits that a search is judged by."""
-        if any(split.trials is not None for split in self.outer(meta, validation=0.0)):
-            raise ValueError(
-                f"protocol={self.outer.name} gives a score for each number of trials, and a search wants one: search "
-                "with protocol=cross_session or cross_run, then train the winner with this protocol"
-            )
         held = self.held(meta)
         rows = np.flatnonzero(~meta["subject"].isin(held))
         try:
@@ -92,6 +87,11 @@ class Nested:
             if held:
                 error.add_note(f"(among the subjects that are searched on; {', '.join(held)} are tested on)")
             raise
+        if any(pool.trials is not None for pool in pools):
+            raise ValueError(
+                f"protocol={self.outer.name} gives a score for each number of trials, and a search wants one: search "
+                "with protocol=cross_session or cross_run, then train the winner with this protocol"
+            )
         forbidden = _with_twins(np.concatenate([split.test for split in self.final(meta, validation=0.0)]), meta)
         splits = []
         for number, pool in enumerate(pools):

@@ -104,7 +104,9 @@ def pick(recording: Recording, *, channels: Sequence[str] | None, reference: str
     return Channels(data, tuple(wanted), positions)
 
 
-def mend(channels: Channels, bads: Sequence[str] | str | None, source: str) -> Channels:
+def mend(
+    channels: Channels, bads: Sequence[str] | str | None, source: str, *, reference: str | None = None
+) -> Channels:    # fmt: skip
     """Replace bad channels by what spherical splines make of the others (Perrin et al., 1989).
 
     Parameters
@@ -113,7 +115,9 @@ def mend(channels: Channels, bads: Sequence[str] | str | None, source: str) -> C
         ``"auto"``: channels that are flat or missing throughout, or whose difference from sample to sample
         deviates five times as much as the median channel's.
     """
-    bad = find_bads(channels) if bads == "auto" else list(bads or ())
+    found = find_bads(channels) if bads == "auto" else list(bads or ())
+    # The reference is flat by nature: what neighbours make of it is not to be subtracted.
+    bad = [name for name in found if bads != "auto" or name != reference]
     if not bad:
         return channels
     absent = [name for name in bad if name not in channels.names]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from eegdecode.data.channels import Channels, bipolar, find_bads, laplacian, marked_bad, mend, pick, rereference
+from eegdecode.data.channels import Channels, bipolar, laplacian, marked_bad, mend, pick, rereference
 from eegdecode.data.filters import band_pass, moving_standardise, notch, resample
 from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.quality import Note, inspect
@@ -100,9 +100,7 @@ def _channels(recording: Recording, preprocess: Preprocess) -> Channels:
     source, reference = recording.source, preprocess.reference
     channels = pick(recording, channels=preprocess.channels, reference=reference, names=preprocess.names)
     bads = marked_bad(recording, channels, preprocess.names) if preprocess.bads == "marked" else preprocess.bads
-    if bads == "auto":    # the reference is flat by nature: what neighbours make of it is not to be subtracted
-        bads = [name for name in find_bads(channels) if name != reference]
-    channels = rereference(mend(channels, bads, source), reference)
+    channels = rereference(mend(channels, bads, source, reference=reference), reference)
     if preprocess.bipolar is not None:
         return bipolar(channels, preprocess.bipolar, source)
     return laplacian(channels, source) if preprocess.spatial == "laplacian" else channels

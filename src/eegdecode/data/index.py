@@ -18,7 +18,8 @@ PARTS = ("subject", "session", "run", "label")
 def index_pattern(folder: Path, pattern: str) -> pd.DataFrame:
     """Files below a folder that fit a pattern, with subject, session, run and label, in the order of time."""
     expression = check_pattern(pattern)
-    present = sorted(str(file.relative_to(folder).as_posix()) for file in folder.rglob("*") if _is_recording(file))
+    there = (file for file in folder.rglob("*") if _is_recording(file, folder))
+    present = sorted(str(file.relative_to(folder).as_posix()) for file in there)
     matches = [(name, match.groupdict()) for name in present if (match := expression.fullmatch(name))]
     if not matches:
         raise FileNotFoundError(
@@ -30,9 +31,9 @@ def index_pattern(folder: Path, pattern: str) -> pd.DataFrame:
     return _checked(pd.DataFrame(rows), f"dataset.pattern={pattern!r}")
 
 
-def _is_recording(path: Path) -> bool:
+def _is_recording(path: Path, folder: Path) -> bool:
     """Whether a path may be one: a file, or a folder that is one (``.mff`` of EGI); what is in that is none."""
-    if any(parent.suffix.lower() in FOLDERS for parent in path.parents):
+    if any(parent.suffix.lower() in FOLDERS for parent in path.relative_to(folder).parents):
         return False
     return path.is_file() or path.suffix.lower() in FOLDERS
 

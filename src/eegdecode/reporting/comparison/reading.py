@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from pandas.api.types import is_numeric_dtype
 
 from eegdecode.reporting.disk import read_json
 from eegdecode.reporting.folders import MARKER, PRETRAINING
 from eegdecode.reporting.metrics import METRICS
+from eegdecode.reporting.settings import read_settings
 from eegdecode.reporting.tables import RUN_COLUMNS, TEXT_COLUMNS, read_scores
 
 _MARKED = ("facts", "numbers", "classes", "data_hash", "split_hash")
 _NEEDED = (*RUN_COLUMNS, "status", "protocol", "n_train", "n_val", "n_test", "chance",
            *(f"{part}_{metric}" for part in ("test", "val") for metric in METRICS))    # fmt: skip
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)    # ten times as fast where it is built in
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, dict[str, Any]]:
@@ -40,7 +38,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, dict[str, A
         raise ValueError("no run was written yet, or scores.csv is missing")
     if absent := [name for name in _MARKED if name not in marker]:
         raise ValueError(f"{MARKER} has no {', '.join(absent)}")
-    return marker, _scores(folder), _flat(_config(folder / "config.yaml"))
+    return marker, _scores(folder), read_settings(folder)
 
 
 def _scores(folder: Path) -> pd.DataFrame:
@@ -56,24 +54,3 @@ def _scores(folder: Path) -> pd.DataFrame:
     if odd and len(scores):
         raise ValueError(f"scores.csv has other things than numbers in {', '.join(odd[:3])}")
     return scores
-
-
-def _config(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        config = yaml.load(path.read_text(), Loader=_Loader) or {}
-    except (yaml.YAMLError, ValueError) as error:
-        raise ValueError(f"{path.name} cannot be read ({str(error).splitlines()[0]})") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{path.name} holds no settings")
-    return config
-
-
-def _flat(tree: Mapping[str, Any], head: str = "") -> dict[str, Any]:
-    """``{"a": {"b": 1}}`` as ``{"a.b": 1}``."""
-    flat = {}
-    for name, value in tree.items():
-        inner = isinstance(value, Mapping) and value
-        flat.update(_flat(value, f"{head}{name}.") if inner else {f"{head}{name}": value})
-    return flat

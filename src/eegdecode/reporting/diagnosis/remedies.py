@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from eegdecode.reporting.diagnosis.verdicts import to_type
+from eegdecode.reporting.settings import read_settings
 
 SWEPT = {"trainer.lr": "sweep.lr", "trainer.weight_decay": "sweep.weight_decay", "model.drop": "sweep.drop"}
 EXPLAINING = {    # settings that explain a course, by the names of `measure`
@@ -19,13 +20,8 @@ EXPLAINING = {    # settings that explain a course, by the names of `measure`
 
 
 def settings_of(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What an experiment was made with, as it is typed: its ``config.yaml`` in a row, and the choice of each group."""
-    path = folder / "config.yaml"
-    config: Any = (yaml.safe_load(path.read_text()) if path.exists() else None) or {}
-    settings = {str(name): value for name, value in facts.items()}
-    for group, own in config.items():
-        settings |= {f"{group}.{name}": value for name, value in own.items()} if isinstance(own, Mapping) else {}
-    return settings
+    """What an experiment was made with, as it is typed: its settings, and the choice of each group."""
+    return {**facts, **read_settings(folder)}
 
 
 def explaining(settings: Mapping[str, Any]) -> dict[str, float]:
