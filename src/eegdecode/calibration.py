@@ -29,7 +29,7 @@ class Calibration:
     shuffle_seed : int
         Of the validation trials.
     duplicates : {"error", "drop", "warn"}
-        Trials that are equal but for their names, on both sides of a split; see `eegdecode.guards.guarded`.
+        Trials on both sides of a split that are equal but for their names, or overlap; see `eegdecode.guards.guarded`.
 
     Notes
     -----

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
+from eegdecode.overlaps import any_shared
 from eegdecode.runs import Split
 
 
@@ -65,7 +66,8 @@ def hold_out(
     Parameters
     ----------
     blocks : bool
-        Hold out the last trials instead of random ones.
+        Hold out the last trials instead of random ones; where windows of neighbouring trials share samples, this is
+        always done: random ones would share them with those that are learned from.
 
     Raises
     ------
@@ -74,6 +76,7 @@ def hold_out(
     """
     if share == 0 or not len(rows):    # `Split` says where there is nothing to train on
         return rows, rows[:0]
+    blocks = blocks or any_shared(meta.iloc[rows])
     rng = np.random.default_rng(seed)
     firsts, of_row = cues(meta.iloc[rows])
     strata = meta.iloc[rows[firsts]].groupby(["subject", "session", "label"], sort=False).indices

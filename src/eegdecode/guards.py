@@ -1,4 +1,4 @@
-"""Guards at the split: equal trials on both sides, absent classes, sessions out of time, subjects with two names."""
+"""Guards at the split: equal or overlapping trials, absent classes, sessions out of time, subjects with two names."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from eegdecode.overlaps import any_shared, sharing
 from eegdecode.runs import Split
 
 DUPLICATES = ("error", "drop", "warn")
@@ -22,19 +23,27 @@ def guarded(splits: Sequence[Split], meta: pd.DataFrame, *, duplicates: str) -> 
     ----------
     meta : DataFrame
         Table of trials; where it has the column ``signal`` (a digest of each trial's samples), equal trials
-        are noticed.
+        are noticed, and where it has ``begin`` and ``end``, trials whose windows overlap.
     duplicates : {"error", "drop", "warn"}
-        What to do about trials that stand on both sides under two names: refuse, take them out of training
-        and validation (the test trials stay), or say so.
+        What to do about trials that stand on both sides under two names, whole or in part: refuse, take them out of
+        training and validation (the test trials stay), or say so. What overlaps validation trials alone is taken out
+        of training unless it is to be let pass: validation is ours to choose.
 
     Raises
     ------
     ValueError
-        If equal trials are on both sides (and ``duplicates`` is ``"error"``), or a class is on one side only.
+        If equal or overlapping trials are on both sides (and ``duplicates`` is ``"error"``), or a class is on one
+        side only.
+
+    Notes
+    -----
+    Of windows four times as long as the trials, white noise was classified by 66 % instead of 50 %.
     """
     signals = pd.factorize(meta["signal"])[0] if "signal" in meta else np.arange(len(meta))
     repeated = len(np.unique(signals)) < len(signals)
     sound = [_without_twins(split, meta, signals, duplicates) if repeated else split for split in splits]
+    if any_shared(meta):
+        sound = [_without_overlaps(split, meta, duplicates) for split in sound]
     labels = meta["label"].to_numpy()
     for split in sound:
         _check_classes(split, labels)
@@ -111,6 +120,38 @@ def _without_twins(split: Split, meta: pd.DataFrame, signals: np.ndarray, duplic
     val = split.val[~np.isin(signals[split.val], signals[split.test])]
     seen = np.concatenate([signals[split.test], signals[val]])
     return replace(split, train=split.train[~np.isin(signals[split.train], seen)], val=val)
+
+
+def _without_overlaps(split: Split, meta: pd.DataFrame, duplicates: str) -> Split:
+    """Look for trials that hold samples of a test trial, or training trials that hold samples of a validation trial."""
+    learned = np.concatenate([split.train, split.val])
+    tested = sharing(meta, learned, split.test)
+    if tested.any() and duplicates != "drop":
+        mine = learned[tested][0]
+        other = split.test[sharing(meta, split.test, learned[tested][:1])][0]
+        text = (
+            f"{split.protocol}, subject {split.subject}, fold {split.fold}: windows are longer than the time between "
+            f"cues, so that {int(tested.sum())} of {len(learned)} trials that are learned from share samples with "
+            f"trials that are tested, such as {meta['trial'].iloc[mine]} with {meta['trial'].iloc[other]}"
+        )
+        if duplicates == "error":
+            raise ValueError(
+                f"{text}. Shorten the windows (preprocess.tmin, preprocess.tmax), test on other runs, sessions or "
+                "subjects (protocol=...), or take such trials out of training: protocol.duplicates=drop (few with "
+                "protocol.blocks=true, most without)"
+            )
+        warnings.warn(f"{text}: the score is too good", RuntimeWarning, stacklevel=4)
+    if duplicates == "warn":
+        return split
+    val = split.val[~sharing(meta, split.val, split.test)]
+    alone = ~(sharing(meta, split.train, split.test) | sharing(meta, split.train, val))
+    if not alone.any() and len(split.train):
+        raise ValueError(
+            f"{split.protocol}, subject {split.subject}, fold {split.fold}: every training trial shares samples with a "
+            "test or validation trial; take protocol.blocks=true, fewer folds, or shorter windows (preprocess.tmin, "
+            "preprocess.tmax)"
+        )
+    return replace(split, train=split.train[alone], val=val)
 
 
 def _check_classes(split: Split, labels: np.ndarray) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from eegdecode.folds import hold_out
 from eegdecode.guards import guarded
+from eegdecode.overlaps import sharing
 from eegdecode.protocols import Splitter
 from eegdecode.runs import Split
 
@@ -99,6 +100,7 @@ class Nested:
             if not held or not _learned_from_elsewhere(pools):
                 train, test = self._divide(np.setdiff1d(train, forbidden), test, meta, number)
             train, test = np.setdiff1d(train, forbidden), np.setdiff1d(test, forbidden)
+            train = train[~sharing(meta, train, test)]    # how a pool is divided is ours to say
             own = replace(pool, train=train, val=test[:0], test=test, protocol=f"inner_{pool.protocol}")
             splits.append(own)
         sound = guarded(splits, meta, duplicates=getattr(self.outer, "duplicates", "error"))
@@ -172,8 +174,10 @@ def _of_subjects(split: Split, meta: pd.DataFrame, subjects: Sequence[str]) -> S
 
 
 def _with_twins(rows: np.ndarray, meta: pd.DataFrame) -> np.ndarray:
-    """Rows, and those of equal signals under other names."""
-    if "signal" not in meta:
-        return rows
-    signals = meta["signal"].to_numpy()
-    return np.flatnonzero(np.isin(signals, signals[rows]))
+    """Rows, and those of equal signals under other names, or of signals that hold some of the same samples."""
+    alike = sharing(meta, np.arange(len(meta)), rows)
+    alike[rows] = True
+    if "signal" in meta:
+        signals = meta["signal"].to_numpy()
+        alike |= np.isin(signals, signals[rows])
+    return np.flatnonzero(alike)

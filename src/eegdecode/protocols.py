@@ -41,7 +41,7 @@ class WithinSession:
     shuffle_seed : int
         Of the shuffled folds; MOABB takes 42. The seeds of runs do not alter the folds.
     duplicates : {"error", "drop", "warn"}
-        Trials that are equal but for their names, on both sides of a split; see `eegdecode.guards.guarded`.
+        Trials on both sides of a split that are equal but for their names, or overlap; see `eegdecode.guards.guarded`.
     """
 
     folds: int = 5
@@ -84,7 +84,7 @@ class Pooled:
     n_test : int
         Test trials (cues) of the one split; S3T's first code took 60 of 576.
     duplicates : {"error", "drop", "warn"}
-        Trials that are equal but for their names, on both sides of a split; see `eegdecode.guards.guarded`.
+        Trials on both sides of a split that are equal but for their names, or overlap; see `eegdecode.guards.guarded`.
     """
 
     folds: int | None = 10
@@ -135,7 +135,7 @@ class CrossSession:
     sessions : {"session", "run"}
         What counts as a session. ``"run"`` is for sets whose subjects came once, for several runs.
     duplicates : {"error", "drop", "warn"}
-        Trials that are equal but for their names, on both sides of a split; see `eegdecode.guards.guarded`.
+        Trials on both sides of a split that are equal but for their names, or overlap; see `eegdecode.guards.guarded`.
     """
 
     test: str | int | Sequence[str] = "last"
@@ -200,7 +200,7 @@ class CrossSubject:
     tested : sequence of str or int, or None
         Leave out these subjects alone, one at a time; all others are learned from, in every split. None tests all.
     duplicates : {"error", "drop", "warn"}
-        Trials that are equal but for their names, on both sides of a split; see `eegdecode.guards.guarded`.
+        Trials on both sides of a split that are equal but for their names, or overlap; see `eegdecode.guards.guarded`.
     """
 
     folds: int | None = None

@@ -50,7 +50,8 @@ class Trials:
     meta : DataFrame
         One row a trial, in the order of ``X``, index 0..n-1. Columns ``trial`` (unique name), ``subject``,
         ``session``, ``run`` (all str) and ``label`` (int, an index into ``classes``); more are allowed, such as
-        ``signal`` (a digest of the trial's samples, by which equal trials under two names are found).
+        ``signal`` (a digest of the trial's samples, by which equal trials under two names are found), ``begin`` and
+        ``end`` (samples, the recordings of a subject laid end to end: windows that overlap are found).
         Rows stand in the order of recording within each (subject, session, run), sessions in the order of time.
     signal : Signal
         Channels, rate, window start and electrode positions.

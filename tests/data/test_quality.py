@@ -7,6 +7,7 @@ from eegdecode.data.assembly import prepare_subject
 from eegdecode.data.continuous import preprocess_recording
 from eegdecode.data.prepare import load_trials
 from eegdecode.data.preprocess import Preprocess
+from eegdecode.protocols import CrossSession, WithinSession
 
 
 def notes(raw, what):
@@ -110,9 +111,16 @@ def test_channels_that_the_file_marks_bad_are_told_or_interpolated():
         assert [(note.what, note.channel) for note in found if note.what in ("bad", "mended")] == [(what, "Cz")]
 
 
-def test_trials_that_share_samples_are_told(caplog):
-    close = make_recording(onsets=(500, 600, 2500, 3500))
-    trials = prepare_subject(FakeDataset(), Preprocess(), "1", [close])
-    assert "share samples with the one before" in caplog.text
+def test_trials_that_share_samples_are_told_and_refused_on_both_sides_of_a_split():
+    onsets = [500 + (500 * i if i < 20 else 500 * 19 + 100 * (i - 19)) for i in range(24)]    # the last are too close
+    raws = [make_raw(seconds=120, seed=seed) for seed in (0, 1)]
+    recordings = [make_recording(raw, onsets=tuple(onsets), run=run) for raw, run in zip(raws, "01", strict=True)]
+    trials = prepare_subject(FakeDataset(), Preprocess(sfreq=50), "1", recordings)
     told = trials.notes[trials.notes["what"] == "overlap"]
-    assert told["value"].item() == pytest.approx(1 / 3)
+    assert list(told["value"]) == [pytest.approx(4 / 23, abs=1e-3)] * 2
+    begin, end = trials.meta["begin"].to_numpy(), trials.meta["end"].to_numpy()
+    assert set(end - begin) == {trials.X.shape[2]}
+    assert begin[24] - begin[0] == raws[0].n_times / 2    # the runs laid end to end, at the rate of the trials
+    with pytest.raises(ValueError, match=r"share samples.*trial-00(19|2\d) with \S*trial-00(19|2\d)"):
+        WithinSession()(trials.meta, validation=0)
+    assert CrossSession(sessions="run")(trials.meta, validation=0)

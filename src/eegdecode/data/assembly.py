@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,24 +20,40 @@ from eegdecode.trials import NOTE_COLUMNS, Signal, Trials, fingerprint, signal_d
 log = logging.getLogger(__name__)
 
 
+class Cut(NamedTuple):
+    """Trials of one recording.
+
+    ``kept`` are the numbers of their cues, ``begins`` the first sample of each, ``n_samples`` of the recording.
+    """
+
+    X: np.ndarray
+    kept: np.ndarray
+    begins: np.ndarray
+    n_samples: int
+    signal: Signal
+    notes: list[Note]
+
+
 def prepare_subject(
     dataset: Dataset, preprocess: Preprocess, subject: str, recordings: Iterable[Recording] | None = None
 ) -> Trials:
     """Turn the recordings of one subject into trials; nothing of any other subject enters."""
     interval = _interval(dataset, preprocess)
-    parts, tables, notes, first, source = [], [], [], None, ""
+    parts, tables, notes, first, source, passed = [], [], [], None, "", 0
     cues: Counter[tuple[str, str]] = Counter()
     for recording in dataset.recordings(subject) if recordings is None else recordings:
         if recording.groups is not None:
             _check_sliding(interval, dataset)
-        X, kept, signal, found = _cut(recording, preprocess, interval)
+        cut = _cut(recording, preprocess, interval)
         if first is None:
-            first, source = signal, recording.source
-        parts.append(X[:, _order(first, source, signal, recording.source)])
+            first, source = cut.signal, recording.source
+        parts.append(cut.X[:, _order(first, source, cut.signal, recording.source)])
         place = (recording.session, recording.run)
-        tables.append(_table(recording, kept, tuple(dataset.classes), begin=cues[place]))
-        notes += rows(found, recording, begin=cues[place])
+        table = _table(recording, cut.kept, tuple(dataset.classes), begin=cues[place])
+        tables.append(table.assign(begin=passed + cut.begins, end=passed + cut.begins + cut.X.shape[2]))
+        notes += rows(cut.notes, recording, begin=cues[place])
         cues[place] += len(recording.onsets)    # a run may lie in several files
+        passed += cut.n_samples
     if first is None or not sum(map(len, tables)):
         _check_rejection(notes, preprocess, f"{dataset.name}: subject {subject}")
         raise ValueError(
@@ -49,10 +66,7 @@ def prepare_subject(
     return Trials(X, meta, first, tuple(dataset.classes), dataset.name, marks, seen)
 
 
-def _cut(
-    recording: Recording, preprocess: Preprocess, interval: tuple[float, float]
-) -> tuple[np.ndarray, np.ndarray, Signal, list[Note]]:
-    """Trials of one recording, the numbers of their cues, what the axes mean, and what was noteworthy."""
+def _cut(recording: Recording, preprocess: Preprocess, interval: tuple[float, float]) -> Cut:
     continuous = preprocess_recording(recording, preprocess)
     sfreq = continuous.sfreq
     starts, n_times = continuous.onsets + round(interval[0] * sfreq), round((interval[1] - interval[0]) * sfreq)
@@ -69,14 +83,9 @@ def _cut(
     quiet = ~np.isin(kept, [note.cue for note in [*loud, *marked]])
     X, kept = X[quiet], kept[quiet]
     shared = overlaps(starts[kept], n_times=n_times) if recording.groups is None else []
-    if shared:
-        log.warning(
-            "%s: %.0f %% of its trials share samples with the one before (windows of %g to %g s): on both sides of a "
-            "split they are no independent test. Shorten dataset.interval, or test on other runs or sessions",
-            recording.source, 100 * shared[0].value, *interval,
-        )    # fmt: skip
     signal = Signal(continuous.ch_names, sfreq, interval[0], continuous.positions)
-    return X, kept, signal, [*continuous.notes, *shared, *partial, *loud, *marked]
+    notes = [*continuous.notes, *shared, *partial, *loud, *marked]
+    return Cut(X, kept, starts[kept], continuous.data.shape[1], signal, notes)
 
 
 def _check_rejection(notes: list[dict[str, object]], preprocess: Preprocess, who: str) -> None:
