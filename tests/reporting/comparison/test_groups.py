@@ -74,6 +74,19 @@ def test_one_model_under_two_settings_gets_names_that_say_the_difference(make_fo
     assert set(comparison.entries) == {"eegnet (lr=0.001)", "eegnet (lr=0.0003)", "csp_lda"}
 
 
+def test_rows_of_other_choices_are_named_by_them_and_by_settings_within(make_folder: MakeFolder, place: Path) -> None:
+    csp = {"_target_": "eegdecode.training.spatial_filters.CSP", "over": None, "n": 4}
+    for name, frontend, choice in [
+        ("a", {"_target_": "eegdecode.training.frontend.Whiten"}, "whiten"), ("b", csp, "csp"),
+        ("c", {**csp, "n": 8}, "csp"), ("d", {}, "none"),
+    ]:    # fmt: skip
+        make_folder(name, model="net", config={"frontend": frontend}, frontend=choice)
+    (comparison,) = comparisons_of(place)
+    assert set(comparison.entries) == {
+        "net (frontend=whiten)", "net (frontend=csp, n=4)", "net (frontend=csp, n=8)", "net (frontend=none)",
+    }    # fmt: skip
+
+
 def test_an_incomplete_model_has_no_mean_and_is_in_no_test(make_folder: MakeFolder, place: Path) -> None:
     for name, skill in (("best", 3.0), ("good", 1.0), ("failed", 2.0)):
         make_folder(name, skill=skill, seeds=[0, 1], n_failed=1 if name == "failed" else 0)

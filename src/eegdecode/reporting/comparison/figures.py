@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -9,6 +11,7 @@ from matplotlib.figure import Figure
 
 from eegdecode.reporting.card_plots import CLASS_COLOURS
 from eegdecode.reporting.comparison.groups import Comparison
+from eegdecode.reporting.comparison.names import LINE, wrapped
 from eegdecode.reporting.comparison.pairs import ALPHA
 from eegdecode.reporting.comparison.ranks import Ranks
 from eegdecode.reporting.style import CHANCE, INK, TRAIN, VAL, new_figure
@@ -21,7 +24,8 @@ def draw_subjects(comparison: Comparison) -> Figure:
     """Score of each subject under each model: a thin line a subject, a diamond the mean."""
     scores = 100 * comparison.scores
     n = scores.shape[1]
-    figure = new_figure(WIDTH, 1.1 + 0.36 * max(n, 3))
+    names = [wrapped(name) for name in scores.columns]
+    figure = new_figure(WIDTH, 1.1 + _height(names) * max(n, 3))
     ax = figure.subplots()
     rows = np.arange(n)
     for values in scores.to_numpy():
@@ -32,7 +36,7 @@ def draw_subjects(comparison: Comparison) -> Figure:
         ax.annotate(f"{mean:.1f}", (1, row), xycoords=("axes fraction", "data"), xytext=(4, 0),
                     textcoords="offset points", va="center", color=VAL)    # fmt: skip
     _draw_chance(ax, comparison)
-    ax.set_yticks(rows, list(scores.columns))
+    ax.set_yticks(rows, names)
     ax.set_ylim(n - 0.5, -0.5)
     ax.set_xlabel(f"{words(comparison.metric)} (%): a line a subject, ◆ the mean")
     ax.grid(axis="y", visible=False)
@@ -54,7 +58,9 @@ def draw_differences(comparison: Comparison) -> Figure:
     """Mean difference of pairs with its 95 % interval; filled where one is established to be worse than the best."""
     pairs = comparison.pairs
     rows = pairs if len(pairs) <= MOST_PAIRS else pairs[pairs["a"] == comparison.best]
-    figure = new_figure(WIDTH, 1.1 + 0.36 * max(len(rows), 2))
+    names = [wrapped(b) if len(pairs) > MOST_PAIRS else f"{wrapped(a)}{_minus(a, b)}{wrapped(b)}"
+             for a, b in zip(rows["a"], rows["b"], strict=True)]    # fmt: skip
+    figure = new_figure(WIDTH, 1.1 + _height(names) * max(len(rows), 2))
     ax = figure.subplots()
     ax.axvline(0, color=CHANCE, lw=1)
     for y, row in enumerate(rows.to_dict("records")):
@@ -64,20 +70,28 @@ def draw_differences(comparison: Comparison) -> Figure:
         ax.plot(mid, y, marker="o", ms=6, color=TRAIN, mfc=TRAIN if sure else "white", mew=1.5)
         ax.annotate(f"{mid:+.1f} [{low:.1f}, {high:.1f}]", (1, y), xycoords=("axes fraction", "data"),
                     xytext=(4, 0), textcoords="offset points", va="center", fontsize=8, color=INK)    # fmt: skip
-    names = [b if len(pairs) > MOST_PAIRS else f"{a} − {b}" for a, b in zip(rows["a"], rows["b"], strict=True)]
     ax.set_yticks(range(len(rows)), names)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     than = f"{comparison.best} better by" if len(pairs) > MOST_PAIRS else "difference"
-    ax.set_xlabel(f"{than} (points of {words(comparison.metric)}), 95 % interval")
+    ax.set_xlabel("\n".join(textwrap.wrap(f"{than} (points of {words(comparison.metric)}), 95 % interval", 60)))
     ax.grid(axis="y", visible=False)
     return figure
 
 
+def _minus(a: str, b: str) -> str:
+    return " − " if len(a) + len(b) <= LINE else " −\n"
+
+
+def _height(names: list[str]) -> float:
+    """Of a row, in: room for the lines of its name."""
+    return max(0.36, 0.15 * (1 + max((name.count("\n") + 1 for name in names), default=1)))
+
+
 def draw_ranks(ranks: Ranks) -> Figure:
     """Critical-difference diagram (Demšar, 2006), turned: a bar at the right joins models that are not told apart."""
-    values, names = ranks.ranks.to_numpy(float), list(ranks.ranks.index)
+    values, names = ranks.ranks.to_numpy(float), [wrapped(str(name)) for name in ranks.ranks.index]
     n, gap = len(names), 0.035
-    figure = new_figure(WIDTH, 1.2 + 0.28 * n)
+    figure = new_figure(WIDTH, 1.2 + (_height(names) - 0.08) * n)
     ax = figure.subplots()
     ax.plot(values, range(n), ls="", marker="o", ms=6, color=TRAIN)
     for i, (first, last) in enumerate(ranks.level):
@@ -102,7 +116,7 @@ def draw_learning(lines: pd.DataFrame, metric: str) -> Figure:
         colour = CLASS_COLOURS[place % len(CLASS_COLOURS)]
         bars = {"yerr": 100 * own["error"], "marker": "o", "ms": 4, "capsize": 3}
         ax.errorbar(own["n_train"], 100 * own["mean"], color=colour, **bars)
-        ax.annotate(str(model), (own["n_train"].iloc[-1], 100 * own["mean"].iloc[-1]), xytext=(7, 0),
+        ax.annotate(wrapped(str(model)), (own["n_train"].iloc[-1], 100 * own["mean"].iloc[-1]), xytext=(7, 0),
                     textcoords="offset points", va="center", color=colour, fontsize=8)    # fmt: skip
     ax.set(xlabel="training trials a run", ylabel=f"{words(metric)} (%)")
     ax.margins(x=0.25)
@@ -112,8 +126,3 @@ def draw_learning(lines: pd.DataFrame, metric: str) -> Figure:
 def words(metric: str) -> str:
     """The name of a metric for readers."""
     return {"auroc": "area under the ROC curve", "f1_macro": "F1 (macro)"}.get(metric, metric.replace("_", " "))
-
-
-def cut(name: str) -> str:
-    """A name that fits over a small panel."""
-    return name if len(name) <= 24 else f"{name[:23]}…"

@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eegdecode.reporting.comparison.figures import WIDTH, cut
+from eegdecode.reporting.comparison.figures import WIDTH
 from eegdecode.reporting.comparison.groups import Comparison
+from eegdecode.reporting.comparison.names import wrapped
 from eegdecode.reporting.metrics import N_BINS, confusion, ece, probabilities
 from eegdecode.reporting.outcomes import DamagedError
 from eegdecode.reporting.predictions import load_predictions
@@ -108,8 +109,7 @@ def _panels(n: int, *, height: float, share: bool = False) -> tuple[Figure, list
 
 
 def _title(ax: Axes, label: str) -> None:
-    text = cut(label)
-    ax.set_title(text, fontsize=8.5 if len(text) < 18 else 7)
+    ax.set_title(wrapped(label), fontsize=8.5 if len(label) < 18 else 7)
 
 
 def _initials(classes: Sequence[str]) -> list[str]:

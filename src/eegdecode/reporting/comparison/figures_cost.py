@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from eegdecode.reporting.comparison.figures import WIDTH, words
+from eegdecode.reporting.comparison.names import wrapped
 from eegdecode.reporting.style import CHANCE, INK, TRAIN, new_figure
 
 HEIGHT, LINE = 2.6, 9.5    # in: of the axes; points: a name of 8 points
@@ -53,12 +54,13 @@ def draw_cost(rows: pd.DataFrame, column: str, heading: str, *, metric: str) -> 
 def _name_dots(ax: Axes, x: np.ndarray, y: np.ndarray, names: list[str], *, width: float, height: float) -> None:
     """Names right of the dots, moved up where one would lie on another; `x` in decades."""
     points = HEIGHT * 72 / height
-    placed: list[tuple[float, float]] = []    # x and height in points of the names that stand
+    placed: list[tuple[float, float]] = []    # x and upper end in points of the names that stand
     for i in np.argsort(y, kind="stable"):
-        own = float(y[i]) * points
+        own, name = float(y[i]) * points, wrapped(names[i])
+        half = (name.count("\n") + 1) * LINE / 2
         for other, taken in placed:
-            if abs(x[i] - other) < 0.4 * width and own < taken + LINE:
-                own = taken + LINE
-        placed.append((float(x[i]), own))
-        ax.annotate(names[i], (10 ** x[i], y[i]), xytext=(6, own - y[i] * points), textcoords="offset points",
+            if abs(x[i] - other) < 0.4 * width and own < taken + half:
+                own = taken + half
+        placed.append((float(x[i]), own + half))
+        ax.annotate(name, (10 ** x[i], y[i]), xytext=(6, own - y[i] * points), textcoords="offset points",
                     va="center", fontsize=8, color=INK)    # fmt: skip

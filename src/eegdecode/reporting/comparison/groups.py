@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from eegdecode.reporting import stats
 from eegdecode.reporting.comparison.gather import Entry
+from eegdecode.reporting.comparison.names import name_entries, short
 from eegdecode.reporting.comparison.pairs import ALPHA, compare_pairs
 from eegdecode.reporting.comparison.ranks import Ranks, rank_models
 from eegdecode.reporting.metrics import RISING
 from eegdecode.reporting.tables import RUN_COLUMNS
-
-MOST_NAMED = 3    # settings in a name; rows that differ in more are numbered
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,28 +135,6 @@ def _pools(entries: Sequence[Entry]) -> dict[str, str]:
     return {e.marker["split_hash"]: known.get(e.marker["split_hash"], e.marker["split_hash"]) for e in entries}
 
 
-def name_entries(groups: Sequence[Sequence[Entry]]) -> dict[int, str]:
-    """A name for each entry (by id): its model, and where one comparison has several of it, what differs."""
-    keys: dict[str, dict[str, None]] = {}    # model -> settings that differ within some comparison, in order
-    for group in groups:
-        for model in {entry.model for entry in group}:
-            own = [entry.settings for entry in group if entry.model == model]
-            names = dict.fromkeys(name for settings in own for name in settings)
-            differ = [name for name in names if len({repr(settings.get(name)) for settings in own}) > 1]
-            keys.setdefault(model, {}).update(dict.fromkeys(differ))
-    numbers: dict[str, list[str]] = {}
-    labels = {}
-    for entry in (entry for group in groups for entry in group):
-        own = {name: entry.settings.get(name) for name in keys[entry.model]}
-        text = ", ".join(f"{name.rpartition('.')[2]}={_short(value)}" for name, value in own.items())
-        if len(own) > MOST_NAMED:
-            known = numbers.setdefault(entry.model, [])
-            known += [repr(own)] if repr(own) not in known else []
-            text = str(known.index(repr(own)) + 1)
-        labels[id(entry)] = f"{entry.model} ({text})" if text else entry.model
-    return labels
-
-
 def why_apart(entry: Entry, main: Entry) -> str:
     """Why two entries of the same data set and protocol cannot be compared, in words."""
     if entry.marker["data_hash"] != main.marker["data_hash"]:
@@ -171,7 +146,7 @@ def why_apart(entry: Entry, main: Entry) -> str:
     else:
         head = "tested on the same trials, but trained on another pool of trials"
     names = [name for name in {**main.around, **entry.around} if entry.around.get(name) != main.around.get(name)]
-    told = [f"`{n}` is {_short(entry.around.get(n))}, there {_short(main.around.get(n))}" for n in names[:4]]
+    told = [f"`{n}` is {short(entry.around.get(n))}, there {short(main.around.get(n))}" for n in names[:4]]
     if not names:
         told = _versions(entry, main) or ["no setting differs: other recordings, or another reader of them"]
     return f"{head}: {'; '.join(told)}{' …' if len(names) > 4 else ''}"
@@ -180,11 +155,3 @@ def why_apart(entry: Entry, main: Entry) -> str:
 def _versions(entry: Entry, main: Entry) -> list[str]:
     here, there = entry.facts.get("versions") or {}, main.facts.get("versions") or {}
     return [f"{name} is {here.get(name)}, there {there.get(name)}" for name in there if here.get(name) != there[name]]
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return "/".join(map(_short, value))
-    text = f"{value:g}" if isinstance(value, float) and np.isfinite(value) else str(value)
-    text = text.rpartition(".")[2] if text.startswith("eegdecode.") else text
-    return text if len(text) <= 30 else f"{text[:29]}…"

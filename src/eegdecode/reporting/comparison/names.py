@@ -1,0 +1,84 @@
+"""What a row of a comparison is called: its model, and what tells it from other rows of the same model."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from eegdecode.reporting.comparison.gather import Entry
+
+MOST_NAMED = 3    # settings in a name; rows that differ in more are numbered
+LINE = 26    # letters of a line beside or in a figure
+
+
+def name_entries(groups: Sequence[Sequence[Entry]]) -> dict[int, str]:
+    """A name for each entry (by id): its model, and where one comparison has several of it, what differs.
+
+    Of a group whose choices differ the choice is named (``frontend=csp``), as it is typed, and not the settings that
+    come with it.
+    """
+    keys: dict[str, dict[str, None]] = {}    # model -> what differs within some comparison, in order
+    for group in groups:
+        for model in {entry.model for entry in group}:
+            keys.setdefault(model, {}).update(dict.fromkeys(_differing([e for e in group if e.model == model])))
+    numbers: dict[str, list[str]] = {}
+    labels = {}
+    for entry in (entry for group in groups for entry in group):
+        own = {name: _value(entry, name) for name in keys[entry.model]}
+        told = {name: value for name, value in own.items() if value is not None or _group(name) not in own}
+        text = ", ".join(f"{name.rpartition('.')[2]}={short(value)}" for name, value in told.items())
+        if len(told) > MOST_NAMED:
+            known = numbers.setdefault(entry.model, [])
+            known += [repr(own)] if repr(own) not in known else []
+            text = str(known.index(repr(own)) + 1)
+        labels[id(entry)] = f"{entry.model} ({text})" if text else entry.model
+    return labels
+
+
+def _differing(rows: Sequence[Entry]) -> list[str]:
+    """Settings in which some rows differ; a group in place of its settings where its choices do."""
+    found: dict[str, None] = {}
+    for name in dict.fromkeys(name for row in rows for name in row.settings):
+        if not _differs(rows, name):
+            continue
+        by_choice: dict[str, list[Entry]] = {}
+        for row in rows:
+            by_choice.setdefault(str(row.facts.get(_group(name))), []).append(row)
+        if len(by_choice) > 1:
+            found[_group(name)] = None
+        if any(_differs(same, name) for same in by_choice.values()):
+            found[name] = None
+    return list(found)
+
+
+def _differs(rows: Sequence[Entry], name: str) -> bool:
+    return len({repr(row.settings.get(name)) for row in rows}) > 1
+
+
+def _group(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _value(entry: Entry, name: str) -> Any:
+    own = entry.settings.get(name)
+    return own if "." in name else entry.facts.get(name, own)
+
+
+def short(value: Any) -> str:
+    """A setting in few letters."""
+    if isinstance(value, list | tuple):
+        return "/".join(map(short, value))
+    text = f"{value:g}" if isinstance(value, float) and np.isfinite(value) else str(value)
+    text = text.rpartition(".")[2] if text.startswith("eegdecode.") else text
+    return text if len(text) <= 30 else f"{text[:29]}…"
+
+
+def wrapped(name: str) -> str:
+    """A name in lines that fit beside or into a figure."""
+    if len(name) <= LINE:
+        return name
+    head, bracket, rest = name.partition(" (")
+    return "\n".join([*textwrap.wrap(head, LINE), *textwrap.wrap(f"({rest}" if bracket else "", LINE)])
