@@ -2,9 +2,11 @@
 
 import logging
 import os
+import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from hydra.errors import InstantiationException
 from omegaconf import MissingMandatoryValue
@@ -19,6 +21,16 @@ def in_words(error: Exception) -> str:
         return f"{str(cause).splitlines()[0]}; give it: {cause.full_key}=..."
     how = "" if isinstance(cause, ValueError | OSError) else f"({type(cause).__name__}); HYDRA_FULL_ERROR=1 shows where"
     return " ".join([str(error if how else cause), *getattr(cause, "__notes__", []), *([how] if how else [])])
+
+
+def kept(reason: str, folder: str | None, command: Sequence[str] | None) -> str:
+    """Why a job failed; where it left no result, its folder holds that for ``runs.py status`` and ``retry``."""
+    if folder:
+        from eegdecode.reporting.folders import note_error  # after an error alone, for it takes half a second
+
+        with suppress(OSError):    # it is told in any case
+            note_error(Path(folder), reason, command=shlex.join(command or ["python", *sys.argv]))
+    return reason
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from eegdecode.launching.record import compared, fail, failures, job_folder, words_of
-from errors import in_words
+from errors import in_words, kept
 from swept import swept_beside
 from words import words_checked
 
@@ -36,7 +36,8 @@ def main(cfg: DictConfig) -> None:
         if not results.complete:
             fail(f"{results.folder}: not all runs are done; the same command tries the others again", command=command)
     except Exception as error:
-        fail(f"{cfg.out_dir}: {in_words(error)}" if compared else in_words(error), command=command)
+        reason = kept(in_words(error), cfg.out_dir, command)
+        fail(f"{cfg.out_dir}: {reason}" if compared else reason, command=command)
     except KeyboardInterrupt:
         sys.exit(130)
 

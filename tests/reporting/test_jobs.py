@@ -50,6 +50,26 @@ def test_each_job_is_told_with_what_it_needs(four_jobs: Path) -> None:
     assert summary(jobs) == "4 jobs: 1 failed, 1 waiting, 1 in work, 1 done; 10/16 runs"
 
 
+def test_a_job_that_failed_before_its_first_run_is_told_until_it_has_one(four_jobs: Path, make_store: Any) -> None:
+    early = four_jobs / "early"
+    folders.note_error(early, "no subject 99", command="python -c 'exit(5)'")
+    folders.note_error(four_jobs / "done", "no such thing", command="")    # it has results
+    (job,) = [job for job in list_jobs([four_jobs]) if job.folder == early]
+    assert job.state == "failed"
+    assert "no subject 99\n  command: python -c 'exit(5)'" in str(job)
+    assert "python -c 'exit(5)' (exit code 5)" in list(retry([job]))
+    folders.release(make_store(folder=early).folder)
+    assert not (early / folders.ERROR).exists()
+    assert [job.state for job in list_jobs([four_jobs]) if job.folder == early] == ["waiting"]
+
+
+def test_a_damaged_marker_is_told(four_jobs: Path) -> None:
+    (four_jobs / "failed" / folders.MARKER).write_text('{"key": "ab')
+    (job,) = [job for job in list_jobs([four_jobs]) if job.folder.name == "failed"]
+    assert job.state == "waiting"
+    assert "experiment.json is damaged; the same command makes it anew" in str(job)
+
+
 def test_retry_types_what_is_left_and_says_what_fails_again(four_jobs: Path) -> None:
     again = list(retry(list_jobs([four_jobs])))
     assert again == ["python -c 'exit(6)' (exit code 6)", "python -c 'exit(7)' (exit code 7)"]

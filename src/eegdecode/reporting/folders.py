@@ -19,6 +19,7 @@ from eegdecode.runs import Run
 
 MARKER = "experiment.json"    # what the folder's experiment is; see `Store`
 SUMMARY = "summary.json"
+ERROR = "error.json"    # of a job that failed before its first run: it has no marker
 TRAINING, PRETRAINING = "training", "pretraining"    # kinds of run folders
 _HELD = ".held"    # below a run folder: who works in it
 _held: dict[tuple[int, Path], Leases] = {}    # by process: a fork inherits the table, not the right
@@ -100,6 +101,14 @@ def mark_folder(
     about = {"numbers": numbers, "classes": classes, "facts": facts, "expected": expected}
     seeds = sorted({run.seed for run in runs})
     write_json(folder / MARKER, {**identity, **about, "seeds": seeds})
+    (folder / ERROR).unlink(missing_ok=True)
+
+
+def note_error(folder: Path, reason: str, *, command: str) -> None:
+    """Note why a job came to no run, in a folder that holds nothing else of it."""
+    if not (folder / MARKER).exists():
+        make_folder(folder)
+        write_json(folder / ERROR, {"reason": reason, "command": command})
 
 
 def refuse_other_kind(folder: Path, *, kind: str) -> None:

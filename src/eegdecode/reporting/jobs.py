@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from eegdecode.reporting.disk import read_json
-from eegdecode.reporting.folders import MARKER, PRETRAINING, SUMMARY, holder_of
+from eegdecode.reporting.folders import ERROR, MARKER, PRETRAINING, SUMMARY, holder_of
 from eegdecode.reporting.tables import read_scores
 
 STATES = ("failed", "waiting", "in work", "pruned", "done")
@@ -58,16 +58,20 @@ def list_jobs(places: Sequence[Path | str]) -> list[Job]:
     for place in places:
         if not Path(place).is_dir():
             raise ValueError(f"{place} is no folder; give run folders, or folders with run folders below")
-    found = {mark.parent for place in places for mark in Path(place).rglob(MARKER)}    # with the names that were typed
+    marks = (MARKER, ERROR)
+    found = {mark.parent for place in places for name in marks for mark in Path(place).rglob(name)}    # as typed
     return sorted(map(look, found), key=lambda job: (STATES.index(job.state), str(job.folder)))
 
 
 def look(folder: Path) -> Job:
     """Look at one run folder, also while others write into it."""
+    if not (folder / MARKER).exists():
+        error = read_json(folder / ERROR)
+        return Job(folder, "failed", 0, 0, str(error.get("command", "")), "", str(error.get("reason", "")))
     marker = read_json(folder / MARKER)
     encoders = read_json(folder / SUMMARY) if marker.get("kind") == PRETRAINING else {}    # they have no scores
     n_expected = encoders.get("n_expected") or sum(row["n"] for row in marker.get("expected", []))
-    damaged, tried = "", None
+    damaged, tried = f"{MARKER} is damaged; the same command makes it anew" if not marker else "", None
     try:
         tried = read_scores(folder)["status"] if (folder / "scores.csv").exists() else None
     except (KeyError, ValueError):    # one folder must not hide the others
@@ -82,7 +86,7 @@ def look(folder: Path) -> Job:
     elif trial.get("state") in ("pruned", "failed"):
         state, reason = str(trial["state"]), str(trial["why"])
     else:
-        state, reason = ("failed", f"{bad[0]} ({len(bad)} runs)") if bad else ("waiting", damaged)
+        state, reason = ("failed", f"{bad[0]} ({len(bad)} runs)") if bad and marker else ("waiting", damaged)
     facts, search = marker.get("facts", {}), folder.parent.parent
     command, log = facts.get("command") or "", facts.get("log") or ""
     if trial and state == "failed":    # the search itself goes on without it
