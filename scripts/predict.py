@@ -4,6 +4,7 @@ import hydra
 from omegaconf import DictConfig
 
 from errors import told_in_words
+from typed import parts_of
 from words import words_checked
 
 PARTS = ("checkpoint", "dataset", "preprocess", "decode", "by", "out")
@@ -14,7 +15,7 @@ def main(cfg: DictConfig) -> None:
     with told_in_words():
         from eegdecode.prediction import predict  # here, so that --help and a typo answer at once
 
-        parts = hydra.utils.instantiate(cfg, _convert_="all")
+        parts = parts_of(cfg, predict)
         print(predict(**{part: parts[part] for part in PARTS}))
 
 

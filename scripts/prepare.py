@@ -5,6 +5,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from errors import told_in_words
+from typed import parts_of
 from words import words_checked
 
 
@@ -16,7 +17,7 @@ def main(cfg: DictConfig) -> None:
         if cfg.cache is not None:
             print(tend_cache(cfg.cache))
             return
-        parts = hydra.utils.instantiate(cfg, _convert_="all")
+        parts = parts_of(cfg, prepare)
         parts = {key: value for key, value in parts.items() if key not in ("cache", "device")}
         print(prepare(**parts, name=HydraConfig.get().runtime.choices["dataset"]))
 

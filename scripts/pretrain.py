@@ -7,6 +7,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from errors import told_in_words
+from typed import parts_of
 from words import words_checked
 
 
@@ -16,7 +17,7 @@ def main(cfg: DictConfig) -> None:
     with told_in_words():
         from eegdecode.pretraining import pretrain  # here, so that --help and a typo answer at once
 
-        parts = hydra.utils.instantiate(cfg, _convert_="all")
+        parts = parts_of(cfg, pretrain)
         said, complete = pretrain(**parts, choices=choices, config=OmegaConf.to_yaml(cfg, resolve=True))
         print(said)
         if not complete:

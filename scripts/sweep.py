@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from errors import in_words
+from typed import parts_of
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -26,7 +26,7 @@ def compose_training(overrides):
     plain, text = OmegaConf.to_container(cfg, resolve=True), OmegaConf.to_yaml(cfg, resolve=True)
     assert isinstance(plain, dict)
     config = {str(key): value for key, value in plain.items()}
-    return Composed(config, choices, text, lambda: instantiate(cfg, _convert_="all"))
+    return Composed(config, choices, text, lambda: parts_of(cfg))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from eegdecode.launching.record import compared, fail, failures, job_folder, words_of
 from errors import in_words, kept
 from swept import swept_beside
+from typed import parts_of
 from words import words_checked
 
 STARTED = time.strftime("%Y-%m-%d_%H-%M-%S")
@@ -31,7 +32,7 @@ def main(cfg: DictConfig) -> None:
         from eegdecode.experiment import run_experiment  # here, so that --help and a typo answer at once
         logging.basicConfig(format="%(message)s")
         logging.getLogger("eegdecode").setLevel(logging.INFO)
-        parts, config = hydra.utils.instantiate(cfg, _convert_="all"), OmegaConf.to_yaml(cfg, resolve=True)
+        parts, config = parts_of(cfg, run_experiment), OmegaConf.to_yaml(cfg, resolve=True)
         results = run_experiment(**parts, choices=choices, config=config)
         if not results.complete:
             fail(f"{results.folder}: not all runs are done; the same command tries the others again", command=command)

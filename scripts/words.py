@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from eegdecode.launching.options import check_options, missing
+from eegdecode.launching.options import check_options, missing, no_choice
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -30,14 +30,17 @@ def words_checked(name: str) -> Iterator[None]:
 
 
 def unknown_setting(words: Sequence[str], name: str) -> str | None:
-    """Tell which setting there is not in the configuration of this name, and which there is; None: all are known."""
+    """Tell which setting or choice the configuration of this name lacks, and which it has; None: it lacks none."""
     typed = [word.partition("=")[::2] for word in words if "=" in word and word[0] not in "+~-"]
+    for key, value in typed:
+        if (CONFIGS / key).is_dir() and (said := no_choice(CONFIGS / key, value)):
+            return said
     groups = {key: value.partition(",")[0] for key, value in typed if (CONFIGS / key).is_dir()}
     chosen = [f"{key}={value}" for key, value in groups.items()]
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
             config = compose(name, overrides=chosen)
-    except HydraException:    # a group without this choice: Hydra lists those that there are
+    except HydraException:    # Hydra tells it best
         return None
     for path in (key for key, _ in typed if key not in groups and not key.startswith("hydra.")):
         if said := missing(OmegaConf.to_container(config), path):

@@ -29,7 +29,7 @@ ALLOWED = {
         ("runs", "identity", "pretrained", "reporting"),
         ("sklearn", "scipy", "matplotlib", "wandb", "safetensors", "rich"),
     ),
-    "launching": (("launching",), ("joblib", "submitit", "ray")),
+    "launching": (("launching",), ("joblib", "submitit", "ray", "pydantic")),
     "experiment.py": (("trials", "runs", "identity", "data", "protocols", "sweeps", "reporting"), ("rich",)),
     "prediction.py": (("trials", "runs", "identity", "data", "reporting"), ()),
     "pretraining.py": (("trials", "runs", "identity", "data", "protocols", "sweeps", "reporting"), ()),
@@ -41,7 +41,7 @@ ALLOWED = {
 FOREIGN = {"models/foreign.py": "braindecode"}    # an optional extra, imported where its networks are asked for
 HEAVY = {
     "braindecode", "torch", "mne", "moabb", "sklearn", "pyriemann", "matplotlib", "wandb", "scipy", "safetensors",
-    "rich", "optuna", "joblib", "submitit", "ray",
+    "rich", "optuna", "joblib", "submitit", "ray", "pydantic",
 }    # fmt: skip
 AT_THE_DOOR = {"hydra", "omegaconf"}
 FILES = sorted(SOURCE.rglob("*.py"))

@@ -33,7 +33,9 @@ def test_stacks_hold_equal_numbers_of_trials(make_trials):
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"seeds": 0}, "at least 1"), ({"seeds": [1, 1]}, "twice"), ({"drop": [1, 1]}, "twice")],
+    [({"seeds": 0}, "at least 1"), ({"seeds": [1, 1]}, "twice"), ({"drop": [0.5, 0.5]}, "twice"),
+     ({"drop": [1.0]}, "holds 1; dropout must be in"), ({"lr": [1e-3, 0.0]}, "holds 0; a rate is above 0"),
+     ({"weight_decay": -1.0}, "holds -1; it must be"), ({"lr": float("nan")}, "holds nan"), ({"lr": []}, "empty list")],
 )
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
@@ -41,7 +43,7 @@ def test_bad_settings_are_named(settings, message):
 
 
 @pytest.mark.parametrize(("name", "value"), [
-    ("seeds", "two"), ("seeds", 2.0), ("seeds", [0, 1.5]), ("lr", "fast"), ("lr", [1e-3, None]),
+    ("seeds", "two"), ("seeds", 2.0), ("seeds", [0, 1.5]), ("lr", "fast"), ("lr", [1e-3, None]), ("drop", True),
 ])    # fmt: skip
 def test_words_in_place_of_numbers_are_named(name, value):
     """As they come from the command line, where nothing checks types."""

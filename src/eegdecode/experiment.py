@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -36,8 +37,9 @@ from eegdecode.trials import Trials
 
 def run_experiment(
     *, dataset: Dataset, preprocess: Preprocess, protocol: Splitter, sweep: Sweep, frontend: Any, model: partial,
-    trainer: Any, augment: Any, logger: Any, seed: int, device: str, out_dir: str | None, choices: Mapping[str, str],
-    config: str, run_store: str | None = None, screen: Callable[..., Any] | None = None,
+    trainer: Any, augment: Any, logger: Any, seed: int, device: str | Sequence[str],
+    out_dir: str | None, choices: Mapping[str, str], config: str, run_store: str | None = None,
+    screen: Callable[..., Any] | None = None,
 ) -> Results:    # fmt: skip
     """Run one experiment from recordings to report.
 
@@ -47,7 +49,7 @@ def run_experiment(
         The parts, as instantiated from ``configs/``.
     seed : int
         Seed of the first run.
-    device : str
+    device : str or sequence of str
         As typed; the trainer has it too.
     out_dir : str or None
         Run folder; None takes ``<dataset>/<model>/<time>`` below `runs_root`.
@@ -62,6 +64,7 @@ def run_experiment(
         show: neither report nor last screen is made.
     """
     network, init_from, choices = _named(model, choices)
+    _check_pair(network, trainer, choices)
     trials = load_trials(dataset, preprocess)
     splits = protocol(trials.meta, validation=trainer.validation)
     runs = expand(splits, sweep, seed=seed, n_seeds=getattr(trainer, "seeds", None))
@@ -125,6 +128,18 @@ def _named(model: partial, choices: Mapping[str, str]) -> tuple[partial, str | N
     if "name" in own:
         choices = {**choices, "model": f"{choices['model']}_{own['name']}"}
     return partial(model.func, *model.args, **own), model.keywords.get("init_from"), choices
+
+
+def _check_pair(model: partial, trainer: Any, choices: Mapping[str, str]) -> None:
+    """Refuse a pipeline for a trainer of networks, and the reverse."""
+    takes = inspect.signature(model.func).parameters
+    if hasattr(trainer, "compare") == ("n_chans" in takes):
+        return
+    is_a, for_a = ("pipeline", "networks") if hasattr(trainer, "compare") else ("network", "pipelines")
+    raise ValueError(
+        f"model={choices.get('model')} is a {is_a}, and trainer={choices.get('trainer')} is for {for_a}: leave "
+        "trainer=... out, each model brings its own"
+    )
 
 
 def _is_transductive(parts: Sequence[Any], runs: Sequence[Run]) -> bool:

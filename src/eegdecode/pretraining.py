@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from eegdecode.sweeps import Sweep, expand, stacks
 
 def pretrain(
     *, dataset: Dataset, preprocess: Preprocess, protocol: Splitter, sweep: Sweep, frontend: Any, model: partial,
-    task: partial, trainer: Any, seed: int, device: str, out_dir: str | None, choices: Mapping[str, str], config: str,
+    task: partial, trainer: Any, seed: int, device: str | Sequence[str], out_dir: str | None,
+    choices: Mapping[str, str], config: str,
 ) -> tuple[str, bool]:    # fmt: skip
     """Pretrain an encoder for each split and seed, on the training trials of the split.
 

@@ -12,6 +12,10 @@ from eegdecode.runs import Run, Split
 
 log = logging.getLogger(__name__)
 NUMBERS = ("lr", "weight_decay", "drop")
+BOUNDS = {    # as those of the trainer and of dropout, which a swept number replaces
+    "lr": "a rate is above 0 and at most 10", "weight_decay": "it must be between 0 and 100",
+    "drop": "dropout must be in [0, 1)",
+}    # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,12 @@ class Sweep:
             raise ValueError(f"sweep.seeds has a seed twice: {list(self.seeds)}")
         for name in NUMBERS:
             values = self._listed(name)
-            if not all(isinstance(value, int | float) for value in values):
+            if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
                 raise ValueError(f"sweep.{name} must be a number or a list of numbers, got {getattr(self, name)!r}")
+            if wrong := [value for value in values if not is_sane(name, value)]:
+                raise ValueError(f"sweep.{name} holds {wrong[0]:g}; {BOUNDS[name]}")
+            if values == [] and getattr(self, name) is not None:
+                raise ValueError(f"sweep.{name} is an empty list: give values, or null")
             if len(set(values)) != len(values):
                 raise ValueError(f"sweep.{name} has a value twice: {values}")
 
@@ -53,6 +61,11 @@ class Sweep:
     def _listed(self, name: str) -> list[Any]:
         values = getattr(self, name)
         return [] if values is None else [values] if isinstance(values, int | float | str) else list(values)
+
+
+def is_sane(name: str, value: float) -> bool:
+    """Whether a swept number is within its `BOUNDS`; NaN is not."""
+    return {"lr": 0 < value <= 10, "weight_decay": 0 <= value <= 100, "drop": 0 <= value < 1}[name]
 
 
 def expand(splits: Sequence[Split], sweep: Sweep, *, seed: int, n_seeds: int | None = None) -> list[Run]:

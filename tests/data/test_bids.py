@@ -73,6 +73,15 @@ def test_a_subject_by_its_number_and_windows_in_groups(folder, tmp_path):
     assert trials.meta["group"].nunique() == 16
 
 
+def test_marks_of_the_file_itself_are_told(tmp_path, caplog):
+    write(tmp_path, "01", "1", "01")
+    assert "events.tsv" not in caplog.text
+    next(tmp_path.rglob("*_events.tsv")).unlink()
+    with pytest.raises(ValueError, match="no event of trial_type left, right"):    # pybv calls them otherwise
+        next(dataset(tmp_path).recordings("01"))
+    assert "has no events.tsv: the marks in the file itself are taken" in caplog.text
+
+
 def test_an_edited_table_of_events_has_an_entry_of_its_own(tmp_path):
     write(tmp_path, "01", "1", "01")
     before = Cache(dataset(tmp_path), Preprocess()).path("01")
@@ -116,7 +125,8 @@ def test_an_unreadable_recording_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("settings", "word"),
-    [({"interval": [2, 1]}, "2.0"), ({"subjects": "1"}, "'1'"), ({"until": "next"}, "'next'"), ({"overlap": -1}, "-1")],
+    [({"interval": [2, 1]}, "[2, 1]"), ({"subjects": "1"}, "'1'"),
+     ({"until": "next"}, "'next'"), ({"overlap": -1}, "-1")],
 )
 def test_bad_settings_are_named_at_once(settings, word):
     with pytest.raises(ValueError) as caught:

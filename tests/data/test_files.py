@@ -274,7 +274,9 @@ def test_recordings_without_cues_say_what_they_hold(folder, settings, words):
     [
         ({"labels_from": "names"}, "names"),
         ({"labels_from": "stim"}, "whole numbers"),
-        ({"interval": [2, 1]}, "2.0"),
+        ({"interval": [2, 1]}, "dataset.interval=[2, 1] must be two times"),
+        ({"interval": [1]}, "[1] must be two times"),
+        ({"stim_channel": "STI"}, "dataset.stim_channel=STI says nothing"),
         ({"pattern": "{person}.fif"}, "person"),
         ({"pattern": None}, "dataset.table"),
         ({"table": "table.csv"}, "dataset.pattern"),

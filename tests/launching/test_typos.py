@@ -12,13 +12,16 @@ from words import unknown_setting
      "there is no trainer.lr with model=ts_lr; trainer has device, scale, seeds"),
     ("experiment=compare_simulated trainer.lrr=1",
      "there is no trainer.lrr with experiment=compare_simulated; did you mean trainer.lr?"),
+    ("model=eegnett trainer.lr=1", "there is no model=eegnett; did you mean model=eegnet?"),
+    ("-m model=ts_lr,csplda", "there is no model=csplda; did you mean model=csp_lda?"),
+    ("launcher=pbs", "there is no launcher=pbs; there are joblib, local, ray, slurm"),
 ])    # fmt: skip
 def test_what_was_meant(words, said):
     assert unknown_setting(words.split(), "train") == said
 
 
 @pytest.mark.parametrize("words", [
-    "trainer.lr=3 +model.block.window=2 ~trainer.clip hydra.mode=RUN", "trainer=short trainer.x=2",
+    "trainer.lr=3 +model.block.window=2 ~trainer.clip hydra.mode=RUN", "trainer=deep trainer.betas.x=2",
     "dataset.subjects.first=2", "trainer.lr", "",
 ])    # fmt: skip
 def test_of_what_is_known_and_of_what_hydra_tells_best_nothing_is_said(words):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from eegdecode.data.cues import Sliding, all_marks, check_windows, cues_from_annotations
+from eegdecode.data.cues import Sliding, all_marks, check_windows, cues_from_annotations, window_of
 from eegdecode.data.downloads import brief
 from eegdecode.data.index import check_folder, choose_subjects, natural, subject_list
 from eegdecode.data.reading import scaled
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 FORMATS = (".vhdr", ".edf", ".bdf", ".set")    # those that BIDS allows for EEG
 PLACES = ("sub-*/eeg", "sub-*/ses-*/eeg")    # where they lie
+
+log = logging.getLogger(__name__)
 
 
 class _Place(NamedTuple):
@@ -73,11 +76,9 @@ class BidsDataset:
     def __post_init__(self) -> None:
         put = object.__setattr__
         put(self, "events", {str(mark): str(label) for mark, label in (self.events or {}).items()})
-        put(self, "interval", (float(self.interval[0]), float(self.interval[1])))
+        put(self, "interval", window_of(self.interval))
         put(self, "subjects", subject_list(self.subjects))
         check_windows(self.until, self.overlap, self.scale)
-        if self.interval[0] >= self.interval[1]:
-            raise ValueError(f"dataset.interval={self.interval} must begin before it ends")
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -146,7 +147,11 @@ def _read(file: Path) -> mne.io.BaseRaw:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")    # of tables that are not there
-            return mne_bids.read_raw_bids(mne_bids.get_bids_path_from_fname(file, verbose="error"), verbose="error")
+            place = mne_bids.get_bids_path_from_fname(file, verbose="error")
+            raw = mne_bids.read_raw_bids(place, verbose="error")
+            if place.find_matching_sidecar(suffix="events", extension=".tsv", on_error="ignore") is None:
+                log.warning("%s has no events.tsv: the marks in the file itself are taken", file)
+            return raw
     except Exception as error:    # each format has its own way to fail
         raise ValueError(f"{file} cannot be read by mne-bids: {brief(error)}") from error
 

@@ -120,6 +120,15 @@ class Sliding:
         return np.concatenate(parts), np.repeat(cues[1], counts), np.repeat(first, counts)
 
 
+def window_of(interval: Sequence[float | int]) -> tuple[float, float]:
+    """Begin and end of a window in s, as a data set is given them."""
+    if len(interval) != 2 or not interval[0] < interval[1]:
+        raise ValueError(
+            f"dataset.interval={list(interval)} must be two times in s after the cue, begin before end, e.g. [0.5,2.5]"
+        )
+    return float(interval[0]), float(interval[1])
+
+
 def check_windows(until: float | int | str | None, overlap: float | int, scale: float | int) -> None:
     """Refuse settings of windows, and of their unit, that say nothing or cannot be."""
     Sliding(until or "end", overlap)

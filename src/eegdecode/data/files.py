@@ -20,6 +20,7 @@ from eegdecode.data.cues import (
     cues_from_stim,
     has_stim_channel,
     stim_events,
+    window_of,
 )
 from eegdecode.data.index import check_folder, check_pattern, choose_subjects, index_pattern, index_table, subject_list
 from eegdecode.data.reading import read_raw, scaled
@@ -86,16 +87,19 @@ class FileDataset:
     def __post_init__(self) -> None:
         put = object.__setattr__
         put(self, "events", {str(mark): str(label) for mark, label in (self.events or {}).items()})
-        put(self, "interval", (float(self.interval[0]), float(self.interval[1])))
+        put(self, "interval", window_of(self.interval))
         put(self, "subjects", subject_list(self.subjects))
         check_windows(self.until, self.overlap, self.scale)
         if self.labels_from not in LABELS_FROM:
             known = ", ".join(LABELS_FROM)
             raise ValueError(f"dataset.labels_from={self.labels_from!r} is not one of: {known}")
+        if self.stim_channel is not None and self.labels_from != "stim":
+            raise ValueError(
+                f"dataset.stim_channel={self.stim_channel} says nothing where dataset.labels_from={self.labels_from}: "
+                "take dataset.labels_from=stim, or leave the channel out"
+            )
         if self.labels_from == "stim" and not all(mark.isdigit() for mark in self._class_of()):
             raise ValueError(f"dataset.events={self.events}: the marks of a stim channel are whole numbers")
-        if self.interval[0] >= self.interval[1]:
-            raise ValueError(f"dataset.interval={self.interval} must begin before it ends")
         if (self.pattern is None) == (self.table is None):
             raise ValueError("set one of dataset.pattern and dataset.table: they say which file is whose")
         if self.pattern is not None:

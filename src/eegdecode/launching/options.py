@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,4 +50,15 @@ def missing(config: Any, path: str) -> str | None:
                 return f"did you mean {'.'.join([*parts[:i], near[0]])}?"
             return f"{above + ' has' if above else 'there are'} {', '.join(known)}"
         node = node[part]
+    return None
+
+
+def no_choice(group: Path, value: str) -> str | None:
+    """Tell which choice (``model=eegnett``) the folder of a group lacks, and which one is near; None: it has all."""
+    known = sorted(file.stem for file in group.glob("*.yaml"))
+    for choice in value.split(","):
+        if re.fullmatch(r"[\w-]+", choice) and choice not in (*known, "null"):    # what is quoted is Hydra's to read
+            near = difflib.get_close_matches(choice, known, n=1)
+            hint = f"did you mean {group.name}={near[0]}?" if near else f"there are {', '.join(known)}"
+            return f"there is no {group.name}={choice}; {hint}"
     return None

@@ -1,0 +1,100 @@
+"""Values of a configuration, held against the types of the settings: Python's own words come from too deep."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import pkgutil
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
+
+OWN = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")    # Hydra's
+WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
+
+
+def wrong_types(config: Any, taker: Callable | None = None, path: str = "") -> Iterator[str]:
+    """Tell of each setting whose value is of another type than declared.
+
+    Parameters
+    ----------
+    config : dict
+        Plain dicts and lists; a dict with ``_target_`` is what that class or function takes.
+    taker : callable, optional
+        What takes the outermost values.
+    """
+    if isinstance(config, list):
+        for i, each in enumerate(config):
+            yield from wrong_types(each, path=f"{path}[{i}]")
+    if not isinstance(config, Mapping):
+        return
+    target = config.get("_target_")
+    hints = _hints(pkgutil.resolve_name(target) if isinstance(target, str) else taker)
+    for name, value in config.items():
+        below = f"{path}.{name}".lstrip(".")
+        if name in OWN or value == "???":
+            continue
+        if name in hints and not _has_target(value):
+            if not _fits(value, hints[name]):
+                yield f"{below}={_typed(value)} must be {_in_words(hints[name])}{_way_out(below, value, hints[name])}"
+        else:
+            yield from wrong_types(value, path=below)
+
+
+def _has_target(value: Any) -> bool:
+    inner = value if isinstance(value, list) else value.values() if isinstance(value, Mapping) else ()
+    return (isinstance(value, Mapping) and "_target_" in value) or any(map(_has_target, inner))
+
+
+@functools.cache
+def _hints(taker: Any) -> dict[str, Any]:
+    """Declared types of the keywords of a class or function; none where they cannot be told."""
+    try:
+        return typing.get_type_hints(taker.__init__ if inspect.isclass(taker) else taker) if taker else {}
+    except (NameError, TypeError):    # a name that only type checkers import, or something in C
+        return {}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is what is declared, or nobody can tell."""
+    try:
+        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+        adapter.validate_json(json.dumps(value), strict=True)    # as of a file: a list may be a tuple, and 1 a float
+    except (PydanticSchemaGenerationError, TypeError):
+        return True
+    except ValidationError:
+        return False
+    return True
+
+
+def _in_words(hint: Any) -> str:
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        parts = [part for part in inner if not (part is int and float in inner)]
+        return " or ".join(dict.fromkeys(map(_in_words, sorted(parts, key=lambda part: part is type(None)))))
+    if origin is typing.Literal:
+        return " or ".join(map(str, inner))
+    kind = origin or hint
+    if inspect.isclass(kind) and issubclass(kind, Mapping):
+        return "a mapping, such as {a: b}"
+    if inspect.isclass(kind) and kind is not str and issubclass(kind, typing.Sequence | set | frozenset):
+        return "a list"
+    return "a text" if kind is Path else WORDS.get(kind, str(getattr(kind, "__name__", kind)))
+
+
+def _typed(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value).replace('"', "").replace(", ", ",")
+
+
+def _way_out(path: str, value: Any, hint: Any) -> str:
+    """How the same is typed as it is wanted, where that is plain."""
+    if isinstance(value, int | float | str) and _fits([value], hint):
+        return f": {path}=[{_typed(value)}]"
+    if isinstance(value, int | float) and _fits(str(value), hint):
+        return f", which quotes make of it: {path}=\"'{_typed(value)}'\""
+    return ""

@@ -1,0 +1,53 @@
+"""Values of a configuration against the types of its settings."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from eegdecode.experiment import run_experiment
+from eegdecode.launching.types import wrong_types
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def told(*words: str, name: str = "train") -> list[str]:
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        config = OmegaConf.to_container(compose(name, list(words)), resolve=True)
+    return list(wrong_types(config, run_experiment if name == "train" else None))
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    ("dataset.subjects=1", "dataset.subjects=1 must be a list or null: dataset.subjects=[1]"),
+    ("dataset=files dataset.folder=2024", "must be a text, which quotes make of it: dataset.folder=\"'2024'\""),
+    ("dataset=files dataset.events=[a,b]", "dataset.events=[a,b] must be a mapping, such as {a: b} or null"),
+    ("dataset=files dataset.interval=3", "dataset.interval=3 must be a list"),
+    ("seed=abc", "seed=abc must be a whole number"),
+    ("out_dir=2025", "out_dir=2025 must be a text or null"),
+    ("preprocess.tmin=soon", "preprocess.tmin=soon must be a number or null"),
+    ("trainer.clip=true", "trainer.clip=true must be a number or null"),
+    ("model.depth=2.5", "model.depth=2.5 must be a whole number"),
+    ("augment=snr augment.segments=x", "augment.segments=x must be a whole number"),
+    ("protocol=within_session protocol.blocks=1", "protocol.blocks=1 must be true or false"),
+])    # fmt: skip
+def test_a_value_of_another_type_is_told(words, said):
+    (found,) = told(*words.split())
+    assert said in found
+
+
+def test_what_each_choice_brings_has_the_types_that_it_declares():
+    groups = ("augment", "dataset", "experiment", "frontend", "logger", "model", "preprocess", "protocol", "sweep")
+    choices = [f"{group}={file.stem}" for group in groups for file in sorted((CONFIGS / group).glob("*.yaml"))]
+    assert len(choices) > 80
+    assert {choice: said for choice in choices if (said := told(choice))} == {}
+    assert [told(f"task={file.stem}", name="pretrain") for file in (CONFIGS / "task").glob("*.yaml")] == [[], []]
+
+
+@pytest.mark.parametrize("words", [
+    "device=[cpu,cpu] trainer.clip=null trainer.lr=1 trainer.betas=[0.9,1]", "dataset.subjects=[1,'02']",
+    "dataset=files dataset.folder=/tmp dataset.events={1:left,2:right} dataset.interval=[0,2] dataset.until=4",
+    "sweep.lr=[1e-3,3e-4] sweep.seeds=3", "preprocess.channels=[C3,C4]", "model.patch=1", "dataset=files",
+])    # fmt: skip
+def test_what_may_be_typed_is_let_pass(words):
+    assert told(*words.split()) == []
