@@ -200,6 +200,7 @@ def test_windows_of_several_lengths_see_the_same_moment():
         ({"heads": 3}, "multiple of heads 3"), ({"stem_options": {"fmax": 0.5}}, "fmax=0.5 Hz"),
         ({"block": {"norm": "x"}}, "norm"), ({"stem_options": {"windows": [0.5, 1]}}, r"of at least 1, got \[0.5, 1\]"),
         ({"stem_options": {"windows": []}}, "windows must be"),
+        ({"block": {"kernel": "off"}, "pool": "token"}, "pool=token gathers in the blocks, where kernel=off has no"),
         ({"block": {"kernel": "off"}, "position": "rotary"}, "position=rotary turns what kernel=off has not"),
         ({"block": {"kernel": "off"}, "spatial": "after"}, "spatial=after attends .* take model.block.kernel=soft"),
         ({"block": {"kernel": "off"}, "heads": 2}, "heads=2 is of attention in the blocks, of which"),

@@ -54,10 +54,22 @@ def test_csp_is_the_whitened_problem_of_the_paper(make_trials):
     np.testing.assert_allclose(np.abs(cosine), 1, rtol=1e-4)
 
 
-def test_csp_survives_an_average_reference(make_trials):
-    trials = make_trials()
-    X = trials.X - trials.X.mean(1, keepdims=True)
-    assert np.isfinite(CSP(n_filters=2).fit(Moments.of(X), trials.y).filters).all()
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_csp_takes_no_direction_without_signal(make_trials, n_classes):
+    """Average reference and an interpolated channel: in them every class has 0 of 0, which was the least share."""
+    trials = make_trials(n_trials=40, n_classes=n_classes)
+    X = trials.X.copy()
+    X[:, 5] = (X[:, 3] + X[:, 4]) / 2
+    X -= X.mean(1, keepdims=True)
+    fitted = CSP(n_filters=4).fit(Moments.of(X), trials.y)
+    variances = apply(fitted, X).var((0, 2))
+    assert 0.3 < variances.min() <= variances.max() < 3
+    first = CSP(n_filters=1).fit(Moments.of(X), trials.y)
+    power = apply(first, X).var(2)
+    for k in range(n_classes):
+        assert power[trials.y == k, k].mean() > 1.3 * power[trials.y != k, k].mean()
+    with pytest.raises(ValueError, match="more than the 4 directions of the 6 channels"):
+        CSP(n_filters=5).fit(Moments.of(X), trials.y)
 
 
 def test_bad_settings_are_named(make_trials):

@@ -160,6 +160,15 @@ def test_accumulated_batches_are_one_large_batch_where_trials_do_not_meet(make_t
     assert DeepTrainer(batch_size=3, accumulate=4).count_epochs(26) == DeepTrainer(batch_size=12).count_epochs(26)
 
 
+@pytest.mark.parametrize("mode", ["loop", "vectorise"])
+def test_trials_that_fit_into_one_batch_are_not_cut(make_trials, mode):
+    trials = make_trials()
+    runs = some_runs(trials, 2)
+    settings = {"model": NETWORKS["eegnet"], "ensemble": mode, "batch_size": len(runs[0].split.train)}
+    for one, other in zip(fit(trials, runs, **settings), fit(trials, runs, accumulate=8, **settings), strict=True):
+        np.testing.assert_allclose(one.logits["test"], other.logits["test"], rtol=1e-5, atol=1e-6)
+
+
 def test_mixup_mixes_signals_and_gives_the_loss_of_soft_targets():
     x, y = torch.randn(2, 50, 3, 8), torch.randint(0, 4, (2, 50))
     dice = Dice([np.random.default_rng(run) for run in range(2)], "cpu")
@@ -222,8 +231,7 @@ def test_averages_are_what_they_are_called():
     assert off.mean is None
 
 
-@pytest.mark.parametrize("select", ["last", "best_val"])
-@pytest.mark.parametrize("kind", ["ema", "swa"])
+@pytest.mark.parametrize(("kind", "select"), [("ema", "last"), ("ema", "best_val"), ("swa", "last")])
 def test_the_average_is_what_is_measured_kept_and_tested(make_trials, kind, select):
     trials = make_trials()
     (run,) = some_runs(trials, 1)
@@ -308,6 +316,8 @@ def test_the_gradient_is_that_of_the_worst_place_nearby_and_nothing_else_moves()
         ({"mixup": -1.0}, "trainer.mixup must be between 0 and 10, got -1.0"),
         ({"class_weights": "equal"}, "trainer.class_weights must be one of null, balanced; got 'equal'"),
         ({"average": "mean"}, "trainer.average must be one of none, ema, swa; got 'mean'"),
+        ({"average": "swa", "patience": 3}, "before which trainer.select=best_val and trainer.patience may end"),
+        ({"average": "swa", "select": "best_val"}, "take trainer.average=ema"),
         ({"ema_decay": 1.0}, "trainer.ema_decay must lie between 0 and 1, got 1.0"),
         ({"swa_share": 0.0}, "trainer.swa_share must lie between 0 and 1, got 0.0"),
         ({"schedule": "linear"}, "trainer.schedule must be one of cosine, constant, one_cycle, plateau; got 'linear'"),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from eegdecode.models.kernels import Additive, Linear, Linformer, Performer
 from eegdecode.models.kernels_blocks import Global, Local, Reformer, Sinkhorn
-from eegdecode.models.layers import Dropout, choose, random_mask
+from eegdecode.models.layers import Dropout, choose, exactly, random_mask
 from eegdecode.models.masks import unseen
 from eegdecode.models.positions import rotate
 
@@ -30,10 +30,12 @@ def mix(
     and the way back makes the scores anew, with ``sum_j a_ij da_ij = g_i o_i`` (Dao et al., 2022, FlashAttention).
     Products with few columns are written as products with few rows, which are up to five times as fast.
     """
-    if q.shape[1] * q.shape[2] ** 2 <= _room(q):
-        return _Mix.apply(q, k, v, mask)
-    heads = [None if x is None else x.flatten(0, 1) for x in (q, k, v, mask)]
-    return _MixLong.apply(*heads).unflatten(0, q.shape[:2])
+    q, k = q.to(v.dtype), k.to(v.dtype)    # in 16 bits some are, and some a position code has made wide
+    with exactly(v):
+        if q.shape[1] * q.shape[2] ** 2 <= _room(q):
+            return _Mix.apply(q, k, v, mask)
+        heads = [None if x is None else x.flatten(0, 1) for x in (q, k, v, mask)]
+        return _MixLong.apply(*heads).unflatten(0, q.shape[:2])
 
 
 class _Mix(torch.autograd.Function):

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from eegdecode.models.layers import Dropout, MeanPool, filter_maps, limit_norm
+from eegdecode.models.layers import Dropout, MeanPool, exactly, filter_maps, limit_norm, wide
 
 MOMENTUM = 0.1    # of the running statistics, torch's default
 
@@ -62,7 +62,7 @@ class FilterBank(nn.Module):
 
     def remember(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch lag lag_and_one"]:
         """R and m of each trial, (B, K, K + 1): no parameter enters, so that they serve every epoch."""
-        m, R = lag_moments(F.pad(x, self.pads), self.length)
+        m, R = lag_moments(F.pad(wide(x), self.pads), self.length)
         return torch.cat([R, m[:, :, None]], dim=2)
 
     def forward(
@@ -72,7 +72,8 @@ class FilterBank(nn.Module):
         w = self.temporal_filters()                                                      # (F, K)
         s = self.spatial_filters()[:, 0, :, 0]                                           # (F D, C)
         depth = len(s) // len(w)
-        mean, var = self._statistics(x, w, memory)
+        with exactly(x):
+            mean, var = self._statistics(x, w, memory)
         scale = self.norm.weight * (var + self.norm.eps).rsqrt()                         # (F,)
         shift = self.norm.bias - scale * mean
         scale, shift = (v.repeat_interleave(depth, dim=0)[:, None] for v in (scale, shift))
@@ -233,7 +234,7 @@ class TimeSpaceConv(nn.Module):
         s, w = self.spatial.weight[..., 0], self.temporal.weight[:, 0, 0]    # (D, F, C), (F, K)
         bias = s.sum(2) @ cast(Tensor, self.temporal.bias)
         bias = bias if self.spatial.bias is None else bias + self.spatial.bias
-        return F.conv1d(x, torch.einsum("dfc,fk->dck", s, w), bias)
+        return F.conv1d(x, torch.einsum("dfc,fk->dck", s, w).to(x.dtype), bias.to(x.dtype))
 
 
 def samples(seconds: float, sfreq: float, *, most: int) -> int:

@@ -105,6 +105,16 @@ class MaxNormLinear(nn.Linear):
         return F.linear(input, limit_norm(self.weight, self.max_norm), self.bias)
 
 
+def exactly(x: Tensor) -> torch.autocast:
+    """Within it, nothing is computed in 16 bits (``trainer.precision=bf16``)."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
+def wide(x: Tensor) -> Tensor:
+    """In 32 bits at least: where small differences of large sums count."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def filter_maps(
     x: Float[Tensor, "batch map time"], weight: Float[Tensor, "map length"], *, before: int = 0, after: int = 0
 ) -> Float[Tensor, "batch map time2"]:    # fmt: skip
@@ -116,7 +126,8 @@ def filter_maps(
     product, ``y_n = W x_n`` with the banded Toeplitz matrix ``W[j, i] = w[i - j]``: the same sums, at a
     processor's matrix rate.
     """
-    return _FilterMaps.apply(x, weight, before, after)[0]
+    with exactly(x):    # as the way back is: what it meets must be of one type
+        return _FilterMaps.apply(x.to(weight.dtype), weight, before, after)[0]
 
 
 BLOCK = 64    # samples: the work grows with (b + L) / b, and matrices need some size to be fast

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from eegdecode.models.layers import Dropout
+from eegdecode.models.layers import Dropout, exactly, wide
 
 HEAD_RADIUS = 0.095    # m, of an adult's head
 GENTLE = 0.1    # of S3T's mixture at first: from its full size on, `mi_openbci` lost 8 points (run to run)
@@ -94,10 +94,12 @@ def principal(
 
     Those of a trial that is not finite are NaN, and no error that ends its whole batch.
     """
-    z, n = (x - x.mean(-1, keepdim=True), x.shape[-1]) if seen is None else _centred(x, seen)
-    C = z @ z.mT / n
-    broken = ~C.isfinite().flatten(-2).all(-1)[..., None, None]
-    powers, axes = torch.linalg.eigh(C.masked_fill(broken, 0))
+    with exactly(x):
+        x = wide(x)
+        z, n = (x - x.mean(-1, keepdim=True), x.shape[-1]) if seen is None else _centred(x, seen)
+        C = z @ z.mT / n
+        broken = ~C.isfinite().flatten(-2).all(-1)[..., None, None]
+        powers, axes = torch.linalg.eigh(C.masked_fill(broken, 0))
     powers = powers.maximum(LEAST * powers[..., -1:]).clamp(min=1e-12)
     return torch.cat([axes, powers.log()[..., None]], dim=-1).masked_fill(broken, torch.nan)
 

@@ -79,7 +79,7 @@ class STTransformer(nn.Module):
         at_least("model.depth", depth, 1)
         at_least("model.spatial_heads", spatial_heads, 1)
         divided, self.width = spatial in ORDERS, width
-        self._refuse(spatial, position, heads, block or {})
+        self._refuse(spatial, position, pool, heads, block or {})
         self.mixing = self.code = None
         if spatial in ("signals", "noop"):
             self.mixing = SpatialAttention(n_chans, heads=spatial_heads, drop=drop, noop=spatial == "noop")
@@ -158,7 +158,7 @@ class STTransformer(nn.Module):
         return self.norm(self.encoder(z, there)), there
 
     @staticmethod
-    def _refuse(spatial: str, position: str, heads: int | None, block: Mapping[str, Any]) -> None:
+    def _refuse(spatial: str, position: str, pool: str, heads: int | None, block: Mapping[str, Any]) -> None:
         """Name two words that do not go together."""
         if block.get("kernel") == OFF:
             way = "take model.block.kernel=softmax beside it"
@@ -167,6 +167,8 @@ class STTransformer(nn.Module):
             if heads is not None:
                 said = f"model.heads={heads} is of attention in the blocks, of which kernel=off has none"
                 raise ValueError(f"{said}; {way}")
+            if pool == "token":
+                raise ValueError(f"model.pool=token gathers in the blocks, where kernel=off has no attention; {way}")
             if position == "rotary":
                 raise ValueError(f"model.position=rotary turns what kernel=off has not, queries and keys; {way}")
 

@@ -14,6 +14,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
+from eegdecode.training.spd import signal_space
+
 
 @dataclass(frozen=True, eq=False)
 class Moments:
@@ -147,6 +149,7 @@ class CSP:
     Trace-normalised covariances are averaged for the class and for the rest. The generalised eigenvectors
     of (rest, class + rest) with the least eigenvalues are filters under which the class has the largest
     share of the variance. With two classes both sides are the same problem, so each class gives its half.
+    Directions without power (average reference, interpolated channels) are left out: their share would be 0 / 0.
 
     Parameters
     ----------
@@ -171,7 +174,13 @@ class CSP:
             raise ValueError(f"CSP needs training trials of two classes, got class {classes} only")
         if self.n_filters > n_chans:
             raise ValueError(f"frontend.n_filters={self.n_filters} is more than the {n_chans} channels")
-        filters = np.concatenate([self._fit_class(cov, y == k) for k in classes])
+        basis = signal_space(cov.mean(0))
+        if self.n_filters > basis.shape[1]:
+            raise ValueError(
+                f"frontend.n_filters={self.n_filters} is more than the {basis.shape[1]} directions of the {n_chans} "
+                "channels that hold a signal of their own (average reference, interpolated or flat channels)"
+            )
+        filters = np.concatenate([self._fit_class(basis.T @ cov @ basis, y == k) @ basis.T for k in classes])
         variance = np.einsum("fc,ncd,fd->", filters, moments.second, filters) / (len(y) * len(filters))
         filters /= np.sqrt(max(variance, 1e-12))
         return LinearMap(filters.astype(np.float32), np.zeros(len(filters), np.float32), electrodes=False)
@@ -180,7 +189,5 @@ class CSP:
         from scipy.linalg import eigh  # 0.1 s, which other front ends do not need
 
         one, rest = cov[mine].mean(0), cov[~mine].mean(0)
-        both = one + rest
-        ridge = 1e-9 * np.trace(both) / len(both)    # an average reference makes the matrix singular
-        _, vectors = eigh(rest, both + ridge * np.eye(len(both)))
+        _, vectors = eigh(rest, one + rest)
         return vectors[:, : self.n_filters].T

@@ -157,6 +157,11 @@ class DeepSettings:
                 "trainer.select=best_val and trainer.patience need validation trials: set trainer.validation=0.2, "
                 "or take trainer.select=last trainer.patience=null"
             )
+        if self.average == "swa" and self.chooses:
+            raise ValueError(
+                "trainer.average=swa is the mean of the last epochs, before which trainer.select=best_val and "
+                "trainer.patience may end: take trainer.average=ema, or trainer.select=last trainer.patience=null"
+            )
         self._check_device()
 
     def count_epochs(self, n_train: int) -> int:

@@ -16,6 +16,13 @@ def inverse_root(cov: Float[np.ndarray, "*some chan chan"]) -> Float[np.ndarray,
     return (vectors * scale[..., None, :]) @ np.swapaxes(vectors, -1, -2)
 
 
+def signal_space(cov: Float[np.ndarray, "chan chan"]) -> Float[np.ndarray, "chan direction"]:
+    """Return orthonormal directions that hold the power; the channels themselves where each has some of its own."""
+    values, vectors = np.linalg.eigh(cov)
+    kept = values > LEAST * values[-1]
+    return np.eye(len(cov)) if kept.all() else vectors[:, kept]
+
+
 def part_way_root(
     roots: Float[np.ndarray, "*some chan chan"], second: Float[np.ndarray, "*some chan chan"], share: float
 ) -> Float[np.ndarray, "*some chan chan"]:    # fmt: skip

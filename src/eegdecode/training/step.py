@@ -40,7 +40,7 @@ def update(
         loss = _loss(task, _assemble(task, rows, donors, dice))
         grad = flatten(task.ensemble.gradients(loss))
     else:
-        batches = [_assemble(task, *part, dice) for part in _cut_up(rows, donors, settings.accumulate)]
+        batches = [_assemble(task, *part, dice) for part in _cut_up(rows, donors, settings.batch_size)]
         loss, grad = _add_up(task, batches)
         if settings.sam:
             grad = worst_nearby(task.ensemble, grad, lambda: _add_up(task, batches)[1], rho=settings.sam)
@@ -103,9 +103,9 @@ def _loss(task: Task, batch: Batch) -> Tensor:
     return cross_entropy(logits, y, smoothing=settings.label_smoothing, weights=task.class_weights, mixed=mixed)
 
 
-def _cut_up(rows: Tensor, donors: Tensor | None, n_parts: int) -> Sequence[tuple[Tensor, Tensor | None]]:
-    """Parts of a batch, of which each goes through the networks alone, with what artificial trials are made of."""
-    n_parts = min(n_parts, rows.shape[1])
+def _cut_up(rows: Tensor, donors: Tensor | None, size: int) -> Sequence[tuple[Tensor, Tensor | None]]:
+    """Parts of a step, each at most a batch, that go through the networks alone, with what new trials are made of."""
+    n_parts = -(-rows.shape[1] // size)
     parts = rows.tensor_split(n_parts, dim=1)
     lent = [None] * n_parts if donors is None else donors.tensor_split(n_parts, dim=1)
     return list(zip(parts, lent, strict=True))
