@@ -58,6 +58,18 @@ def test_the_riemannian_mean_is_that_of_pyriemann(mixed):
     np.testing.assert_allclose(riemannian_mean(cov), geometry.mean_riemann(cov, tol=1e-10), rtol=1e-5)
 
 
+def test_of_an_average_reference_the_mean_is_that_of_the_other_directions(mixed):
+    geometry = pytest.importorskip("pyriemann.geometry.mean")
+    X = mixed().X[:40].astype(float)
+    X -= X.mean(1, keepdims=True)
+    cov = X @ X.transpose(0, 2, 1)
+    basis = np.linalg.svd(np.ones((1, 6)))[2][1:]
+    mean = riemannian_mean(cov)
+    theirs = geometry.mean_riemann(basis @ cov @ basis.T, tol=1e-10)
+    np.testing.assert_allclose(basis @ mean @ basis.T, theirs, rtol=1e-4)
+    np.testing.assert_allclose(mean.sum(0), 0, atol=1e-6 * np.abs(mean).max())
+
+
 @pytest.mark.parametrize("reference", ["all", "first", "train"])
 @pytest.mark.parametrize("metric", ["euclid", "riemann"])
 def test_no_label_alters_the_maps(mixed, reference, metric):

@@ -39,15 +39,21 @@ def part_way_root(
 def riemannian_mean(
     cov: Float[np.ndarray, "trial chan chan"], tolerance: float = 1e-8, most: int = 50
 ) -> Float[np.ndarray, "chan chan"]:    # fmt: skip
-    """Return the affine-invariant mean: the matrix seen from which the logarithms of all add up to nothing."""
+    """Return the affine-invariant mean: the matrix seen from which the logarithms of all add up to nothing.
+
+    It is taken in the directions that hold power (all but one with an average reference): elsewhere there are no
+    logarithms.
+    """
+    basis = signal_space(cov.mean(0))
+    cov = basis.T @ cov @ basis
     mean = cov.mean(0)
     for _ in range(most):
         values, vectors = np.linalg.eigh(mean)
         root, inverse = ((vectors * values**power) @ vectors.T for power in (0.5, -0.5))
         values, vectors = np.linalg.eigh(inverse @ cov @ inverse)
-        step = ((vectors * np.log(values)[:, None]) @ vectors.transpose(0, 2, 1)).mean(0)
+        step = ((vectors * np.log(np.maximum(values, LEAST))[:, None]) @ vectors.transpose(0, 2, 1)).mean(0)
         values, vectors = np.linalg.eigh(step)
         mean = root @ (vectors * np.exp(values)) @ vectors.T @ root
         if np.linalg.norm(step) < tolerance:
             break
-    return mean
+    return basis @ mean @ basis.T
