@@ -185,6 +185,7 @@ SHAPES: dict[str, Shape] = {
     },
     "dead parameters": _with(_learning, dead=lambda rng: rng.uniform(0.02, 0.6)),
     "vanishing gradients": _with(_learning, flow=lambda rng: 10 ** rng.uniform(-6, -3.3)),
+    "exploding gradients": _with(_learning, norm=lambda rng: 10 ** rng.uniform(2.2, 4)),
     "rate too high": _with(_flat, lr=lambda rng: rng.uniform(0.05, 0.5)),
     "input scale": _with(_flat, scale=lambda rng: 10 ** rng.uniform(-6, -3)),
     "rate too low": _with(_flat, lr=lambda rng: 10 ** rng.uniform(-7, -5.3), epochs=60),

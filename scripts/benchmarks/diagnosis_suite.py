@@ -14,7 +14,6 @@ from eegdecode.reporting.diagnosis.verdicts import Diagnosis
 from eegdecode.reporting.stats import chance_bound
 
 HEALTHY = "healthy"
-REFERENCE = "reference"    # healthy but short: what a fault is compared with, neither healthy nor sick
 HARM = 0.05       # of test accuracy
 SYNTHETIC = 40    # curves by formula of each kind
 ACCEPTED = {    # fault -> first verdicts that name it
@@ -25,7 +24,6 @@ ACCEPTED = {    # fault -> first verdicts that name it
     "16 trials": ("too few trials",), "class removed": ("class never predicted",), "test filtered": ("shift",),
     "frozen layer": ("dead parameters",), "no-op attention": ("dead parameters",),
     HEALTHY: ("learning", "fits", "undecided", "over-confident"),
-    REFERENCE: ("learning", "fits", "undecided", "over-confident"),
 }    # fmt: skip
 
 
@@ -56,11 +54,11 @@ def counted(table: pd.DataFrame) -> pd.Series:
     """
     trained = table[table["source"] == "trained"]
     who = ["name", "subject", "seed"]
-    healthy = trained[trained["label"].isin([HEALTHY, REFERENCE])].drop_duplicates(who).set_index(who)["test_accuracy"]
+    healthy = trained[trained["label"] == HEALTHY].drop_duplicates(who).set_index(who)["test_accuracy"]
     twin = np.array([healthy.get(tuple(row), np.nan) for row in table[who].to_numpy()], float)
     harmless = (table["test_accuracy"].to_numpy(float) > twin - HARM) & (table["label"] != HEALTHY)
     guessing = (table["test_accuracy"] <= table["test_bound"]) & (table["label"] == HEALTHY)
-    return (table["source"] != "trained") | ~(harmless | guessing | (table["label"] == REFERENCE))
+    return (table["source"] != "trained") | ~(harmless | guessing)
 
 
 def judged(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:

@@ -148,6 +148,42 @@ def test_causes_in_the_settings_are_named() -> None:
     assert verdicts(make_history(), settings={"drop": 0.95}) == ["learning"]    # it does no harm
 
 
+def test_a_wild_rate_explains_what_else_is_wrong() -> None:
+    rates, poor = np.full(40, 0.3), np.full(40, 0.7 * np.log(4))
+    high = make_history(lr=rates, train_loss=poor, running_loss=poor, train_accuracy=np.full(40, 0.5))
+    assert verdicts(high, settings={"weight_decay": 0.02}) == ["rate too high"]    # the decay counts by the rate
+    assert verdicts(make_history(lr=rates, val_loss=np.full(40, 0.3))) == ["learning"]    # it does no harm
+
+
+def test_a_run_that_its_patience_has_ended_is_not_sent_for_more_steps() -> None:
+    loss = np.linspace(1, 0.95, 5) * np.log(4)
+    short = make_history(
+        5, train_loss=loss, running_loss=loss, train_accuracy=np.full(5, 0.35), lr=np.full(5, 1e-3),
+        val_loss=[1.3, 1.2, 1.3, 1.4, 1.4], val_accuracy=np.full(5, 0.3), steps=5.0 * np.arange(1, 6),
+    )    # fmt: skip
+    (ended, *_), (whole, *_) = (diagnose(short, SCORE, n_classes=4, settings={"patience": n}) for n in (3, 4))
+    assert ended.verdict == whole.verdict == "too few steps"
+    assert ended.remedy.startswith("trainer.patience=12; or null: it was ended 3 epochs after its least validation")
+    assert "trainer.updates=" in whole.remedy
+
+
+def test_exploding_gradients_are_told() -> None:
+    (found,) = diagnose(make_history(grad_norm=np.full(40, 500.0)), SCORE, n_classes=4)
+    assert found.verdict == "exploding gradients"
+    assert "norm of 5e+02" in found.evidence
+    assert verdicts(make_history(grad_norm=np.r_[np.full(5, 500.0), np.ones(35)])) == ["learning"]    # they pass
+
+
+def test_windows_of_one_cue_count_as_one_trial() -> None:
+    """40 windows of 10 cues: 34 % right may be chance; of 40 cues less so."""
+    history = make_history(train_accuracy=np.full(40, 0.99), val_accuracy=np.full(40, 0.34))
+    score = {**SCORE, "n_val": 40, "val_accuracy": 0.34, "n_test": 400}
+    course = measure(history, {**score, "test_cues": 100}, n_classes=4)
+    assert (course.n_train, course.n_val, course.n_test) == (50, 10, 100)
+    assert verdicts(history, **score)[0] == "memorising"
+    assert verdicts(history, **score, test_cues=100) == ["undecided"]
+
+
 def test_answers_are_read_off_the_logits() -> None:
     labels = np.arange(100) % 4
     sure = {"val": np.zeros((0, 4)), "test": 9.0 * np.eye(4)[np.where(labels == 3, 0, labels)]}
@@ -155,6 +191,10 @@ def test_answers_are_read_off_the_logits() -> None:
     assert answers is not None
     assert answers.predicted == (50, 25, 25, 0)
     assert verdicts(make_history(), answers=answers)[0] == "class never predicted"
+    named = read_answers(sure, labels, ["left", "right", "feet", "tongue"])
+    (found, *_) = diagnose(make_history(), SCORE, n_classes=4, answers=named)
+    assert found.evidence == "never the answer: class tongue (25 test trials)"
+    assert found.remedy.startswith("trainer.class_weights=balanced")
     constant = read_answers({"val": np.zeros((5, 4)), "test": np.tile([0.001, 0, 0, 0], (100, 1))}, labels)
     assert constant is not None
     assert constant.spread == pytest.approx(0, abs=0.01)

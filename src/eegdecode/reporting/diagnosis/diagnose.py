@@ -14,11 +14,13 @@ from eegdecode.reporting.diagnosis.verdicts import Diagnosis, ordered
 # verdict -> what follows from it and is not said again
 EXPLAINS = {
     "diverged": ("oscillating", "stuck", "under-fitting", "memorising", "over-fitting", "constant output",
-                 "vanishing gradients", "class never predicted", "dead parameters", "over-confident"),
+                 "vanishing gradients", "class never predicted", "dead parameters", "over-confident",
+                 "exploding gradients"),
     "rate too high": ("oscillating", "stuck", "under-fitting", "constant output", "vanishing gradients",
-                      "class never predicted", "dead parameters"),
+                      "class never predicted", "dead parameters", "over-regularised", "over-fitting", "over-confident",
+                      "exploding gradients"),
     "input scale": ("constant output", "dead parameters", "vanishing gradients", "stuck", "under-fitting",
-                    "class never predicted", "memorising", "over-fitting"),
+                    "class never predicted", "memorising", "over-fitting", "oscillating", "exploding gradients"),
     "over-regularised": ("constant output", "dead parameters", "vanishing gradients", "stuck", "under-fitting",
                          "class never predicted", "rate too low"),
     "rate too low": ("constant output", "stuck", "under-fitting", "class never predicted", "memorising"),
@@ -26,7 +28,9 @@ EXPLAINS = {
     "constant output": ("dead parameters", "vanishing gradients", "stuck", "under-fitting"),
     "data problem": ("stuck", "under-fitting", "shift"),
     "stuck": ("class never predicted", "oscillating"),
-    "too few trials": ("over-fitting", "over-confident", "shift", "under-fitting"),
+    "exploding gradients": ("stuck", "oscillating", "under-fitting"),
+    "under-fitting": ("class never predicted",),
+    "too few trials": ("over-fitting", "over-confident", "shift", "under-fitting", "class never predicted"),
     "memorising": ("over-fitting", "over-confident", "shift", "under-fitting"),
     "over-fitting": ("over-confident",),
 }    # fmt: skip

@@ -13,6 +13,7 @@ FLAT = 0.97         # of ln K: a loss above it has not left the uniform answer
 POOR = 0.5          # of the way from chance to 100 %: training accuracy below it is a poor fit
 HELD = 0.3          # of ln K: a training loss above it may be held up by something
 FAST = 0.02         # rate; twenty times Adam's usual one
+WILD = 0.1          # rate; a hundred times: whatever else is wrong, it comes from there
 SCALE = (1e-2, 1e3)    # root mean square of a sane input: 1 behind a z-score, about 10 in µV
 SHORT = 0.03        # path of a weight below which nothing but a head can be learned; the default's is .25
 FEW_EPOCHS = 3      # a schedule ends at zero and the rate is noted at the end of an epoch: of so few it is not known
@@ -21,7 +22,8 @@ SHRUNK = 0.5        # of a weight, left by decay alone
 MOST_DROP = 0.8
 CONSTANT = 1e-3     # spread of probabilities
 DEAD = 0.01         # of the weights
-VANISHING = 1e-3    # AutoTrainer (Zhang et al., ICSE 2021)
+VANISHING = 1e-3    # AutoTrainer (Zhang et al., ICSE 2021),
+EXPLODING = 70.0    # as this norm of the gradient; healthy trainings have up to 4, in one epoch up to 7
 PEAK = 2.0          # of ln K: running loss after the first tenth of the epochs
 SWING = 0.15        # of ln K, from one measured epoch to the next
 
@@ -41,12 +43,18 @@ def poor(course: Course) -> bool:
     return not learned(course) or fit(course) < POOR
 
 
+def odd_scale(course: Course) -> bool:
+    """Whether no usual start of a network is made for the size of its input."""
+    return course.input_scale < SCALE[0] or course.input_scale > SCALE[1]
+
+
 def diverged(course: Course, answers: Answers | None) -> Diagnosis | None:
     """NaN, a loss that was far above that of a uniform answer in training, or that is so at the end."""
     remedy = f"trainer.lr={_slower(course)} trainer.clip=1; look at the amplitudes behind preprocessing and front end"
     if course.status.startswith("failed"):
         return Diagnosis("diverged", course.status.removeprefix("failed: "), 0.99, remedy)
-    if not (course.peak > PEAK or course.train > 1.3):
+    other = course.dead_share >= DEAD or odd_scale(course)    # then so much in evaluation mode comes from there
+    if not (course.peak > PEAK or (course.train > 1.3 and not other)):
         return None
     evidence = f"training loss up to {course.peak:.1f} and at the end {course.train:.2f} times ln {course.n_classes}"
     return Diagnosis("diverged", evidence, sure(max(course.peak, course.train * PEAK / 1.3), PEAK, 2 * PEAK), remedy)
@@ -66,8 +74,9 @@ def over_regularised(course: Course, answers: Answers | None) -> Diagnosis | Non
 
 
 def too_fast(course: Course, answers: Answers | None) -> Diagnosis | None:
-    """Nothing is learned, at a rate at which weights jump."""
-    if learned(course) or not course.lr > FAST:
+    """Nothing is learned, at a rate at which weights jump; or little, or nothing that holds, at a wild one."""
+    wild = course.lr > WILD and (course.train > HELD or course.val > HELD)
+    if not wild and (learned(course) or not course.lr > FAST):
         return None
     evidence = f"{course.steps} updates at a rate of up to {course.lr:.1g} may move a weight by {course.path:.2g}"
     confidence = sure(course.lr, FAST, 5 * FAST)
@@ -75,16 +84,17 @@ def too_fast(course: Course, answers: Answers | None) -> Diagnosis | None:
 
 
 def wrong_scale(course: Course, answers: Answers | None) -> Diagnosis | None:
-    """Signals that no usual start of a network is made for, and a training loss that stays high."""
-    if not course.train > HELD or not (course.input_scale < SCALE[0] or course.input_scale > SCALE[1]):
+    """Signals that no usual start of a network is made for, and a training loss that stays high or swings."""
+    if not (course.train > HELD or course.swing > SWING) or not odd_scale(course):
         return None
     evidence = f"the input has a root mean square of {course.input_scale:.1g}; {_fit_text(course)}"
     return Diagnosis("input scale", evidence, 0.95, "frontend=zscore; look at the unit of the signals (µV)")
 
 
 def too_short(course: Course, answers: Answers | None) -> Diagnosis | None:
-    """A poor fit of weights that cannot have moved far."""
-    if not poor(course) or not course.path < SHORT:
+    """A poor fit of weights that cannot have moved far, or hardly any epochs."""
+    few = course.epochs <= FEW_EPOCHS and course.train > HELD
+    if not few and (not poor(course) or not course.path < SHORT):
         return None
     moved = f"{course.steps} updates at a rate of at most {course.lr:.1g} move a weight by {course.path:.1g}"
     evidence = f"{moved}; {_fit_text(course)}"
@@ -119,6 +129,15 @@ def vanishing(course: Course, answers: Answers | None) -> Diagnosis | None:
     evidence = f"the gradient of the first weight is {course.flow:.1g} times that of the last"
     remedy = "frontend=zscore; or a norm between the layers, fewer layers"
     return Diagnosis("vanishing gradients", evidence, sure(-course.flow, -VANISHING, -VANISHING / 10), remedy)
+
+
+def exploding(course: Course, answers: Answers | None) -> Diagnosis | None:
+    """Gradients, before they are clipped, of a size that no step is made for."""
+    if not course.grad_norm > EXPLODING:
+        return None
+    evidence = f"the gradient has a norm of {course.grad_norm:.2g} in half of the epochs; {_fit_text(course)}"
+    remedy = f"trainer.clip=1 trainer.lr={_slower(course)}; or a norm between the layers"
+    return Diagnosis("exploding gradients", evidence, sure(course.grad_norm, EXPLODING, 10 * EXPLODING), remedy)
 
 
 def stuck(course: Course, answers: Answers | None) -> Diagnosis | None:
@@ -156,16 +175,17 @@ def never_predicted(course: Course, answers: Answers | None) -> Diagnosis | None
     missing = [k for k, (said, said_before, there) in enumerate(counts) if said + said_before == 0 and there >= 5]
     if not missing:
         return None
-    counts = ", ".join(f"{k} ({answers.present[k]} test trials)" for k in missing)
+    names = answers.classes or tuple(map(str, range(course.n_classes)))
+    counts = ", ".join(f"{names[k]} ({answers.present[k]} test trials)" for k in missing)
     by_luck = (1 - 1 / course.n_classes) ** sum(answers.present)
-    remedy = "look whether the training trials hold the class (scripts/prepare.py), and at events and labels"
+    remedy = "trainer.class_weights=balanced; look at the labels of that class (dataset.events) and at its trials"
     evidence, confidence = f"never the answer: class {counts}", 0.95 if by_luck < 1e-3 else 0.6
     return Diagnosis("class never predicted", evidence, confidence, remedy)
 
 
 RULES = (
-    diverged, too_fast, wrong_scale, over_regularised, too_short, constant_output, dead_parameters, vanishing, stuck,
-    oscillating, under_fitting, never_predicted,
+    diverged, too_fast, wrong_scale, over_regularised, too_short, constant_output, dead_parameters, vanishing,
+    exploding, stuck, oscillating, under_fitting, never_predicted,
 )    # fmt: skip
 
 
@@ -180,7 +200,10 @@ def _slower(course: Course) -> str:
 
 
 def _more_steps(course: Course, least: int) -> str:
-    """Four times the steps; epochs that were typed would go before them."""
+    """Four times the steps, epochs that were typed would go before them; or the patience, where it ended the run."""
+    if course.patience and course.since_best >= course.patience:
+        ended = f"it was ended {course.since_best} epochs after its least validation loss"
+        return f"trainer.patience={4 * course.patience}; or null: {ended}"
     return f"trainer.epochs=null trainer.updates={max(least, 4 * course.steps)}"
 
 

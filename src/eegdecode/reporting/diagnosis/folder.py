@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,14 +33,15 @@ def write_diagnoses(results: Results) -> pd.DataFrame:
     """
     folder, scores = results.folder, results.setting()
     histories = {str(key): own for key, own in read_history(folder).groupby("key", sort=False)}
-    answers, typed = _answers(folder), settings_of(folder, results.summary.get("facts") or {})
+    classes, typed = results.summary["classes"], settings_of(folder, results.summary.get("facts") or {})
+    answers = _answers(folder, classes)
     written = explaining(typed)
     rows = []
     for values in scores.itertuples(index=False, name=None):
         score = dict(zip(map(str, scores), values, strict=True))
         known = {name: float(score[name]) for name in ("weight_decay", "drop") if name in score}
         findings = diagnose(
-            histories.get(score["key"], pd.DataFrame()), score, n_classes=len(results.summary["classes"]),
+            histories.get(score["key"], pd.DataFrame()), score, n_classes=len(classes),
             answers=answers.get(score["key"]), settings={**written, **known},
         )    # fmt: skip
         if findings:
@@ -122,10 +123,10 @@ def _who(own: pd.DataFrame, name: str) -> str:
     return f" (subject{'s' * (len(subjects) > 1)} {named})"
 
 
-def _answers(folder: Path) -> Mapping[str, Answers | None]:
+def _answers(folder: Path, classes: Sequence[str]) -> Mapping[str, Answers | None]:
     """Answers of every finished run; none where an interrupted experiment has not written them."""
     if not (folder / "predictions.npz").exists():
         return {}
-    return {kept.key: read_answers(kept.logits, kept.labels["test"]) for kept in load_predictions(folder)}
+    return {kept.key: read_answers(kept.logits, kept.labels["test"], classes) for kept in load_predictions(folder)}
 
 

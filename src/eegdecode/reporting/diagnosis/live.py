@@ -30,8 +30,9 @@ FIRST = 0.5     # s that the first look takes: it imports scipy.stats; so there 
 STABLE = 3      # looks in a row
 FROM = 0.1      # of the epochs: before, rates still rise
 TOLD = {        # verdict -> share of the epochs from which on it is believed
-    "diverged": FROM, "rate too high": FROM, "input scale": FROM, "over-regularised": FROM, "dead parameters": FROM,
-    "rate too low": FROM, "vanishing gradients": FROM, "stuck": 0.25,
+    "diverged": FROM, "rate too high": FROM, "input scale": FROM, "dead parameters": FROM, "rate too low": FROM,
+    "vanishing gradients": FROM, "exploding gradients": FROM, "stuck": 0.25,
+    "over-regularised": 0.5,    # earlier, a decay of 10 was told that did no harm: it falls with the rate
 }    # fmt: skip
 MOST_TOLD = 3    # runs with the same verdict that are told of one by one
 

@@ -26,6 +26,8 @@ class Answers:
         Test trials that were called, and that are, of each class.
     val_predicted : tuple of int
         Validation trials that were called of each class.
+    classes : tuple of str
+        Their names; empty where they are not known.
     spread : float
         Root mean square deviation of the probabilities over all these trials: 0 for a constant output, about
         0.4 for sure answers of four classes.
@@ -35,9 +37,12 @@ class Answers:
     present: tuple[int, ...]
     val_predicted: tuple[int, ...]
     spread: float
+    classes: tuple[str, ...] = ()
 
 
-def read_answers(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> Answers | None:
+def read_answers(
+    logits: Mapping[str, np.ndarray], labels: np.ndarray, classes: Sequence[str] = ()
+) -> Answers | None:    # fmt: skip
     """Read the answers off the logits (n, K) of ``"val"`` and ``"test"``; None for a failed run.
 
     Parameters
@@ -52,7 +57,7 @@ def read_answers(logits: Mapping[str, np.ndarray], labels: np.ndarray) -> Answer
     p = probabilities(np.concatenate([val, test]))
     counts = [np.bincount(which, minlength=test.shape[1]) for which in (test.argmax(1), labels, val.argmax(1))]
     predicted, present, val_predicted = (tuple(map(int, each)) for each in counts)
-    return Answers(predicted, present, val_predicted, float(np.sqrt(p.var(axis=0).mean())))
+    return Answers(predicted, present, val_predicted, float(np.sqrt(p.var(axis=0).mean())), tuple(classes))
 
 
 @dataclass(frozen=True)
@@ -75,10 +80,12 @@ class Course:
         Dropout of the network; NaN if unknown.
     train, train_accuracy, val, val_accuracy : float
         Means over the last tenth of the epochs; in evaluation mode.
-    first, least_val, best_val_accuracy : float
-        Running loss of the first measured epoch; extremes of the validation curves, smoothed over a tenth of them.
-    train_late, val_late : float
-        How far each loss fell over the second half of the epochs.
+    least_val, best_val_accuracy : float
+        Extremes of the validation curves, smoothed over a tenth of them.
+    train_late : float
+        How far the training loss fell over the second half of the epochs.
+    patience, since_best : int
+        Epochs without a lower validation loss after which a run is ended (0: never), and how many there were.
     peak : float
         Largest running or training loss after the first tenth of the epochs. The training loss, which is of evaluation
         mode, counts only where the running loss says that nothing is learned: with one batch an epoch batch norm's
@@ -87,7 +94,9 @@ class Course:
         Mean absolute change of the training loss from one measured epoch to the next, in the middle half.
     dead_share, flow, grad_norm, input_scale : float
         Medians over the epochs; see `eegdecode.training.flow`.
-    train_bound, val_bound, test_bound : float
+    n_train, n_val, n_test : int
+        Trials; of several windows a cue, which share a label and much of the signal, cues.
+    train_bound, val_bound : float
         Accuracies that guessing exceeds in 5 % of cases.
     floor : float
         Loss of the answers that smoothed labels ask for: nobody is meant to come below it.
@@ -105,13 +114,11 @@ class Course:
     path: float
     shrink: float
     drop: float
-    first: float
     train: float
     train_accuracy: float
     train_late: float
     val: float
     val_accuracy: float
-    val_late: float
     least_val: float
     best_val_accuracy: float
     peak: float
@@ -124,8 +131,9 @@ class Course:
     test_accuracy: float
     train_bound: float
     val_bound: float
-    test_bound: float
     floor: float = 0.0
+    patience: int = 0
+    since_best: int = 0
 
 
 def measure(
@@ -138,16 +146,17 @@ def measure(
     history : DataFrame
         As in `eegdecode.runs.Prediction`; at least one row.
     score : mapping
-        ``n_train``, ``n_val``, ``n_test``, ``chance``; of a finished run also ``status``, ``val_accuracy`` and
-        ``test_accuracy``.
+        ``n_train``, ``n_val``, ``n_test``, ``chance``; of a finished run also ``status``, ``val_accuracy``,
+        ``test_accuracy`` and ``test_cues``.
     settings : mapping, optional
-        ``weight_decay``, ``drop`` and ``label_smoothing`` of the run, as far as known, and whether it has
-        ``class_weights``: then a network that knows nothing prefers no class, and chance is 1 / K whatever is frequent.
+        ``weight_decay``, ``drop``, ``label_smoothing`` and ``patience`` of the run, as far as known, and whether it
+        has ``class_weights``: then a network that knows nothing prefers no class, and chance is 1 / K.
     """
     settings, base = settings or {}, np.log(n_classes)
     curves = {name: _column(history, name) for name in _CURVES}
     losses = {name: curves[f"{name}_loss"] / base for name in ("running", "train", "val")}
-    n_train, n_val, n_test = (int(score[name]) for name in ("n_train", "n_val", "n_test"))
+    cues = float(score.get("test_cues", score["n_test"])) / max(1, int(score["n_test"]))    # of a window
+    n_train, n_val, n_test = (round(cues * int(score[name])) for name in ("n_train", "n_val", "n_test"))
     chance = 1 / n_classes if settings.get("class_weights") else float(score["chance"])
     smoothing = float(settings.get("label_smoothing", 0.0))
     steps, lr = curves["steps"], curves["lr"]
@@ -159,9 +168,9 @@ def measure(
         epochs=int(history["epoch"].max()), steps=int(steps[-1]) if np.isfinite(steps[-1]) else 0,
         lr=_of(np.nanmax, lr), path=path, shrink=float(np.exp(-path * settings.get("weight_decay", 0.0))),
         drop=float(settings.get("drop", np.nan)),
-        first=float(losses["running"][0]), train=_end(losses["train"]), train_accuracy=_end(curves["train_accuracy"]),
+        train=_end(losses["train"]), train_accuracy=_end(curves["train_accuracy"]),
         train_late=_late(losses["train"]), val=_end(losses["val"]), val_accuracy=_end(curves["val_accuracy"]),
-        val_late=_late(losses["val"]), least_val=_of(np.nanmin, val), best_val_accuracy=_of(np.nanmax, right),
+        least_val=_of(np.nanmin, val), best_val_accuracy=_of(np.nanmax, right),
         peak=_of(np.nanmax, _loud(losses)[len(curves["lr"]) // 10 :]),
         swing=_swing(losses["train"]),
         dead_share=_of(np.nanmedian, curves["dead_share"]), flow=_of(np.nanmedian, curves["flow"]),
@@ -169,9 +178,15 @@ def measure(
         kept_val_accuracy=float(score.get("val_accuracy", np.nan)),
         test_accuracy=float(score.get("test_accuracy", np.nan)),
         train_bound=chance_bound(chance, min(n_train, MEASURED)),
-        val_bound=chance_bound(chance, n_val), test_bound=chance_bound(chance, n_test),
+        val_bound=chance_bound(chance, n_val), patience=int(settings.get("patience", 0)),
+        since_best=_since_best(history["epoch"].to_numpy(), losses["val"]),
         floor=float(-np.log(1 - smoothing + smoothing / n_classes) / base),
     )    # fmt: skip
+
+
+def _since_best(epochs: np.ndarray, val: np.ndarray) -> int:
+    """Epochs since the validation loss was least."""
+    return 0 if np.isnan(val).all() else int(epochs[-1] - epochs[np.nanargmin(val)])
 
 
 def _loud(losses: dict[str, np.ndarray]) -> np.ndarray:

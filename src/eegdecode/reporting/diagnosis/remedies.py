@@ -15,7 +15,7 @@ from eegdecode.reporting.settings import read_settings
 SWEPT = {"trainer.lr": "sweep.lr", "trainer.weight_decay": "sweep.weight_decay", "model.drop": "sweep.drop"}
 EXPLAINING = {    # settings that explain a course, by the names of `measure`
     "weight_decay": "trainer.weight_decay", "label_smoothing": "trainer.label_smoothing",
-    "class_weights": "trainer.class_weights", "drop": "model.drop",
+    "class_weights": "trainer.class_weights", "drop": "model.drop", "patience": "trainer.patience",
 }    # fmt: skip
 
 

@@ -15,6 +15,7 @@ MEANING = {    # in order: what explains most stands first
     "too few steps": "The training ended before it had learned.",
     "constant output": "The output does not depend on the input.",
     "vanishing gradients": "Hardly any gradient reaches the first layer.",
+    "exploding gradients": "The gradients are far too large: settings, network or signals.",
     "data problem": "Validation trials are learned, training trials are not: the training data or labels are wrong.",
     "stuck": "Nothing is learned: loss at ln K, accuracy within chance.",
     "oscillating": "The loss swings from epoch to epoch.",
