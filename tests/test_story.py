@@ -117,6 +117,15 @@ def test_the_same_command_trains_nothing_twice_and_another_setting_trains_anew(f
     assert "finished before" not in changed
 
 
+def test_what_is_refused_leaves_the_results_alone(finished):
+    folder, _ = finished
+    before = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+    for word in ("model.depth=0", "model.drop=1.5", "augment.symmetry=0.5 augment=chain preprocess.channels=[C3,Cz]"):
+        words = [*SMALL, "trainer.epochs=2", *word.split(), "out_dir=out"]
+        run(*words, folder=folder.parent, code=1)
+        assert {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()} == before
+
+
 def half_way(root):
     """Whether a run is finished and another one has left a state since."""
     written = {kind: [] for kind in ("finished", "in_work")}

@@ -69,6 +69,7 @@ def run_experiment(
     splits = protocol(trials.meta, validation=trainer.validation)
     runs = expand(splits, sweep, seed=seed, n_seeds=getattr(trainer, "seeds", None))
     runs, begun = _begin(runs, init_from, trials, trainer, network, frontend, preprocess)
+    trainer.check(network, trials, runs, frontend=frontend, augment=augment)    # what is refused leaves results alone
     learning = {"model": network, "trainer": trainer, "frontend": frontend, "augment": augment}
     identity = identify(trials, learning)
     root = runs_root() / choices["dataset"] / choices["model"]

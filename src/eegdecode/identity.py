@@ -69,8 +69,12 @@ def pool_digest(splits: Sequence[Split], *, meta: pd.DataFrame, training: bool =
     """Digest of what makes scores comparable: who is tested on what, and learns from what.
 
     Training and validation trials are one pool: how much of it a model holds out for itself is its own choice. Nor
-    does the order of trials and splits count. Without `training`, only of the trials of each test.
+    does the order of trials and splits count. Without `training`, only of the trials of each test. Where splits count
+    their training trials (``protocol=calibration``), those with the most stand for all: they are what is compared, and
+    smaller numbers, zero-shot among them, are points of its curve.
     """
+    most = max((split.trials for split in splits if split.trials is not None), default=None)
+    splits = [split for split in splits if split.trials == most]
     names, place = np.unique(meta["trial"].to_numpy(str), return_inverse=True)    # sorted: integers sort faster
     parts = []
     for split in splits:

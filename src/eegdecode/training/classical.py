@@ -52,6 +52,11 @@ class ClassicalTrainer:
         """One: a fit."""
         return 1
 
+    def check(self, model: partial, trials: Trials, runs: Sequence[Run], *, frontend: Any, augment: Any) -> None:
+        """Refuse what a pipeline does not use or cannot be, before any folder is touched."""
+        _refuse_what_is_ignored(runs, frontend, augment)
+        model(sfreq=trials.signal.sfreq, classes=trials.classes)
+
     def fit(
         self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], *, frontend: Any, on_epoch: Callable,
         augment: Any = None, states: Any = None, on_warning: Any = None, claim: Claim = list,

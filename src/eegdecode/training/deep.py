@@ -19,7 +19,7 @@ from eegdecode.training.devices import find_devices
 from eegdecode.training.frontend import FrontEnd
 from eegdecode.training.job import NoWorkersError
 from eegdecode.training.loop import OnEpoch
-from eegdecode.training.preflight import warn
+from eegdecode.training.preflight import small_task, warn
 from eegdecode.training.room import train_here
 from eegdecode.training.settings import DeepSettings
 from eegdecode.training.states import States
@@ -46,6 +46,20 @@ class DeepTrainer(DeepSettings):
     def chosen_by(self) -> str:
         """What chose the epoch of the weights, for the record."""
         return "patience" if self.select == "last" and self.patience is not None else self.select
+
+    def check(
+        self, model: partial, trials: Trials, runs: Sequence[Run], *, frontend: FrontEnd,
+        augment: Recombination | Chain | None,
+    ) -> None:    # fmt: skip
+        """Refuse what a network, a front end or an augmentation cannot be, before any folder is touched.
+
+        A network is built on a few trials; those that start from others are built by `compare`.
+        """
+        if isinstance(augment, Chain):
+            augment.check(trials)
+        plain = next((run for run in runs if len(run.split.train) and run.source is None), None)
+        if plain is not None:
+            small_task(self, model, trials, plain, frontend=frontend)
 
     def compare(self, model: partial, trials: Trials, runs: Sequence[Run], *, frontend: FrontEnd) -> dict[str, str]:
         """Say what runs take from their sources and what is new; refuse sources that do not fit, before any work."""

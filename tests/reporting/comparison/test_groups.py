@@ -87,6 +87,16 @@ def test_rows_of_other_choices_are_named_by_them_and_by_settings_within(make_fol
     }    # fmt: skip
 
 
+def test_rows_that_start_from_others_are_named_by_the_folder(make_folder: MakeFolder, place: Path) -> None:
+    others = "data/runs/others"
+    for name, source, how in (("a", None, "full"), ("b", others, "full"), ("c", others, "head")):
+        config = {"model": {"init_from": source}, "trainer": {"fine_tune": how}}
+        make_folder(name, model="net", config=config)
+    (comparison,) = comparisons_of(place)
+    started = {f"net (init_from=others, fine_tune={how})" for how in ("full", "head")}
+    assert set(comparison.entries) == {"net", *started}
+
+
 def test_an_incomplete_model_has_no_mean_and_is_in_no_test(make_folder: MakeFolder, place: Path) -> None:
     for name, skill in (("best", 3.0), ("good", 1.0), ("failed", 2.0)):
         make_folder(name, skill=skill, seeds=[0, 1], n_failed=1 if name == "failed" else 0)

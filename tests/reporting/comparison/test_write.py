@@ -105,6 +105,9 @@ def test_learning_curve_of_target_trials(make_folder: MakeFolder, place: Path, t
     assert first["n_train"].tolist() == [4, 12, 20]
     scores = read_scores(place / "eegnet").groupby("trials")["test_accuracy"].mean()
     assert first["mean"].tolist() == pytest.approx(scores.tolist())
+    (comparison,) = compare(gather([place / "eegnet", folder])[0])    # zero-shot has no rival, the most trials have
+    assert set(comparison.entries) == {"eegnet", "ts_lr (lr=0.1)", "ts_lr (lr=0.2)"}
+    assert len(set(lines["test_hash"])) == 1    # one figure
     write_comparison([place / "eegnet"], out=tmp_path / "out")
     assert "![eegnet: 4 trials" in (tmp_path / "out" / "report.md").read_text()
 

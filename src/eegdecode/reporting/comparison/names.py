@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import numpy as np
 from eegdecode.reporting.comparison.gather import Entry
 
 MOST_NAMED = 3    # settings in a name; rows that differ in more are numbered
+SOURCE = "model.init_from"    # a folder
+OF_SOURCE = ("trainer.fine_tune", "trainer.new_head", "trainer.layer_factor")
 LINE = 26    # letters of a line beside or in a figure
 
 
@@ -28,7 +31,7 @@ def name_entries(groups: Sequence[Sequence[Entry]]) -> dict[int, str]:
     labels = {}
     for entry in (entry for group in groups for entry in group):
         own = {name: _value(entry, name) for name in keys[entry.model]}
-        told = {name: value for name, value in own.items() if value is not None or _group(name) not in own}
+        told = {name: value for name, value in own.items() if value is not None or not _left_out(name, own)}
         text = ", ".join(f"{name.rpartition('.')[2]}={short(value)}" for name, value in told.items())
         if len(told) > MOST_NAMED:
             known = numbers.setdefault(entry.model, [])
@@ -54,6 +57,11 @@ def _differing(rows: Sequence[Entry]) -> list[str]:
     return list(found)
 
 
+def _left_out(name: str, own: Mapping[str, Any]) -> bool:
+    """Whether a setting that a row has not goes without saying."""
+    return _group(name) in own or name in (SOURCE, *OF_SOURCE)
+
+
 def _differs(rows: Sequence[Entry], name: str) -> bool:
     return len({repr(row.settings.get(name)) for row in rows}) > 1
 
@@ -64,6 +72,10 @@ def _group(name: str) -> str:
 
 def _value(entry: Entry, name: str) -> Any:
     own = entry.settings.get(name)
+    if name == SOURCE:
+        return own and PurePath(str(own)).name
+    if name in OF_SOURCE and not entry.settings.get(SOURCE):
+        return None    # of networks that start from others
     return own if "." in name else entry.facts.get(name, own)
 
 
