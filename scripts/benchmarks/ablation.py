@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from benchmarks.table import markdown
+from benchmarks.table import markdown, with_earlier
 from benchmarks.tasks import DOOR
 
 OUT = Path("notebooks/benchmarks")
@@ -102,14 +102,9 @@ def _write(rows: list[dict], seeds: int) -> None:
 
 
 def _with_earlier(table: pd.DataFrame) -> pd.DataFrame:
-    """Add the rows of the committed table whose default is the same, for those of another one compare with nothing."""
-    what, before = ["set", "variant"], OUT / "ablation.csv"
-    if before.exists():
-        earlier = pd.read_csv(before, keep_default_na=False)
-        defaults = [each[each["variant"] == "default"].set_index("set")["by_subject"] for each in (earlier, table)]
-        other = [place for place in defaults[1].index if defaults[0].get(place) != defaults[1][place]]
-        table = pd.concat([earlier[~earlier["set"].isin(other)], table]).drop_duplicates(what, keep="last")
-    return table.sort_values(what, key=lambda names: names.map(_order), kind="stable")
+    what = {"where": ["set"], "name": "variant", "reference": "default", "score": "by_subject"}
+    table = with_earlier(table, OUT / "ablation.csv", **what)
+    return table.sort_values(["set", "variant"], key=lambda names: names.map(_order), kind="stable")
 
 
 def _order(name: str) -> int:

@@ -1,9 +1,10 @@
 """What each lever against over-fitting brings: one at a time, on the subjects that chose the defaults.
 
 ``benchmark.py levers --folder DIR`` trains both networks with and without each lever on the sets that are on disk, five
-seeds each. Levers can be named (``mixup sam``), and so can ``seeds=2``, ``models=eegnet``, ``sets=mi_openbci``; any
-other ``key=value`` goes to each training. What DIR holds already is not trained again. The runs with and without a
-lever have the same seeds and splits, so that differences are paired.
+seeds each, and adds what it measures to the committed table, whose rows stay if `off` still scores what it did. Levers
+can be named (``mixup sam``), and so can ``seeds=2``, ``models=eegnet``, ``sets=mi_openbci``; any other ``key=value``
+goes to each training. What DIR holds already is not trained again. The runs with and without a lever have the same
+seeds and splits, so that differences are paired.
 """
 
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.ablation import STACKED, on_disk, train
-from benchmarks.table import markdown
+from benchmarks.table import markdown, with_earlier
 
 OUT = Path("notebooks/benchmarks")
 SEEDS = 5
@@ -54,7 +55,7 @@ def measure_levers(folder: Path, *words: str) -> None:
                 out = folder / place.replace(" ", "_") / model / f"{name}_{options['seeds']}"
                 found[place, model, name] = _measured(out, place, model, name, options["seeds"], *more)
                 rows.append(_row(place, model, name, found[place, model, name], found[place, model, "off"]))
-                _write(pd.DataFrame(rows).sort_values(["set", "model"], kind="stable"), options["seeds"], more)
+                _write(pd.DataFrame(rows), options["seeds"], more)
 
 
 def _measured(out: Path, place: str, model: str, name: str, seeds: str, *more: str) -> pd.DataFrame:
@@ -86,6 +87,9 @@ def _row(place: str, model: str, name: str, runs: pd.DataFrame, off: pd.DataFram
 
 def _write(table: pd.DataFrame, seeds: str, more: list[str]) -> None:
     OUT.mkdir(parents=True, exist_ok=True)
+    what = {"where": ["set", "model"], "name": "lever", "reference": "off", "score": "by_subject"}
+    table = with_earlier(table, OUT / "levers.csv", **what)
+    table = table.sort_values(["set", "model", "lever"], key=lambda names: names.map(_order), kind="stable")
     table.to_csv(OUT / "levers.csv", index=False)
     lines = [
         "# What each lever against over-fitting brings",
@@ -98,4 +102,10 @@ def _write(table: pd.DataFrame, seeds: str, more: list[str]) -> None:
         "`scripts/benchmarks/levers.py`.",
         markdown(table),
     ]
-    (OUT / "levers.md").write_text("\n\n".join(lines) + "\n")
+    text = OUT / "levers.md"
+    _, heading, below = (text.read_text() if text.exists() else "").partition("\n## ")    # what is said of the numbers
+    text.write_text("\n\n".join(lines) + "\n" + heading + below)
+
+
+def _order(name: str) -> int:
+    return [*SETS, *MODELS, *LEVERS].index(name.split()[0])

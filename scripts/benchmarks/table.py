@@ -59,3 +59,22 @@ def _draw(table: pd.DataFrame, path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
     plt.close(figure)
+
+
+def with_earlier(
+    table: pd.DataFrame, path: Path, *, where: list[str], name: str, reference: str, score: str
+) -> pd.DataFrame:    # fmt: skip
+    """Add the rows of a committed table whose reference scores the same: those of another one compare with nothing.
+
+    Parameters
+    ----------
+    where, name : str
+        Columns that say which reference a row belongs to, and what is compared with it.
+    """
+    if not path.exists():
+        return table
+    earlier = pd.read_csv(path, keep_default_na=False)
+    before, now = (each[each[name] == reference].set_index(where)[score].to_dict() for each in (earlier, table))
+    places = earlier.set_index(where).index
+    kept = earlier[[place not in now or before.get(place) == now[place] for place in places]]
+    return pd.concat([kept, table], ignore_index=True).drop_duplicates([*where, name], keep="last", ignore_index=True)

@@ -29,6 +29,7 @@ from eegdecode.reporting.results import Results
 from eegdecode.reporting.screen import last_screen
 from eegdecode.reporting.states import FOLDER, DiskStates
 from eegdecode.reporting.store import Store
+from eegdecode.reporting.tracking import Tracker
 from eegdecode.reporting.transfer import begin_from, told
 from eegdecode.runs import Run
 from eegdecode.sweeps import Sweep, expand, stacks
@@ -37,7 +38,7 @@ from eegdecode.trials import Trials
 
 def run_experiment(
     *, dataset: Dataset, preprocess: Preprocess, protocol: Splitter, sweep: Sweep, frontend: Any, model: partial,
-    trainer: Any, augment: Any, logger: Any, seed: int, device: str | Sequence[str],
+    trainer: Any, augment: Any, logger: Tracker, seed: int, device: str | Sequence[str],
     out_dir: str | None, choices: Mapping[str, str], config: str, run_store: str | None = None,
     screen: Callable[..., Any] | None = None,
 ) -> Results:    # fmt: skip
@@ -100,7 +101,7 @@ def table_of_trials(dataset: Dataset, preprocess: Preprocess) -> pd.DataFrame:
 
 def _train(
     store: Store, trials: Trials, runs: list[Run], *, model: partial, trainer: Any, frontend: Any, augment: Any,
-    logger: Any, screen: Callable[..., Any] | None,
+    logger: Tracker, screen: Callable[..., Any] | None,
 ) -> None:    # fmt: skip
     """Train what is not finished yet, here or by another process, and keep each prediction as it comes."""
     todo, states = store.unfinished(), DiskStates(store.folder / FOLDER, store.keys)

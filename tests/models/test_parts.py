@@ -11,7 +11,7 @@ from eegdecode.models.attention import KERNELS, Attention
 from eegdecode.models.block import FEEDS, Block, Encoder, StochasticDepth, TokenDropout
 from eegdecode.models.masks import valid_tokens
 from eegdecode.models.norms import NORMS, GroupNorm
-from eegdecode.models.patches import Patches, patch_counts
+from eegdecode.models.patches import patch_counts
 from eegdecode.models.pooling import POOLINGS
 from eegdecode.models.positions import POSITIONS, rotate
 from eegdecode.training.ensemble import Ensemble
@@ -28,7 +28,7 @@ class Network(torch.nn.Module):
 
     def __init__(self, *, position="none", pooling="mean", kernel="softmax", drop=0.0, **block):
         super().__init__()
-        self.embed = Patches(N_CHANS, D, size=4, stride=2)
+        self.embed = torch.nn.Conv1d(N_CHANS, D, 4, stride=2)
         self.position, self.pool = POSITIONS[position](D, N), POOLINGS[pooling](D)
         self.blocks = Encoder(
             D, depth=2, heads=H, expand=2, drop=drop, kernel=kernel, n_tokens=N + self.pool.added,
@@ -37,7 +37,7 @@ class Network(torch.nn.Module):
         self.head = torch.nn.Linear(self.pool.parts * D, 3)
 
     def forward(self, x, lengths=None):
-        z = self.embed(x)
+        z = self.embed(x).mT
         counts = None if lengths is None else patch_counts(lengths, size=4, stride=2)
         valid = None if counts is None else valid_tokens(counts, z.shape[1])
         z, valid = self.pool.extend(self.position(z, valid), valid)

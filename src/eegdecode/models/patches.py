@@ -1,30 +1,10 @@
-"""Patches of time as tokens: (B, C, T) -> (B, N, D)."""
+"""Which samples lie in which patch of time, and how many patches a trial has."""
 
 from __future__ import annotations
 
 import torch
-from einops import rearrange
-from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
-
-
-class Patches(nn.Module):
-    """A linear map of the samples of each patch, over all channels (Dosovitskiy et al., 2021).
-
-    Parameters
-    ----------
-    size, stride : int
-        Length of a patch and distance between patches in samples. What is left over at the end is dropped.
-    """
-
-    def __init__(self, n_chans: int, width: int, *, size: int, stride: int) -> None:
-        super().__init__()
-        self.size, self.stride = size, stride
-        self.embed = nn.Linear(n_chans * size, width)
-
-    def forward(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch token width"]:
-        """Cut and map."""
-        return self.embed(rearrange(x.unfold(2, self.size, self.stride), "b c n s -> b n (c s)"))
+from jaxtyping import Bool, Int
+from torch import Tensor
 
 
 def patch_counts(lengths: Int[Tensor, " batch"], *, size: int, stride: int) -> Int[Tensor, " batch"]:

@@ -9,10 +9,18 @@ import pytest
 from scripts.benchmarks.diagnosis_curves import synthetic_suite
 from scripts.benchmarks.diagnosis_suite import HEALTHY, judged, read_suite
 
+from eegdecode.reporting.diagnosis.remedies import EXPLAINING
+
 SUITE = Path(__file__).parents[3] / "notebooks" / "benchmarks" / "diagnosis_suite.npz"
 
 
-@pytest.fixture(scope="module", params=["tune", "confirm", "fresh", "formulas"])
+def test_stored_settings_are_those_that_a_diagnosis_asks_for() -> None:
+    """Without the smoothing of the labels, say, the rule on leaks was another one in the suite than in use."""
+    known = {"patience"} ^ set(EXPLAINING)    # of none of these trainings
+    assert all(known <= set(row["settings"]) for row in read_suite(SUITE))
+
+
+@pytest.fixture(scope="module", params=["tune", "confirm", "fresh", "fresh again", "formulas"])
 def table(request: pytest.FixtureRequest) -> pd.DataFrame:
     if request.param == "formulas":
         return judged(synthetic_suite(seed=7, n=20))
@@ -30,9 +38,3 @@ def test_faults_are_named(table: pd.DataFrame) -> None:
     sick = table[table["label"] != HEALTHY]
     assert len(sick) >= 30
     assert sick["right"].mean() >= 0.9, sick.loc[~sick["right"], ["label", "name", "verdict", "evidence"]]
-
-
-def test_healthy_people_of_whom_no_rule_knows() -> None:
-    table = judged(row for row in read_suite(SUITE) if row["part"] == "fresh again")
-    assert len(table) >= 25
-    assert (~table["right"]).mean() <= 0.05, table.loc[~table["right"], ["name", "verdict", "evidence"]]
