@@ -263,6 +263,19 @@ def test_a_mistake_is_named_without_a_traceback(arguments, message, tmp_path):
     assert len([line for line in output.splitlines() if line[:1] != "\t"]) < 15, output    # Hydra lists what there is
 
 
+@pytest.mark.parametrize(("fault", "verdict"), [
+    ("trainer.lr=1e-6", "rate too low"), ("trainer.lr=1", "diverged"), ("trainer.epochs=3", "too few steps"),
+    ("model=eegnet model.drop=0.95", "over-regularised"), ("dataset.n_trials=3", "too few trials"),
+])    # fmt: skip
+def test_an_induced_fault_is_named_in_the_report(fault, verdict, tmp_path):
+    words = ["dataset.n_trials=18", "dataset.subjects=[1]", "trainer.updates=60", "device=cpu", "out_dir=out"]
+    said = " ".join(run(*words, *fault.split(), folder=tmp_path).split())
+    assert f"Diagnosis: {verdict} (one run). Try: " in said
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert f"**{verdict}**: 1 of 1 runs" in report
+    assert pd.read_csv(tmp_path / "out" / "diagnosis.csv")["verdict"].tolist() == [verdict]
+
+
 @pytest.mark.parametrize("launcher", ["local", "joblib"])
 def test_a_multirun_does_all_jobs_and_reports_the_failed_one(tmp_path, launcher):
     output = run(
