@@ -30,6 +30,12 @@ WAYS = {
     "gentle": ["trainer.new_head=false", "trainer.lr={rate}"],
     "adapted": ["trainer.new_head=false", "trainer.lr={rate}", "trainer.adapt_norms=true"],    # transductive
 }    # fmt: skip
+MEANING = {
+    "full": "all learns, with a new head, at the network's own rate and steps", "head": "the new head alone learns",
+    "layerwise": "as full, with rates that fall towards the input", "frozen_front": "as full, but for the first layers",
+    "keep_head": "as full, and the head is the source's", "gentle": "that at a tenth of the rate",
+    "adapted": "that with the batch norm of the test session (AdaBN, transductive)",
+}    # fmt: skip
 BATCH_NORM = ("eegnet",)    # networks that have what `adapted` needs
 ALONE = "scratch"
 Scores = Mapping[int, pd.Series]    # trials a class -> mean accuracy in % of each subject
@@ -108,12 +114,10 @@ def _write(table: pd.DataFrame, seeds: str, more: list[str]) -> None:
         f"{''.join(f', `{word}`' for word in more)}, on all subjects, those that chose the defaults among them. A "
         "network is trained on all subjects but one (`protocol=cross_subject`); then it learns from the first few "
         "trials of that one and is tested on its last run (`protocol=calibration`), the same for every number. "
-        "*scratch*: on those few trials alone. 0 trials: zero-shot, the network of the others as it is. *full*, "
-        "*head*, *layerwise*, *frozen_front*: what learns, with a new head and the network's own rate and steps; "
-        "*keep_head*: all of it, and the head is the source's; *gentle*: that at a tenth of the rate; *adapted*: that "
-        "with the batch norm of the test session (AdaBN, transductive). *to scratch*, *to zero shot*: paired "
-        "differences, mean and deviation over subjects; *ahead of*: in how many. Of `ssvep_exo` a subject has as few "
-        "as 8 trials a class before its last run, so its curve ends there. Made by "
+        "*scratch*: on those few trials alone. 0 trials: zero-shot, the network of the others as it is. "
+        f"{'; '.join(f'*{way}*: {said}' for way, said in MEANING.items() if way in set(table['way']))}. *to scratch*, "
+        "*to zero shot*: paired differences, mean and deviation over subjects; *ahead of*: in how many. Of `ssvep_exo` "
+        "a subject has as few as 8 trials a class before its last run, so its curve ends there. Made by "
         "`python scripts/benchmark.py transfer --folder DIR`.",
         _verdict(table),
         markdown(table),
