@@ -99,6 +99,8 @@ class Pooled:
             raise ValueError(f"protocol.folds must be at least 2 or null, got {self.folds}")
         if self.n_test < 1:
             raise ValueError(f"protocol.n_test must be at least 1, got {self.n_test}")
+        if self.folds is not None and self.n_test != type(self).n_test:
+            raise ValueError(f"protocol.n_test={self.n_test} is of the one split that protocol.folds=null makes")
 
     @property
     def blocks(self) -> bool:

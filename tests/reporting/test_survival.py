@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import random
 import time
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,9 @@ def test_half_written_files_are_swept_and_never_counted(make_store: Any) -> None
 def test_twenty_kills_of_two_processes_that_share_their_runs(tmp_path: Path) -> None:
     """No run lost, none trained by both, none twice but where a kill hit it, no file half-written."""
     fork = multiprocessing.get_context("fork")    # starts in milliseconds
-    library, diary, rng = tmp_path / "library", tmp_path / "diary.txt", np.random.default_rng()
+    library, diary, seed = tmp_path / "library", tmp_path / "diary.txt", random.randrange(10**6)
+    print(f"moments drawn with seed {seed}")
+    rng = np.random.default_rng(seed)
     places = [tmp_path / "a", tmp_path / "b"]
     workers, killed = [None, None], {}
 
