@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import yaml
 
@@ -20,6 +20,7 @@ LONGEST_TAG = 64    # characters; wandb refuses the job for one more
 log = logging.getLogger(__name__)
 
 
+@runtime_checkable
 class Tracker(Protocol):
     """What an experiment calls: once at the start, once an epoch of a run, once at the end."""
 
