@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eegdecode.runs import Run
+from eegdecode.runs import Run, Split
 from eegdecode.training.batches import Material
 from eegdecode.training.flow import weight_gradients, without_gradient
 from eegdecode.training.frontend import FrontEnd
@@ -64,7 +64,7 @@ def small_task(settings: DeepSettings, model: partial, trials: Trials, run: Run,
     rows = np.sort(np.concatenate(chosen))    # the order of recording
     few = replace(trials, X=np.array(trials.X[rows]), meta=trials.meta.iloc[rows].reset_index(drop=True))
     train, test = (np.searchsorted(rows, np.sort(part)) for part in chosen)
-    split = replace(run.split, train=train, val=train[:0], test=test)
+    split = Split(**{**vars(run.split), "train": train, "val": train[:0], "test": test})    # also of an inner split
     plain = replace(
         settings, device="cpu", precision="float32", ensemble="loop", compile=False, augment=None, workers=None
     )
