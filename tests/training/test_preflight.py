@@ -108,3 +108,14 @@ def test_the_rate_lies_where_the_loss_falls(make_trials):
     task = small_task(DeepTrainer(device="cpu"), partial(EEGNet), trials, some_runs(trials)[0], frontend=ZScore())
     rate = float(find_rate(task).rpartition("=")[2])
     assert 1e-4 <= rate <= 1e-1
+
+
+def test_a_rare_class_is_among_the_trials_that_are_tried(make_trials):
+    """Four of 300 trials, in a row: a front end that wants two classes is not refused."""
+    trials = make_trials(n_trials=300, n_classes=2, n_times=32)
+    label = np.isin(np.arange(len(trials)) % 300, (5, 6, 7, 8)).astype(int)
+    trials = replace(trials, meta=trials.meta.assign(label=label))
+    run = some_runs(trials)[0]
+    DeepTrainer(device="cpu").check(partial(EEGNet), trials, [run], frontend=CSP(n_filters=1), augment=None)
+    with pytest.raises(ValueError, match=r"drop must be in \[0, 1\)"):
+        DeepTrainer(device="cpu").check(partial(EEGNet, drop=2.0), trials, [run], frontend=ZScore(), augment=None)

@@ -26,7 +26,8 @@ from eegdecode.training.optim import Adam
 from eegdecode.training.settings import DeepSettings
 from eegdecode.trials import Trials
 
-TRIALS = 64            # training trials that are looked at
+TRIALS = 64            # training trials that are looked at,
+LEAST = 2              # of each class at least, which a front end may need
 BATCH = 16             # trials, of which a batch is fitted
 STEPS, FEWEST = 30, 10    # on that batch, and the fewest that say whether it can be fitted
 SECONDS = 1.0          # after which no further step is begun
@@ -58,9 +59,11 @@ def warn(
 
 
 def small_task(settings: DeepSettings, model: partial, trials: Trials, run: Run, *, frontend: FrontEnd) -> Task:
-    """The run on a few of its training trials, its front end fitted on these."""
-    chosen = [part[np.linspace(0, len(part) - 1, min(len(part), n)).astype(int)]
-              for part, n in ((run.split.train, TRIALS), (run.split.test, 2))]    # fmt: skip
+    """The run on a few of its training trials, some of each class, its front end fitted on these."""
+    train, test = run.split.train, run.split.test
+    classes = [train[trials.y[train] == k] for k in np.unique(trials.y[train])]
+    each = [_spread(own, max(LEAST, TRIALS * len(own) // len(train))) for own in classes]
+    chosen = [np.concatenate([*each, train[:0]]), _spread(test, 2)]
     rows = np.sort(np.concatenate(chosen))    # the order of recording
     few = replace(trials, X=np.array(trials.X[rows]), meta=trials.meta.iloc[rows].reset_index(drop=True))
     train, test = (np.searchsorted(rows, np.sort(part)) for part in chosen)
@@ -70,6 +73,11 @@ def small_task(settings: DeepSettings, model: partial, trials: Trials, run: Run,
     )
     material = Material.of(few, per_trial=frontend.per_trial, device="cpu")
     return Task.build(plain, model, material, [replace(run, split=split)], frontend=frontend, mode="loop")
+
+
+def _spread(rows: np.ndarray, n: int) -> np.ndarray:
+    """So many rows, evenly from the first to the last."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), n)).astype(int)]
 
 
 def preflight(task: Task) -> Iterator[str]:
