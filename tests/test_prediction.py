@@ -96,7 +96,8 @@ def test_members_can_average_logits_instead(trained, tmp_path, monkeypatch):
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "configs")):
         cfg = compose("predict", overrides=[*SET, f"checkpoint={path}", "by=logits", "device=cpu"])
     parts = {part: instantiate(cfg[part], _convert_="all") for part in ("dataset", "preprocess", "decode")}
-    predict(checkpoint=cfg.checkpoint, by=cfg.by, out=str(tmp_path / "t.csv"), **parts)
+    said = predict(checkpoint=cfg.checkpoint, by=cfg.by, out=str(tmp_path / "t.csv"), **parts)
+    assert "ensemble of 2 seeds, mean logits" in said    # what was done, not what the checkpoint would do
     members = kept_of(trained, "1")
     expected = probabilities(np.mean([kept.logits["test"] for kept in members], axis=0))
     np.testing.assert_allclose(answers(pd.read_csv(tmp_path / "t.csv"), members[0]), expected, atol=1e-6)

@@ -69,4 +69,4 @@ def predict(
     path = Path(out or Path("data", "predictions", trials.dataset, f"{plain_name(checkpoint)}.csv"))
     make_folder(path.parent)
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
-    return "\n".join([*answer_sentences(table, about, classes=classes), f"Table: {path}"])
+    return "\n".join([*answer_sentences(table, about, classes=classes, by=by), f"Table: {path}"])

@@ -48,9 +48,17 @@ def answer_table(
     })
 
 
-def answer_sentences(table: pd.DataFrame, about: Mapping[str, Any], *, classes: Sequence[str]) -> list[str]:
-    """Who answered, and how well where labels are known; trials of the training are left out of every score."""
-    said = [f"{about['run']}{_members(about)}: {len(table)} trials"]
+def answer_sentences(
+    table: pd.DataFrame, about: Mapping[str, Any], *, classes: Sequence[str], by: str
+) -> list[str]:    # fmt: skip
+    """Who answered, and how well where labels are known; trials of the training are left out of every score.
+
+    Parameters
+    ----------
+    by : {"probabilities", "logits"}
+        What the members averaged for this table, which may be another thing than their checkpoint says.
+    """
+    said = [f"{about['run']}{_members(about, by)}: {len(table)} trials"]
     seen, labelled = table["trained_on"].to_numpy(bool), (table["true"] != "").to_numpy()
     if seen.any():
         said.append(
@@ -84,10 +92,10 @@ def differences(about: Mapping[str, Any], prepared: Mapping[str, Any], *, tmin: 
     return said
 
 
-def _members(about: Mapping[str, Any]) -> str:
+def _members(about: Mapping[str, Any], by: str) -> str:
     members = about.get("members")
     if not members:
         return ""
     planned = about.get("planned", len(members))
     short = f", INCOMPLETE: {len(members)}/{planned}" if len(members) < planned else ""
-    return f" (ensemble of {len(members)} seeds, mean {about['by']}{short})"
+    return f" (ensemble of {len(members)} seeds, mean {by}{short})"
