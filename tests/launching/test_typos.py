@@ -14,6 +14,8 @@ from words import unknown_setting
      "there is no trainer.lrr with experiment=compare_simulated; did you mean trainer.lr?"),
     ("model=eegnett trainer.lr=1", "there is no model=eegnett; did you mean model=eegnet?"),
     ("-m model=ts_lr,csplda", "there is no model=csplda; did you mean model=csp_lda?"),
+    ("augment.std=-1",
+     "there is no augment.std; augment has no settings as it is chosen; augment=... takes another choice"),
     ("launcher=pbs", "there is no launcher=pbs; there are joblib, local, ray, slurm"),
 ])    # fmt: skip
 def test_what_was_meant(words, said):

@@ -48,6 +48,8 @@ def missing(config: Any, path: str) -> str | None:
             known, above = sorted(key for key in node if not key.startswith("_")), ".".join(parts[:i])
             if near := difflib.get_close_matches(part, known, n=1):
                 return f"did you mean {'.'.join([*parts[:i], near[0]])}?"
+            if above and not known:    # augment=none, of what has settings under another choice
+                return f"{above} has no settings as it is chosen; {parts[0]}=... takes another choice"
             return f"{above + ' has' if above else 'there are'} {', '.join(known)}"
         node = node[part]
     return None
