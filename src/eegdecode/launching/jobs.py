@@ -18,6 +18,13 @@ from pathlib import Path
 ROOM = 2**16    # bytes of a disk with less free are too few for a log
 GRACE = 60.0    # s that an interrupted job has for its results and its report
 CARRIED = ("EEGDECODE_", "HF_", "MNE_", "PYTHON", "WANDB_")    # variables that a job has wherever it runs
+SECRET = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")    # but never those: a job of a cluster lies on a shared disk
+
+
+def _carried() -> dict[str, str]:
+    """Variables of this process that are a job's, too."""
+    own = {name: value for name, value in os.environ.items() if name.startswith(CARRIED)}
+    return {name: value for name, value in own.items() if not name.upper().endswith(SECRET)}
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,8 @@ class Job:
         Working directory.
     environment : mapping
         Variables it is given beside those of the place where it runs: by default those of this process that are
-        `CARRIED`.
+        `CARRIED`, without keys and passwords (`SECRET`). Where a job does not inherit those either, wandb reads
+        ``~/.netrc`` (``wandb login`` writes it) and Hugging Face's hub its own file.
     """
 
     script: str
@@ -46,9 +54,7 @@ class Job:
     log: Path
     cores: int = 1
     folder: str = field(default_factory=os.getcwd)
-    environment: Mapping[str, str] = field(default_factory=lambda: {
-        name: value for name, value in os.environ.items() if name.startswith(CARRIED)
-    })    # fmt: skip
+    environment: Mapping[str, str] = field(default_factory=_carried)
 
     def __post_init__(self) -> None:
         if self.cores < 1:
