@@ -1,6 +1,7 @@
 """Jobs as processes: their log, their cores, the reason of their end, and what a kill costs."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -65,6 +66,17 @@ def test_the_command_of_a_job_can_be_typed(job, tmp_path):
     assert done.returncode == 1
 
 
+def test_a_job_that_is_written_to_a_disk_holds_no_key(job, monkeypatch):
+    kept = {"WANDB_PROJECT": "mine", "HF_HOME": "/lab", "EEGDECODE_RUNS": "runs", "HF_TOKEN_PATH": "/lab/token"}
+    keys = dict.fromkeys(("WANDB_API_KEY", "HF_TOKEN", "hf_token", "MNE_SECRET", "EEGDECODE_DB_PASSWORD"), "s3cr3t")
+    for name, value in {**kept, **keys}.items():
+        monkeypatch.setenv(name, value)
+    carried = job("0").environment
+    assert kept.items() <= carried.items()
+    assert not set(keys) & set(carried)
+    assert b"s3cr3t" not in pickle.dumps(job("0"))
+
+
 def test_a_killed_job_takes_no_other_with_it_and_failures_are_told_at_once(job, capsys):
     jobs = [job(what, number) for number, what in enumerate(["0.1", "kill", "0.1", "fail", "0.1", "1"])]
     failures = follow(jobs, here.run_here(jobs, n_jobs=2))
@@ -90,6 +102,14 @@ def test_jobs_share_the_cores_of_the_machine(job, monkeypatch, capsys, options, 
     assert f"{at_once} at a time" in capsys.readouterr().out
     for end in ends:
         assert end.job.log.read_text().split()[1:3] == [str(cores)] * 2
+
+
+def test_a_sweep_within_a_job_takes_the_cores_of_the_job(monkeypatch):
+    monkeypatch.delenv("EEGDECODE_CORES", raising=False)
+    there = here._count_cores()
+    for given, cores in (("1", 1), ("", there), (str(there + 1), there)):
+        monkeypatch.setenv("EEGDECODE_CORES", given)
+        assert here._count_cores() == cores
 
 
 @pytest.mark.parametrize("options", [{"n_jobs": 0}, {"cores": 0}])

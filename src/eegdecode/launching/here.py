@@ -45,5 +45,6 @@ def run_here(jobs: Sequence[Job], *, n_jobs: int = -1, cores: int | None = None)
 
 
 def _count_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use: of a job that shares its machine those in $EEGDECODE_CORES, as of a trainer."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(there, int(os.environ.get("EEGDECODE_CORES") or there))
