@@ -3,7 +3,8 @@
     python tests/integration/postgres_here.py -- command ...
 
 starts it, runs the command with $EEGDECODE_STORAGE set to its URL, and ends it. It needs PostgreSQL
-(``apt-get install postgresql``) and ``pip install -e ".[postgres]"``; as root it runs as the user postgres or nobody.
+(``apt-get install postgresql``) and ``pip install -c constraints.txt -e ".[postgres]"``; as root it runs as the user
+postgres or nobody.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def absent() -> str:
     if _program("postgres") is None or _program("initdb") is None:
         return "postgres is not installed: apt-get install postgresql"
     if importlib.util.find_spec("psycopg") is None:
-        return "psycopg is not installed: pip install -e '.[postgres]'"
+        return 'psycopg is not installed: pip install -c constraints.txt -e ".[postgres]"'
     if os.geteuid() == 0 and not shutil.which("setpriv"):
         return "a PostgreSQL does not run as root, and there is no setpriv"
     return ""

@@ -2,7 +2,7 @@
 
     python tests/integration/ray_here.py [--workers 2] -- command ...
 
-starts it, runs the command with $RAY_ADDRESS set, and ends it. It needs ``pip install -e ".[ray]"``.
+starts it, runs the command with $RAY_ADDRESS set, and ends it. It needs ``pip install -c constraints.txt -e ".[ray]"``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 
 def absent() -> str:
     """Why no Ray can be started here; empty if it can."""
-    return "" if importlib.util.find_spec("ray") else "ray is not installed: pip install -e '.[ray]'"
+    return "" if importlib.util.find_spec("ray") else 'ray is not installed: pip install -c constraints.txt -e ".[ray]"'
 
 
 class Ray:

@@ -29,7 +29,7 @@ OPTIONS = ["hydra.launcher.cores=1", "hydra.launcher.poll=0.5"]
 
 @pytest.fixture(scope="module")
 def cluster():
-    pytest.importorskip("submitit", reason="pip install -e '.[slurm]'")
+    pytest.importorskip("submitit", reason='pip install -c constraints.txt -e ".[slurm]"')
     with slurm(cpus=6, node_timeout=6) as here:
         yield here
 

@@ -187,7 +187,7 @@ def test_a_job_that_cannot_be_started_is_told(job, tmp_path):
 @pytest.mark.parametrize(("start", "extra"), [(slurm.run_on_slurm, "submitit"), (on_ray.run_on_ray, "ray")])
 def test_without_the_extra_it_says_what_to_install(job, monkeypatch, start, extra):
     monkeypatch.setitem(sys.modules, extra, None)
-    with pytest.raises(ValueError, match=rf"needs {extra}: pip install -c constraints.txt -e '\.\[\w+\]'"):
+    with pytest.raises(ValueError, match=rf'needs {extra}: pip install -c constraints.txt -e "\.\[\w+\]"'):
         next(start([job("0")]))
 
 

@@ -23,7 +23,7 @@ def library():
 
 def test_the_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "braindecode.models", None)
-    with pytest.raises(ValueError, match=r"pip install eegdecode\[braindecode\]"):
+    with pytest.raises(ValueError, match=r'pip install -c constraints.txt -e "\.\[braindecode\]"'):
         braindecode("ShallowFBCSPNet")
 
 

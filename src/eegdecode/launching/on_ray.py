@@ -54,4 +54,4 @@ def _ray() -> Any:
     try:
         return importlib.import_module("ray")
     except ImportError as error:
-        raise ValueError("launcher=ray needs ray: pip install -c constraints.txt -e '.[ray]'") from error
+        raise ValueError('launcher=ray needs ray: pip install -c constraints.txt -e ".[ray]"') from error

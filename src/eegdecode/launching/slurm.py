@@ -156,4 +156,4 @@ def _submitit() -> Any:
     try:
         return importlib.import_module("submitit")
     except ImportError as error:
-        raise ValueError("launcher=slurm needs submitit: pip install -c constraints.txt -e '.[slurm]'") from error
+        raise ValueError('launcher=slurm needs submitit: pip install -c constraints.txt -e ".[slurm]"') from error

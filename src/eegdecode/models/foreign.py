@@ -95,5 +95,5 @@ def _library() -> ModuleType:
         with warnings.catch_warnings(action="ignore"):    # of what its other networks import
             import braindecode.models as models  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise ValueError("model=braindecode needs an extra: pip install eegdecode[braindecode]") from error
+        raise ValueError('model=braindecode needs pip install -c constraints.txt -e ".[braindecode]"') from error
     return models
