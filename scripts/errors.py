@@ -11,6 +11,8 @@ from pathlib import Path
 from hydra.errors import InstantiationException
 from omegaconf import MissingMandatoryValue
 
+from eegdecode.launching.record import interrupted
+
 
 def in_words(error: Exception) -> str:
     """What went wrong; of an error that nobody foresaw also its type, and how to see where: then it is raised."""
@@ -34,8 +36,8 @@ def kept(reason: str, folder: str | None, command: Sequence[str] | None) -> str:
 
 
 @contextmanager
-def told_in_words() -> Iterator[None]:
-    """What is around the work of a command: plain lines of the log, and an error in one line, with its exit code."""
+def told_in_words(left: str) -> Iterator[None]:
+    """What is around the work of a command: plain lines of the log, an error in one line, what Ctrl-C has `left`."""
     logging.basicConfig(format="%(message)s")
     logging.getLogger("eegdecode").setLevel(logging.INFO)
     try:
@@ -43,4 +45,4 @@ def told_in_words() -> Iterator[None]:
     except Exception as error:
         sys.exit(f"error: {in_words(error)}")
     except KeyboardInterrupt:
-        sys.exit(130)
+        interrupted(left)

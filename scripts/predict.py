@@ -12,7 +12,7 @@ PARTS = ("checkpoint", "dataset", "preprocess", "decode", "by", "out")
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="predict")
 def main(cfg: DictConfig) -> None:
-    with told_in_words():
+    with told_in_words("no table was written; prepared subjects are kept in the cache"):
         from eegdecode.prediction import predict  # here, so that --help and a typo answer at once
 
         parts = parts_of(cfg, predict)

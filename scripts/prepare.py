@@ -11,7 +11,7 @@ from words import words_checked
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="prepare")
 def main(cfg: DictConfig) -> None:
-    with told_in_words():
+    with told_in_words("prepared subjects are kept in the cache; the same command prepares the others"):
         from eegdecode.card import prepare, tend_cache  # here, so that --help and a typo answer at once
 
         if cfg.cache is not None:

@@ -14,7 +14,7 @@ from words import words_checked
 @hydra.main(version_base="1.3", config_path="../configs", config_name="pretrain")
 def main(cfg: DictConfig) -> None:
     choices = {group: name for group, name in HydraConfig.get().runtime.choices.items() if "/" not in group}
-    with told_in_words():
+    with told_in_words("finished encoders are kept; the same command goes on where it stopped"):
         from eegdecode.pretraining import pretrain  # here, so that --help and a typo answer at once
 
         parts = parts_of(cfg, pretrain)

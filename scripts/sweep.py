@@ -11,6 +11,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from eegdecode.launching.record import interrupted
 from errors import in_words
 from typed import parts_of
 
@@ -39,7 +40,7 @@ if __name__ == "__main__":
         with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
             failures = obey(sys.argv[1:], configs=CONFIGS / "search", compose=compose_training)
     except KeyboardInterrupt:
-        sys.exit(130)
+        interrupted("finished trials are kept; the same command goes on where it stopped")
     except Exception as error:
         if getattr(error, "name", None) == "optuna":    # README's first command does not bring it
             sys.exit('error: searches need pip install -c constraints.txt -e ".[sweep]"')

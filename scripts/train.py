@@ -8,7 +8,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from eegdecode.launching.record import compared, fail, failures, job_folder, words_of
+from eegdecode.launching.record import compared, fail, failures, interrupted, job_folder, words_of
 from errors import in_words, kept
 from swept import swept_beside
 from typed import parts_of
@@ -40,7 +40,7 @@ def main(cfg: DictConfig) -> None:
         reason = kept(in_words(error), cfg.out_dir, command)
         fail(f"{cfg.out_dir}: {reason}" if compared else reason, command=command)
     except KeyboardInterrupt:
-        sys.exit(130)
+        interrupted("finished runs are kept; the same command goes on where it stopped")
 
 
 if __name__ == "__main__":

@@ -177,6 +177,7 @@ def test_ctrl_c_reports_what_is_finished(tmp_path):
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert 1 <= summary["n_done"] < summary["n_expected"] == 16
     assert f"{summary['n_done']}/16" in output
+    assert output.endswith("interrupted: finished runs are kept; the same command goes on where it stopped\n")
 
 
 def test_an_augmented_and_watched_experiment_is_another_one_and_says_what_it_is(finished, tmp_path):

@@ -19,7 +19,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from eegdecode.launching.record import failures, job_folder, words_of
+from eegdecode.launching.record import failures, interrupted, job_folder, words_of
 from swept import swept_beside
 
 
@@ -62,7 +62,7 @@ class CommandLauncher(Launcher):
         except ValueError as error:
             sys.exit(f"error: {error}")
         except KeyboardInterrupt:
-            sys.exit(130)
+            interrupted("finished jobs and runs are kept; the same command goes on where it stopped")
         return [self._returned(overrides) for overrides in job_overrides]
 
     def _arguments(self, overrides: Sequence[str], number: int) -> list[str]:

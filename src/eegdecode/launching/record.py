@@ -1,12 +1,13 @@
-"""What a sweep leaves to be said at its end. Here, for Hydra loads the files of its plugins a second time."""
+"""What a command leaves to be said at its end. Here, for Hydra loads the files of its plugins a second time."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 failures: list[str] = []        # a job that fails does not stop the others
 compared: set[str] = set()      # folders of comparisons
@@ -54,3 +55,9 @@ def fail(reason: str, *, command: Sequence[str] | None = None) -> None:
         reason = f"{reason}\n  command: {shlex.join(command)}"
         print(f"FAILED: {reason}", flush=True)
     failures.append(reason)
+
+
+def interrupted(left: str) -> NoReturn:
+    """End after Ctrl-C, with what is left of the work."""
+    print(f"interrupted: {left}", file=sys.stderr, flush=True)
+    sys.exit(130)
