@@ -16,6 +16,7 @@ from eegdecode.data.shelf import check, list_entries, prune
 from eegdecode.protocols import Splitter, WithinSession
 from eegdecode.reporting.card import write_card
 from eegdecode.reporting.facts import Score, broken_promises, measure
+from eegdecode.reporting.folders import refuse_run_folder
 from eegdecode.sweeps import Sweep, expand
 from eegdecode.trials import Trials
 
@@ -44,6 +45,10 @@ def prepare(
     str
         The card as text.
     """
+    if n_jobs < 1:
+        raise ValueError(f"n_jobs={n_jobs} prepares nothing: give at least 1 process")
+    page = Path(out_dir or f"data/cards/{name}")
+    refuse_run_folder(page, what="card")    # before the work
     trials = load_trials(dataset, preprocess, n_jobs=n_jobs)
     facts = measure(
         trials.X, trials.meta, trials.notes, ch_names=trials.signal.ch_names, positions=trials.signal.positions,
@@ -57,7 +62,7 @@ def prepare(
     differs = broken_promises(facts, trials.meta, kept)
     guard = _guard(protocol, trials)
     score = _score(trials, trainer, frontend, model)
-    return write_card(Path(out_dir or f"data/cards/{name}"), name, facts, differs=differs, guard=guard, score=score)
+    return write_card(page, name, facts, differs=differs, guard=guard, score=score)
 
 
 def tend_cache(what: str) -> str:
