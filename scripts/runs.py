@@ -22,14 +22,18 @@ def main() -> None:
             gone = opened.prune() if opened else []
             print(*gone, f"{len(gone)} files removed", sep="\n")
             return
-        found = jobs.list_jobs(words.folders or [library.runs_root()])
+        places = words.folders or [library.runs_root()]
+        found = jobs.list_jobs(places)
+        empty = jobs.without_jobs(places, found)
         if words.task == "status":
-            print(*found, jobs.summary(found), sep="\n")
+            print(*found, *empty, jobs.summary(found), sep="\n")
             sys.exit(any(job.state == "failed" for job in found))
-        failures = list(jobs.retry(found))
+        failures = [*empty, *jobs.retry(found)]
         sys.exit("\n".join(f"error: {failure}" for failure in failures) or 0)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:    # whatever was typed again has said what is kept
+        sys.exit(130)
 
 
 if __name__ == "__main__":

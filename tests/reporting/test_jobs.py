@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from eegdecode.reporting import folders
 from eegdecode.reporting.disk import write_json
-from eegdecode.reporting.jobs import list_jobs, retry, summary
+from eegdecode.reporting.jobs import list_jobs, retry, summary, without_jobs
 from eegdecode.reporting.pretraining import PretrainingFolder
 
 from .conftest import fill, make_failed
@@ -72,7 +74,85 @@ def test_a_damaged_marker_is_told(four_jobs: Path) -> None:
 
 def test_retry_types_what_is_left_and_says_what_fails_again(four_jobs: Path) -> None:
     again = list(retry(list_jobs([four_jobs])))
-    assert again == ["python -c 'exit(6)' (exit code 6)", "python -c 'exit(7)' (exit code 7)"]
+    assert again == [
+        "python -c 'exit(6)' (exit code 6)", "python -c 'exit(7)' (exit code 7)",
+        f"{four_jobs / 'failed'} has failed, 2/4 runs are done; failed: loss is NaN in epoch 3, at once (1 runs)",
+        f"{four_jobs / 'waiting'} still waits, 2/4 runs are done",
+    ]    # fmt: skip
+
+
+WRITER = "import pathlib, sys; (pathlib.Path(sys.argv[-1].partition('=')[2]) / 'ran').touch()"
+
+
+@pytest.fixture
+def leave(make_store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a factory of unfinished run folders below ``runs``, as a command has left them."""
+    monkeypatch.chdir(tmp_path)
+    Path("scripts").mkdir()
+    Path("scripts/train.py").write_text(WRITER)
+
+    def make(name: str, words: str, out_dir: str | None = None) -> Path:
+        folder = Path("runs", name)
+        command = f"python scripts/train.py {words}".strip()
+        store = make_store(folder=folder, facts={"dataset": "toy", "model": "eegnet", "command": command})
+        fill(store, 2)
+        folders.release(folder)
+        (folder / "config.yaml").write_text(f"out_dir: {out_dir or 'null'}\n")
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize(("words", "own"), [
+    ("model=eegnet out_dir=runs/one seed=1", "runs/one"),
+    ("out_dir=\"'runs/one'\"", "runs/one"),
+    ("model=eegnet", None),    # would take the newest unfinished folder, which is another
+    ("experiment=mine out_dir=runs/one", "runs/one"),
+])    # fmt: skip
+def test_retry_works_in_a_copied_folder(leave: Any, words: str, own: str | None) -> None:
+    copy = shutil.copytree(leave("one", words, own), Path("runs", "it's a copy"))
+    (job,) = list_jobs([copy])
+    rest = [word for word in shlex.split(words) if not word.startswith("out_dir=")]
+    assert shlex.split(job.command) == ["python", "scripts/train.py", *rest, r"out_dir='runs/it\'s a copy'"]
+    moved = copy.rename("runs/copy")
+    (job,) = list_jobs([moved])
+    said = list(retry([job]))
+    assert (moved / "ran").exists()
+    assert not Path("runs/one/ran").exists()
+    assert said == [f"{moved} still waits, 2/4 runs are done"]    # for all that its command ended well
+
+
+def test_a_command_that_works_where_it_was_typed_stays_as_it_is(leave: Any) -> None:
+    single = leave("one", "out_dir=runs/one", "runs/one")
+    sweep = [leave(f"many/{name}", "-m model=a,b out_dir=runs/many", f"runs/many/{name}") for name in "ab"]
+    unnamed = leave("unnamed", "-m model=a,b")
+    commands = {job.folder: job.command for job in list_jobs(["runs"])}
+    assert commands == {
+        single: "python scripts/train.py out_dir=runs/one", unnamed: "python scripts/train.py -m model=a,b",
+        **dict.fromkeys(sweep, "python scripts/train.py -m model=a,b out_dir=runs/many"),
+    }    # fmt: skip
+
+
+@pytest.mark.parametrize("words", ["-m model=a,b out_dir=runs/many", "experiment=compare"])
+def test_a_job_of_a_sweep_that_was_moved_does_not_begin_the_sweep_elsewhere(leave: Any, words: str) -> None:
+    moved = leave("many/a", words, "runs/many/a").rename("runs/a")
+    (job,) = list_jobs([moved])
+    assert job.command == ""
+    assert "copied or moved from runs/many/a, where the command of its sweep would work: python scri" in str(job)
+    (said,) = retry([job])
+    assert said.startswith("runs/a still waits, 2/4 runs are done; copied or moved from runs/many/a")
+
+
+def test_a_job_that_failed_early_is_tried_in_its_own_folder(leave: Any) -> None:
+    folders.note_error(Path("runs/early"), "no subject 99", command="python scripts/train.py out_dir=runs/elsewhere")
+    assert list_jobs(["runs"])[0].command == "python scripts/train.py out_dir=runs/early"
+
+
+def test_a_folder_without_a_job_is_named(leave: Any) -> None:
+    leave("one", "")
+    Path("empty").mkdir()
+    jobs = list_jobs(["runs", "empty", "."])
+    assert without_jobs(["runs", "empty", "."], jobs) == ["empty holds no job: no run folder at or below it"]
 
 
 def test_a_trial_that_its_search_has_stopped_waits_for_nobody(make_store: Any, tmp_path: Path) -> None:
@@ -136,5 +216,7 @@ def test_the_door(four_jobs: Path) -> None:
     assert done.returncode == 1, done.stderr    # something has failed
     assert "command: python -c 'exit(6)'" in done.stdout
     (four_jobs / "empty").mkdir()
+    looked = subprocess.run([sys.executable, DOOR, "status", four_jobs / "empty"], capture_output=True, text=True)
+    assert "empty holds no job: no run folder at or below it\n0 jobs: none" in looked.stdout
     pruned = subprocess.run([sys.executable, DOOR, "prune", four_jobs / "empty"], capture_output=True, text=True)
     assert (pruned.returncode, pruned.stdout) == (0, "0 files removed\n")

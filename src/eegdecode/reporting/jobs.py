@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from eegdecode.reporting.commands import command_for
 from eegdecode.reporting.disk import read_json
 from eegdecode.reporting.folders import ERROR, MARKER, PRETRAINING, SUMMARY, holder_of
 from eegdecode.reporting.tables import read_scores
@@ -30,7 +31,8 @@ class Job:
     n_done, n_expected : int
         Runs.
     command, log : str
-        What goes on with it, typed where it was typed before, and the file that its output went to; empty if unknown.
+        What goes on with it in this folder, typed where it was typed before, and the file that its output went to;
+        empty if unknown.
     reason : str
         What went wrong in the first run that failed, who works in the folder, or why the trial was stopped.
     """
@@ -67,7 +69,8 @@ def look(folder: Path) -> Job:
     """Look at one run folder, also while others write into it."""
     if not (folder / MARKER).exists():
         error = read_json(folder / ERROR)
-        return Job(folder, "failed", 0, 0, str(error.get("command", "")), "", str(error.get("reason", "")))
+        command, moved = command_for(folder, str(error.get("command", "")))
+        return Job(folder, "failed", 0, 0, command, "", _joined(str(error.get("reason", "")), moved))
     marker = read_json(folder / MARKER)
     encoders = read_json(folder / SUMMARY) if marker.get("kind") == PRETRAINING else {}    # they have no scores
     n_expected = encoders.get("n_expected") or sum(row["n"] for row in marker.get("expected", []))
@@ -92,7 +95,14 @@ def look(folder: Path) -> Job:
     if trial and state == "failed":    # the search itself goes on without it
         command = shlex.join(["python", "scripts/sweep.py", "retry", str(search), trial["trial"]])
         log = folder / "error.txt"
+    elif state in ("failed", "waiting"):
+        command, moved = command_for(folder, str(command))
+        reason = _joined(reason, moved)
     return Job(folder, state, n_done, n_expected, command, str(log), reason)
+
+
+def _joined(*texts: str) -> str:
+    return "; ".join(filter(None, texts))
 
 
 def _trial(folder: Path) -> dict[str, str]:
@@ -106,6 +116,12 @@ def _trial(folder: Path) -> dict[str, str]:
     return {str(name): str(value) for row in last.to_dict("records") for name, value in row.items()}
 
 
+def without_jobs(places: Sequence[Path | str], jobs: Sequence[Job]) -> list[str]:
+    """Say which of the folders that were looked through hold no job."""
+    return [f"{place} holds no job: no run folder at or below it" for place in places
+            if not any(job.folder.is_relative_to(place) for job in jobs)]    # fmt: skip
+
+
 def summary(jobs: Sequence[Job]) -> str:
     """Count jobs and runs."""
     counts = ", ".join(f"{n} {state}" for state in STATES if (n := sum(job.state == state for job in jobs)))
@@ -113,13 +129,19 @@ def summary(jobs: Sequence[Job]) -> str:
 
 
 def retry(jobs: Sequence[Job]) -> Iterator[str]:
-    """Type the commands of jobs that have failed or wait again, one after the other; yield those that fail again.
+    """Type the commands of jobs that have failed or wait again, one after the other, and look again.
 
-    Jobs of one multirun share their command.
+    Jobs of one multirun share their command. Yields the commands that fail, and what then still waits or has failed.
     """
-    for command in dict.fromkeys(job.command for job in jobs if job.state in ("failed", "waiting") and job.command):
+    left = [job for job in jobs if job.state in ("failed", "waiting")]
+    for command in dict.fromkeys(job.command for job in left if job.command):
         print(f"$ {command}", flush=True)
         words = shlex.split(command)
         code = subprocess.run([sys.executable, *words[1:]] if words[0] == "python" else words).returncode
         if code:
             yield f"{command} (exit code {code})"
+    for job in (look(job.folder) for job in left):
+        if job.state in ("failed", "waiting"):
+            why = job.reason or "its command is not known" * (not job.command)
+            words = "has failed" if job.state == "failed" else "still waits"
+            yield _joined(f"{job.folder} {words}, {job.n_done}/{job.n_expected} runs are done", why)
