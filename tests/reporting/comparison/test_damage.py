@@ -63,6 +63,24 @@ def test_with_damaged_folders_alone_each_is_told(make_folder: MakeFolder, place:
         gather([place])
 
 
+def test_the_screen_names_what_is_left_out(make_folder: MakeFolder, place: Path, tmp_path: Path) -> None:
+    make_folder("whole")
+    write(make_folder("sick"), "scores.csv", "a,b\n1,2\n")
+    write(make_folder("encoder"), "experiment.json", '{"kind": "pretraining"}')
+    (tmp_path / "empty").mkdir()
+    for number in range(7):
+        write(make_folder(f"young{number}"), "experiment.json", '{"key": "x"}')
+    lines = write_comparison([place, tmp_path / "empty"], out=tmp_path / "out").splitlines()
+    told = [line for line in lines if line.startswith("Left out: ")]
+    assert told[:2] == [
+        f"Left out: {place / 'encoder'}: holds a pretraining, which has no test scores.",
+        f"Left out: {place / 'sick'}: scores.csv has no column key.",
+    ]    # fmt: skip
+    assert f"Left out: {tmp_path / 'empty'}: no run folder at or below it." in told
+    assert "Left out: 2 more: no run was written yet, or scores.csv is missing." in told
+    assert len(told) == 3 + 5 + 1
+
+
 @pytest.mark.parametrize(
     "spoil",
     [lambda f: cut(f, "predictions.npz"), lambda f: write(f, "predictions.npz", ""),

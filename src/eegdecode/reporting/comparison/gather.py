@@ -99,8 +99,9 @@ def gather(places: Sequence[Path | str]) -> tuple[list[Entry], list[str]]:
         raise ValueError(
             f"no run folder with results (a folder with {MARKER} and scores.csv) in {', '.join(map(str, places))}{told}"
         )
+    empty = [f"`{place}`: no run folder at or below it" for place in places if not find_folders([place])]
     merged, repeated = _merge(entries)
-    return merged, [*left_out, *repeated]
+    return merged, [*left_out, *repeated, *empty]
 
 
 def find_folders(places: Sequence[Path | str]) -> list[Path]:

@@ -30,6 +30,7 @@ from eegdecode.reporting.disk import make_folder, write_text
 from eegdecode.reporting.style import styled
 from eegdecode.reporting.words import percent
 
+MOST = 5    # folders on the screen that are left out for one reason; the report names all
 METHOD = (
     "A comparison holds runs with the same trials (data hash), the same test trials, the same pool of training trials "
     "and the same metric. How much of its pool a model holds out for validation is its own choice, and said.",
@@ -65,7 +66,20 @@ def write_comparison(places: Sequence[Path | str], *, out: Path | str, metric: s
             write_text(folder / f"{name}.csv", table.to_csv(index=False))
     said = [text for c in comparisons if not c.apart for text in findings(c)] + meta_findings(meta)
     apart = [f"Apart: {c.title}: {c.apart}." for c in comparisons if c.apart]
-    return "\n".join([*said, *apart, f"Report: {folder / 'report.html'}"]).replace("**", "").replace("`", "")
+    lines = [*said, *apart, *_screen(left_out), f"Report: {folder / 'report.html'}"]
+    return "\n".join(lines).replace("**", "").replace("`", "")
+
+
+def _screen(left_out: Sequence[str]) -> Iterator[str]:
+    """A line a folder that was left out, but of equal reasons the first `MOST`: a search leaves hundreds of trials."""
+    reasons: dict[str, list[str]] = {}
+    for text in left_out:
+        folder, _, reason = text.partition("`: ")
+        reasons.setdefault(" ".join(reason.split()), []).append(folder)
+    for reason, folders in reasons.items():
+        yield from (f"Left out: {folder}: {reason}." for folder in folders[:MOST])
+        if len(folders) > MOST:
+            yield f"Left out: {len(folders) - MOST} more: {reason}."
 
 
 def _blocks(comparisons: list[Comparison], meta: pd.DataFrame, left_out: list[str], out: Path) -> Iterator[Block]:
