@@ -119,10 +119,10 @@ def refuse_other_kind(folder: Path, *, kind: str) -> None:
         raise ValueError(f"{folder} holds results of a {there}, and this is a {kind}: give another out_dir")
 
 
-def refuse_run_folder(folder: Path, *, what: str) -> None:
+def refuse_run_folder(folder: Path, *, what: str, option: str = "out_dir") -> None:
     """Refuse a run folder, also one that is damaged or has just begun: `what` would lie among its results."""
     if any((folder / name).exists() for name in (MARKER, ERROR)):
-        raise ValueError(f"{folder} is a run folder, and a {what} would lie among its results: give another out_dir")
+        raise ValueError(f"{folder} is a run folder, and a {what} would lie among its results: give another {option}")
 
 
 def is_complete(folder: Path) -> bool:

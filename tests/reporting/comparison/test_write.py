@@ -126,6 +126,13 @@ def test_one_subject_is_reported_without_tests(make_folder: MakeFolder, place: P
     assert not (tmp_path / "out" / "pairs.csv").exists()
 
 
+def test_a_run_folder_keeps_its_own_report(make_folder: MakeFolder, place: Path) -> None:
+    folder = make_folder("one")
+    with pytest.raises(ValueError, match=r"is a run folder, and a comparison would lie .* give another out$"):
+        write_comparison([place], out=folder)
+    assert not (folder / "report.html").exists()
+
+
 def test_latex_table(filled: Path, tmp_path: Path) -> None:
     write_comparison([filled], out=tmp_path / "out")
     text = (tmp_path / "out" / "table.tex").read_text()

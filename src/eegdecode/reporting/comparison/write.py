@@ -27,6 +27,7 @@ from eegdecode.reporting.comparison.page import (
 )
 from eegdecode.reporting.comparison.sections import section
 from eegdecode.reporting.disk import make_folder, write_text
+from eegdecode.reporting.folders import refuse_run_folder
 from eegdecode.reporting.style import styled
 from eegdecode.reporting.words import percent
 
@@ -50,6 +51,7 @@ def write_comparison(places: Sequence[Path | str], *, out: Path | str, metric: s
     Writes ``report.md``, ``report.html``, ``table.tex``, ``table.csv`` (a row a model and set), ``pairs.csv`` (a row a
     pair), ``meta.csv`` (a row a pair, over data sets) and ``figures/``.
     """
+    refuse_run_folder(Path(out), what="comparison", option="out")
     entries, left_out = gather(places)
     comparisons = compare(entries, metric=metric)
     folder = make_folder(Path(out))
