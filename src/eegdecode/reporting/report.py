@@ -11,6 +11,7 @@ from eegdecode.reporting.disk import write_text
 from eegdecode.reporting.ensembles import BY, ensemble_note
 from eegdecode.reporting.metrics import METRICS
 from eegdecode.reporting.results import Results, load_results
+from eegdecode.reporting.units import unit_of
 from eegdecode.reporting.words import (
     chance_sentence,
     describe_setting,
@@ -109,11 +110,10 @@ def _metrics(summary: dict[str, Any]) -> str:
 
 
 def _spread(spread: dict[str, Any], name: str) -> list[str]:
-    scale, digits = (100, 1) if name in ("accuracy", "balanced_accuracy", "f1_macro", "auroc") else (1, 3)
-    values = [spread["mean"], spread["deviation_subjects"], spread["deviation_seeds"], *spread["interval"]]
-    texts = ["–" if v is None or v != v else f"{scale * v:.{digits}f}" for v in values]
-    unit = " %" if scale == 100 else ""
-    return [texts[0] + unit, texts[1], texts[2], f"{texts[3]} to {texts[4]}"]
+    unit = unit_of(name)
+    low, high = map(unit.number, spread["interval"])
+    deviations = [unit.number(spread[f"deviation_{over}"]) for over in ("subjects", "seeds")]
+    return [unit.text(spread["mean"]), *deviations, f"{low} to {high}"]
 
 
 def _ensemble(ensemble: dict[str, Any]) -> str:

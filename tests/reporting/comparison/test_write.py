@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +10,14 @@ from urllib.parse import unquote
 import pandas as pd
 import pytest
 
+from eegdecode.reporting.comparison import gallery
+from eegdecode.reporting.comparison.figures import words
 from eegdecode.reporting.comparison.frames import learning_rows, meta_rows, result_rows
 from eegdecode.reporting.comparison.gather import gather
 from eegdecode.reporting.comparison.groups import compare
 from eegdecode.reporting.comparison.overview import escape
 from eegdecode.reporting.comparison.write import write_comparison
+from eegdecode.reporting.style import save
 from eegdecode.reporting.tables import read_scores
 
 from .conftest import MakeFolder
@@ -124,6 +128,34 @@ def test_one_subject_is_reported_without_tests(make_folder: MakeFolder, place: P
     said = write_comparison([place], out=tmp_path / "out")
     assert "With one subject nothing can be tested" in said
     assert not (tmp_path / "out" / "pairs.csv").exists()
+
+
+@pytest.mark.parametrize("metric", ["kappa", "f1_macro", "auroc"])
+def test_every_number_has_the_unit_of_its_metric(
+    make_folder: MakeFolder, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str
+) -> None:    # fmt: skip
+    for name, skill in (("good", 1.0), ("poor", -1.0)):
+        make_folder(name, skill=skill, seeds=[0, 1], n_subjects=7)
+    make_folder("poor_more", model="poor", skill=-0.5, n_subjects=7, train=(0,), val=(1, 2))
+    axes = []
+    monkeypatch.setattr(gallery, "save", lambda figure, path: axes.append(figure) or save(figure, path))
+    said = write_comparison([place], out=tmp_path / "out", metric=metric)
+    page, paper = ((tmp_path / "out" / name).read_text() for name in ("report.md", "table.tex"))
+    means = result_rows(compare(gather([place])[0], metric=metric)).set_index("model")["mean"]
+    labels = [text for figure in axes for ax in figure.axes for text in (ax.get_xlabel(), ax.get_ylabel())]
+    score = [text for text in labels if words(metric) in text]
+    assert len(score) >= 3
+    if metric == "kappa":
+        assert f"(kappa) good has the best mean ({means['good']:.3f}), of" in said
+        assert not re.search(r"\d %", re.sub(r"(5|80|95) %", "", said))
+        assert not re.search(r"mean %|kappa in %|points", page)
+        assert "kappa in" not in paper
+        assert not any("%)" in text or "points" in text for text in score)
+    else:
+        assert f"has the best mean ({100 * means['good']:.1f} %), of" in said
+        assert "| mean % |" in page
+        assert rf"{words(metric)} in \% $\pm$" in paper
+        assert all("(%)" in text or "points of" in text for text in score)
 
 
 def test_a_run_folder_keeps_its_own_report(make_folder: MakeFolder, place: Path) -> None:

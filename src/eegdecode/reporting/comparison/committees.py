@@ -8,12 +8,13 @@ from eegdecode.reporting.comparison.groups import Comparison
 from eegdecode.reporting.comparison.page import Table
 from eegdecode.reporting.ensembles import BY, ensemble_note, ensemble_of
 from eegdecode.reporting.outcomes import DamagedError
+from eegdecode.reporting.units import unit_of
 from eegdecode.reporting.words import percent
 
 
 def ensemble_table(comparison: Comparison) -> Iterator[Table]:
     """A row a model of two seeds or more, beside the mean of its members; nothing where there is none."""
-    metric, rows, notes = comparison.metric, [], []
+    metric, unit, rows, notes = comparison.metric, unit_of(comparison.metric), [], []
     for label, entry in comparison.entries.items():
         try:
             found = ensemble_of(
@@ -29,13 +30,14 @@ def ensemble_table(comparison: Comparison) -> Iterator[Table]:
         if note := ensemble_note(found):
             notes.append(f" `{label}`: {note}; the members' mean is of the same runs.")
         rows.append([
-            label, counts, percent(alone[metric]), percent(own[metric]["mean"]), f"{100 * own[metric]['gain']:+.1f}",
-            f"{100 * low:+.1f} to {100 * high:+.1f}" if low == low else "–",
+            label, counts, unit.number(alone[metric]), unit.number(own[metric]["mean"]),
+            unit.change(own[metric]["gain"]), f"{unit.change(low)} to {unit.change(high)}" if low == low else "–",
             f"{alone['nll']:.3f}", f"{own['nll']['mean']:.3f}", percent(alone["ece"]), percent(own["ece"]["mean"]),
         ])  # fmt: skip
     if rows:
         head = [
-            "ensemble of seeds", "members", "members' mean %", "ensemble %", "gain, points", "95 % interval",
+            "ensemble of seeds", "members", unit.head("members' mean"), unit.head("ensemble"),
+            unit.change_head("gain"), "95 % interval",
             "nll of members", "nll", "ece of members %", "ece %",
         ]  # fmt: skip
         told = (

@@ -15,6 +15,7 @@ from eegdecode.reporting.comparison.names import LINE, wrapped
 from eegdecode.reporting.comparison.pairs import ALPHA
 from eegdecode.reporting.comparison.ranks import Ranks
 from eegdecode.reporting.style import CHANCE, INK, TRAIN, VAL, new_figure
+from eegdecode.reporting.units import unit_of
 
 WIDTH = 5.0    # in: still readable when a phone shrinks it
 MOST_PAIRS = 6    # so many pairs are all drawn; of more models, each against the best
@@ -22,7 +23,8 @@ MOST_PAIRS = 6    # so many pairs are all drawn; of more models, each against th
 
 def draw_subjects(comparison: Comparison) -> Figure:
     """Score of each subject under each model: a thin line a subject, a diamond the mean."""
-    scores = 100 * comparison.scores
+    unit = unit_of(comparison.metric)
+    scores = unit.scale * comparison.scores
     n = scores.shape[1]
     names = [wrapped(name) for name in scores.columns]
     figure = new_figure(WIDTH, 1.1 + _height(names) * max(n, 3))
@@ -33,18 +35,18 @@ def draw_subjects(comparison: Comparison) -> Figure:
     means = scores.mean().to_numpy()
     ax.plot(means, rows, ls="", marker="D", ms=6, color=VAL, mec="white", zorder=5)
     for row, mean in zip(rows, means, strict=True):
-        ax.annotate(f"{mean:.1f}", (1, row), xycoords=("axes fraction", "data"), xytext=(4, 0),
+        ax.annotate(f"{mean:.{unit.digits}f}", (1, row), xycoords=("axes fraction", "data"), xytext=(4, 0),
                     textcoords="offset points", va="center", color=VAL)    # fmt: skip
     _draw_chance(ax, comparison)
     ax.set_yticks(rows, names)
     ax.set_ylim(n - 0.5, -0.5)
-    ax.set_xlabel(f"{words(comparison.metric)} (%): a line a subject, ◆ the mean")
+    ax.set_xlabel(f"{unit.axis(words(comparison.metric))}: a line a subject, ◆ the mean")
     ax.grid(axis="y", visible=False)
     return figure
 
 
 def _draw_chance(ax: Axes, comparison: Comparison) -> None:
-    chance, bound = (100 * value for value in comparison.chance)
+    chance, bound = (unit_of(comparison.metric).scale * value for value in comparison.chance)
     if not np.isfinite(chance):
         return
     ax.axvline(chance, color=CHANCE, lw=1, ls=(0, (4, 2)))
@@ -56,7 +58,7 @@ def _draw_chance(ax: Axes, comparison: Comparison) -> None:
 
 def draw_differences(comparison: Comparison) -> Figure:
     """Mean difference of pairs with its 95 % interval; filled where one is established to be worse than the best."""
-    pairs = comparison.pairs
+    pairs, unit = comparison.pairs, unit_of(comparison.metric)
     rows = pairs if len(pairs) <= MOST_PAIRS else pairs[pairs["a"] == comparison.best]
     names = [wrapped(b) if len(pairs) > MOST_PAIRS else f"{wrapped(a)}{_minus(a, b)}{wrapped(b)}"
              for a, b in zip(rows["a"], rows["b"], strict=True)]    # fmt: skip
@@ -64,16 +66,18 @@ def draw_differences(comparison: Comparison) -> Figure:
     ax = figure.subplots()
     ax.axvline(0, color=CHANCE, lw=1)
     for y, row in enumerate(rows.to_dict("records")):
-        low, mid, high = (100 * row[name] for name in ("low", "difference", "high"))
+        low, mid, high = (unit.scale * row[name] for name in ("low", "difference", "high"))
         sure = row["p_best"] < ALPHA
         ax.plot([low, high], [y, y], color=TRAIN, lw=1.6)
         ax.plot(mid, y, marker="o", ms=6, color=TRAIN, mfc=TRAIN if sure else "white", mew=1.5)
-        ax.annotate(f"{mid:+.1f} [{low:.1f}, {high:.1f}]", (1, y), xycoords=("axes fraction", "data"),
+        told = f"{unit.change(row['difference'])} [{unit.number(row['low'])}, {unit.number(row['high'])}]"
+        ax.annotate(told, (1, y), xycoords=("axes fraction", "data"),
                     xytext=(4, 0), textcoords="offset points", va="center", fontsize=8, color=INK)    # fmt: skip
     ax.set_yticks(range(len(rows)), names)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     than = f"{comparison.best} better by" if len(pairs) > MOST_PAIRS else "difference"
-    ax.set_xlabel("\n".join(textwrap.wrap(f"{than} (points of {words(comparison.metric)}), 95 % interval", 60)))
+    of = f"{unit.points} of ".lstrip() * bool(unit.points) + words(comparison.metric)
+    ax.set_xlabel("\n".join(textwrap.wrap(f"{than} ({of}), 95 % interval", 60)))
     ax.grid(axis="y", visible=False)
     return figure
 
@@ -109,16 +113,16 @@ def draw_ranks(ranks: Ranks) -> Figure:
 
 def draw_learning(lines: pd.DataFrame, metric: str) -> Figure:
     """Mean score against the number of training trials, a line a model; bars: deviation of the mean over subjects."""
-    figure = new_figure(WIDTH, 3.4)
+    unit, figure = unit_of(metric), new_figure(WIDTH, 3.4)
     ax = figure.subplots()
     for place, (model, own) in enumerate(lines.groupby("model", sort=False)):
         own = own.sort_values("n_train")
         colour = CLASS_COLOURS[place % len(CLASS_COLOURS)]
-        bars = {"yerr": 100 * own["error"], "marker": "o", "ms": 4, "capsize": 3}
-        ax.errorbar(own["n_train"], 100 * own["mean"], color=colour, **bars)
-        ax.annotate(wrapped(str(model)), (own["n_train"].iloc[-1], 100 * own["mean"].iloc[-1]), xytext=(7, 0),
+        bars = {"yerr": unit.scale * own["error"], "marker": "o", "ms": 4, "capsize": 3}
+        ax.errorbar(own["n_train"], unit.scale * own["mean"], color=colour, **bars)
+        ax.annotate(wrapped(str(model)), (own["n_train"].iloc[-1], unit.scale * own["mean"].iloc[-1]), xytext=(7, 0),
                     textcoords="offset points", va="center", color=colour, fontsize=8)    # fmt: skip
-    ax.set(xlabel="training trials a run", ylabel=f"{words(metric)} (%)")
+    ax.set(xlabel="training trials a run", ylabel=unit.axis(words(metric)))
     ax.margins(x=0.25)
     return figure
 

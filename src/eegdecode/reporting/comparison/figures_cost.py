@@ -11,6 +11,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from eegdecode.reporting.comparison.figures import WIDTH, words
 from eegdecode.reporting.comparison.names import wrapped
 from eegdecode.reporting.style import CHANCE, INK, TRAIN, new_figure
+from eegdecode.reporting.units import unit_of
 
 HEIGHT, LINE = 2.6, 9.5    # in: of the axes; points: a name of 8 points
 
@@ -31,9 +32,10 @@ def draw_cost(rows: pd.DataFrame, column: str, heading: str, *, metric: str) -> 
     span = max(right - left, 1.0)
     blank = left - 0.45 * span    # where models without the count stand
     start = blank if uncounted else left
-    y = 100 * rows["mean"].to_numpy(float)
+    unit = unit_of(metric)
+    y = unit.scale * rows["mean"].to_numpy(float)
     limits = start - 0.06 * span, right + 0.5 * span    # room for the last name
-    pad = 0.12 * max(float(np.ptp(y)), 2.0)
+    pad = 0.12 * max(float(np.ptp(y)), 0.02 * unit.scale)
     ax.set(xscale="log", xlim=[10**end for end in limits], ylim=(y.min() - pad, y.max() + pad))
     at = np.where(np.isnan(cost), blank, cost)
     ax.plot(10**at, y, ls="", marker="o", ms=6, color=TRAIN, mec="white")
@@ -47,7 +49,7 @@ def draw_cost(rows: pd.DataFrame, column: str, heading: str, *, metric: str) -> 
     ax.xaxis.set_minor_locator(NullLocator())
     if uncounted:    # no scale where there is no count
         ax.set_xticks([tick for tick in ax.get_xticks() if limits[1] > np.log10(tick) > left - 0.06 * span])
-    ax.set(xlabel=f"{heading} (logarithmic)", ylabel=f"{words(metric)} (%)")
+    ax.set(xlabel=f"{heading} (logarithmic)", ylabel=unit.axis(words(metric)))
     return figure
 
 

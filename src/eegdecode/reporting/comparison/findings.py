@@ -10,7 +10,7 @@ import pandas as pd
 from eegdecode.reporting.comparison.gather import Entry
 from eegdecode.reporting.comparison.groups import Comparison
 from eegdecode.reporting.comparison.pairs import ALPHA, smallest_p
-from eegdecode.reporting.words import percent
+from eegdecode.reporting.units import unit_of
 
 MOST = 6    # names in a sentence
 
@@ -22,11 +22,12 @@ def findings(comparison: Comparison) -> list[str]:
 
 def _sentences(comparison: Comparison) -> Iterator[str]:
     scores = comparison.scores
-    where = f"On **{comparison.title}**"
+    metric = comparison.metric.replace("_", " ")
+    where = f"On **{comparison.title}**" + f" ({metric})" * (metric != "accuracy")
     if scores.empty:
         yield f"{where} no model has all of its runs yet."
     elif scores.shape[1] == 1:
-        reached = _mean(scores, comparison.best)
+        reached = _mean(comparison, comparison.best)
         yield f"{where} `{comparison.best}` reaches {reached}; there is no other to compare it with."
     else:
         yield _result(comparison, where)
@@ -40,12 +41,12 @@ def _sentences(comparison: Comparison) -> Iterator[str]:
 
 def _result(comparison: Comparison, where: str) -> str:
     best, scores = comparison.best, comparison.scores
-    text = f"{where} `{best}` has the best mean ({_mean(scores, best)}), of {scores.shape[1]} models."
+    text = f"{where} `{best}` has the best mean ({_mean(comparison, best)}), of {scores.shape[1]} models."
     if len(scores) < 2:
         return f"{text} With one subject nothing can be tested."
     if _hopeless(comparison):
-        return f"{text} The next: {_cut([f'`{label}` ({_mean(scores, label)})' for label in scores.columns[1:]])}."
-    level = [f"`{label}` ({_mean(scores, label)})" for label in comparison.level]
+        return f"{text} The next: {_cut([f'`{label}` ({_mean(comparison, label)})' for label in scores.columns[1:]])}."
+    level = [f"`{label}` ({_mean(comparison, label)})" for label in comparison.level]
     worse = [f"`{label}`" for label in scores.columns[1:] if label not in comparison.level]
     text += f" Not established to be worse: {_cut(level)}." if level else ""
     return text + (f" Established to be worse: {_cut(worse)}." if worse else "")
@@ -68,10 +69,11 @@ def _power(comparison: Comparison) -> str:
             f"p times the number of other models is {p_text(min(1.0, least))}."
         )
     points = comparison.pairs.loc[comparison.pairs["a"] == comparison.best, "detectable"].median()
-    over = " (median over the other models)" if rivals > 1 else ""
+    unit = unit_of(comparison.metric)
+    seen = f"{unit.number(float(points))}{unit.points}" + (" (median over the other models)" if rivals > 1 else "")
     return (
-        f"With {n} subjects a true difference from the best must be about {percent(float(points))} points{over} to be "
-        "found in 80 % of studies; smaller ones are mostly missed."
+        f"With {n} subjects a true difference from the best must be about {seen} to be found in 80 % of "
+        "studies; smaller ones are mostly missed."
     )
 
 
@@ -83,9 +85,9 @@ def _disagreement(comparison: Comparison) -> str:
 
 
 def _at_chance(comparison: Comparison) -> str:
-    bound = comparison.chance[1]
+    bound, unit = comparison.chance[1], unit_of(comparison.metric)
     low = [f"`{label}`" for label in comparison.scores if comparison.scores[label].mean() <= bound]
-    return f"No better than guessing ({percent(bound)} % is reached in 5 % of cases): {_listed(low)}." if low else ""
+    return f"No better than guessing ({unit.text(bound)} is reached in 5 % of cases): {_listed(low)}." if low else ""
 
 
 def meta_findings(meta: pd.DataFrame) -> list[str]:
@@ -127,8 +129,8 @@ def p_text(p: float) -> str:
     return "< .001" if p < 0.0005 else "1" if p > 0.9995 else f"{p:.3f}".lstrip("0")
 
 
-def _mean(scores: pd.DataFrame, label: str) -> str:
-    return f"{percent(float(scores[label].mean()))} %"
+def _mean(comparison: Comparison, label: str) -> str:
+    return unit_of(comparison.metric).text(float(comparison.scores[label].mean()))
 
 
 def _cut(names: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from eegdecode.reporting.comparison.frames import COSTS
 from eegdecode.reporting.comparison.groups import Comparison
 from eegdecode.reporting.comparison.page import Picture
 from eegdecode.reporting.style import save
-from eegdecode.reporting.words import percent
+from eegdecode.reporting.units import unit_of
 
 DRAWN_COSTS = ("n_params", "seconds")
 _CAPTIONS = {
@@ -45,8 +45,8 @@ def pictures(comparison: Comparison, rows: pd.DataFrame, out: Path, *, name: str
 
 
 def _of_scores(comparison: Comparison) -> Iterator[Drawn]:
-    scores = comparison.scores
-    means = "; ".join(f"{label} {percent(float(mean))} %" for label, mean in scores.mean().items())
+    scores, unit = comparison.scores, unit_of(comparison.metric)
+    means = "; ".join(f"{label} {unit.text(float(mean))}" for label, mean in scores.mean().items())
     alt = f"Score of {len(scores)} subjects under each model. Means: {means}."
     yield "subjects", figures.draw_subjects(comparison), "", alt
     if len(comparison.pairs):

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from eegdecode.reporting.comparison.figures import words
 from eegdecode.reporting.comparison.groups import Comparison
 from eegdecode.reporting.comparison.page import Table
-from eegdecode.reporting.words import percent
+from eegdecode.reporting.units import unit_of
 
 LEVEL, TRANSDUCTIVE = "°", "ᵀ"
 MOST_LINKS = 4    # beside the first; all folders of a row stand in its section
@@ -66,10 +66,10 @@ def _cell(comparison: Comparison, label: str, anchor: str) -> Cell:
     if label not in comparison.scores:
         text = f"{comparison.n_done(entry)}/{entry.n_expected}"
         return Cell(text, entry.folders, best=False, marks=marks, anchor=anchor)
-    scores = comparison.scores[label]
-    spread = f" ± {percent(float(scores.std(ddof=1)))}" if len(scores) > 1 else ""
+    scores, unit = comparison.scores[label], unit_of(comparison.metric)
+    spread = f" ± {unit.number(float(scores.std(ddof=1)))}" if len(scores) > 1 else ""
     marks = (LEVEL if label in comparison.level else "") + marks
-    text, best = f"{percent(float(scores.mean()))}{spread}", label == comparison.best
+    text, best = f"{unit.number(float(scores.mean()))}{spread}", label == comparison.best
     return Cell(text, entry.folders, best=best, marks=marks, anchor=anchor)
 
 
@@ -86,7 +86,9 @@ def overview(comparisons: Sequence[Comparison], out: Path) -> Table:
 
 def _beneath(comparisons: Sequence[Comparison]) -> dict[str, list[str]]:
     """What a column needs beside its scores."""
-    chance = [percent(c.chance[0]) + (f" (to {percent(c.chance[1])})" if c.chance[1] > 0 else "") for c in comparisons]
+    unit = unit_of(comparisons[0].metric)
+    chance = [unit.number(low) + (f" (to {unit.number(high)})" if high > 0 else "") for low, high in
+              (c.chance for c in comparisons)]    # fmt: skip
     return {
         "chance (guessing, 95 %)": chance,
         "subjects": [str(len(c.subjects)) for c in comparisons],
@@ -99,8 +101,10 @@ def caption(comparisons: Sequence[Comparison]) -> str:
     """Metric and marks, in words."""
     rivals = _range([max(1, c.scores.shape[1] - 1) for c in comparisons])
     cells = [cell for row in make_cells(comparisons).values() for cell in row if cell]
+    metric = comparisons[0].metric
+    named = words(metric) + (" in %" if unit_of(metric).sign else "")
     told = [
-        f"Mean test {words(comparisons[0].metric)} in % ± deviation over subjects, seeds averaged first; read down a "
+        f"Mean test {named} ± deviation over subjects, seeds averaged first; read down a "
         "column, never across. Bold: the best mean of its column."
     ]
     if any(LEVEL in cell.marks for cell in cells):

@@ -16,7 +16,8 @@ from eegdecode.reporting.comparison.gallery import amount, pictures
 from eegdecode.reporting.comparison.groups import Comparison
 from eegdecode.reporting.comparison.overview import anchor, link
 from eegdecode.reporting.comparison.page import Block, Bullets, Code, Folded, Heading, Paragraph, Table
-from eegdecode.reporting.words import PROTOCOLS, percent
+from eegdecode.reporting.units import unit_of
+from eegdecode.reporting.words import PROTOCOLS
 
 
 def section(comparison: Comparison, out: Path, *, name: str) -> Iterator[Block]:
@@ -40,8 +41,9 @@ def section(comparison: Comparison, out: Path, *, name: str) -> Iterator[Block]:
 def _about(comparison: Comparison) -> str:
     first = next(iter(comparison.entries.values()))
     chance, bound = comparison.chance
-    guess = f" Chance {percent(chance)} %" if np.isfinite(chance) else ""
-    guess += f", and guessing exceeds {percent(bound)} % in 5 % of cases." if np.isfinite(bound) else "." * bool(guess)
+    unit = unit_of(comparison.metric)
+    guess = f" Chance {unit.text(chance)}" if np.isfinite(chance) else ""
+    guess += f", and guessing exceeds {unit.text(bound)} in 5 % of cases." if np.isfinite(bound) else "." * bool(guess)
     if comparison.metric == "accuracy" and chance > 1.05 / len(first.marker["classes"]):
         guess += " Classes are unbalanced: `metric=balanced_accuracy` or `metric=auroc` says more."
     groups = " Subjects that were tested together count as one." if any("+" in s for s in comparison.subjects) else ""
@@ -59,16 +61,17 @@ def _numbers(comparison: Comparison, rows: pd.DataFrame, out: Path) -> Table:
     """All models of the comparison, best first, with what they cost."""
     place = {label: i for i, label in enumerate(comparison.scores.columns)}
     rows = rows.sort_values("model", key=lambda names: names.map(place), kind="stable")
-    costs = [name for name in COSTS if name in rows]
-    head = ["model", "mean %", "± subjects", "95 % interval", "± seeds", "seeds", "runs", "mean rank", "trained on"]
+    costs, unit = [name for name in COSTS if name in rows], unit_of(comparison.metric)
+    head = ["model", unit.head("mean"), "± subjects", "95 % interval", "± seeds", "seeds", "runs", "mean rank",
+            "trained on"]    # fmt: skip
     lines = []
     for row in rows.to_dict("records"):
         where = link(comparison.entries[row["model"]].folders[0], out)
         lines.append(
             [
-                f"[{row['model']}]({where})", percent(row["mean"]), percent(row["deviation_subjects"]),
-                "–" if np.isnan(row["low"]) else f"{percent(row['low'])} to {percent(row['high'])}",
-                percent(row["deviation_seeds"]), str(row["n_seeds"]), f"{row['n_done']}/{row['n_expected']}",
+                f"[{row['model']}]({where})", unit.number(row["mean"]), unit.number(row["deviation_subjects"]),
+                "–" if np.isnan(row["low"]) else f"{unit.number(row['low'])} to {unit.number(row['high'])}",
+                unit.number(row["deviation_seeds"]), str(row["n_seeds"]), f"{row['n_done']}/{row['n_expected']}",
                 "–" if pd.isna(row["rank"]) else f"{row['rank']:.2f}",
                 "–" if np.isnan(row["n_train"]) else f"{row['n_train']:,.0f}", *(amount(row[name]) for name in costs),
             ]
@@ -80,13 +83,13 @@ def _numbers(comparison: Comparison, rows: pd.DataFrame, out: Path) -> Table:
 
 def _tests(comparison: Comparison) -> Folded:
     """Each model against the best one; all pairs stand in pairs.csv."""
-    pairs = comparison.pairs[comparison.pairs["a"] == comparison.best]
+    pairs, unit = comparison.pairs[comparison.pairs["a"] == comparison.best], unit_of(comparison.metric)
     lines = [
         [
-            row["b"], percent(row["difference"]), f"{percent(row['low'])} to {percent(row['high'])}",
+            row["b"], unit.number(row["difference"]), f"{unit.number(row['low'])} to {unit.number(row['high'])}",
             f"{row['wins']}–{row['losses']}", p_text(row["p_wilcoxon"]), p_text(row["p_best"]),
             p_text(row["p_permutation"]), p_text(row["holm_wilcoxon"]), p_text(row["holm_permutation"]),
-            f"{row['dz']:.2f} ({row['dz_low']:.2f} to {row['dz_high']:.2f})", percent(row["detectable"]),
+            f"{row['dz']:.2f} ({row['dz_low']:.2f} to {row['dz_high']:.2f})", unit.number(row["detectable"]),
         ]
         for row in pairs.to_dict("records")
     ]    # fmt: skip
@@ -96,10 +99,11 @@ def _tests(comparison: Comparison) -> Folded:
         f"× {len(pairs)}: decides", "p permutation", "Holm Wilcoxon", "Holm permutation", "effect size d_z",
         "detectable",
     ]    # fmt: skip
+    measured = unit.points.strip() or words(comparison.metric)
     caption = (
-        "Paired over subjects, seeds averaged first; differences in points; better–worse: subjects. p are two-sided; "
-        f"Holm: over all {n} pairs, which stand in `pairs.csv`. d_z: mean by deviation of the differences, 95 % "
-        "interval. Detectable: true difference that 80 % of such studies find."
+        f"Paired over subjects, seeds averaged first; differences in {measured}; better–worse: subjects. p are "
+        f"two-sided; Holm: over all {n} pairs, which stand in `pairs.csv`. d_z: mean by deviation of the differences, "
+        "95 % interval. Detectable: true difference that 80 % of such studies find."
     )
     ranks = comparison.ranks
     friedman = [Paragraph(f"Friedman's test of no difference at all: p {p_text(ranks.p_friedman)}.")] if ranks else []

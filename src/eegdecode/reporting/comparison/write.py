@@ -29,7 +29,7 @@ from eegdecode.reporting.comparison.sections import section
 from eegdecode.reporting.disk import make_folder, write_text
 from eegdecode.reporting.folders import refuse_run_folder
 from eegdecode.reporting.style import styled
-from eegdecode.reporting.words import percent
+from eegdecode.reporting.units import unit_of
 
 MOST = 5    # folders on the screen that are left out for one reason; the report names all
 METHOD = (
@@ -144,9 +144,10 @@ def _learning(comparisons: Sequence[Comparison], out: Path) -> Iterator[Block]:
     if not len(lines):
         yield Paragraph("None: every model was trained on one number of trials a run.")
         return
+    unit = unit_of(comparisons[0].metric)
     for number, ((title, _), own) in enumerate(lines.groupby(["title", "test_hash"], sort=False), start=1):
         figure = figures.draw_learning(own, comparisons[0].metric)
         picture = save_light(figure, out / "figures" / f"learning_{number}.png")
-        points = [f"{r['model']}: {r['n_train']:.0f} trials {percent(r['mean'])} %" for r in own.to_dict("records")]
+        points = [f"{r['model']}: {r['n_train']:.0f} trials {unit.text(r['mean'])}" for r in own.to_dict("records")]
         told = f"{title}: scores and training trials, on the same test trials; bars: standard error over subjects."
         yield Picture(picture, told, "; ".join(points))

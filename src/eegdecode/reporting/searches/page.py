@@ -18,6 +18,7 @@ from eegdecode.reporting.searches.tables import (
     short,
     without_score,
 )
+from eegdecode.reporting.units import unit_of
 
 MOST_ROWS = 10    # of the best trials; all are in trials.csv
 ALPHA = 0.05
@@ -49,7 +50,7 @@ def _parts(found: SearchFolder, figures: dict[str, Path]) -> Iterator[str]:
     yield "\n".join(f"- {line}" for line in _honesty(found, scores))
     if scores is not None:
         yield "## Winner and default\n\n" + _optimism(found, scores)
-        yield "## By subject\n\n" + _subjects(scores)
+        yield "## By subject\n\n" + _subjects(found, scores)
     if len(found.ranked):
         yield "## Settings\n\n" + _settings(found)
         if (found.folder / "best.yaml").exists():
@@ -74,13 +75,14 @@ def verdict(found: SearchFolder, scores: pd.DataFrame | None) -> str:
         return f"{why[0].upper()}{why[1:]}: settings at the edge of what can be trained."
     if scores is None:
         return f"Trial {found.ranked.iloc[0]['trial']} is best on validation trials. Nothing was tested yet."
+    unit = unit_of(found.about["metric"])
     if not found.final["winner"]["overrides"] or _is_default(found):
-        return f"The default won, test {_percent(scores['default'].mean())} %: the search found nothing better."
+        return f"The default won, test {unit.text(scores['default'].mean())}: the search found nothing better."
     d = paired(scores)
-    means = f"{_percent(scores['winner'].mean())} % against {_percent(scores['default'].mean())} %"
-    interval = f"[{100 * d['low']:.1f}, {100 * d['high']:.1f}]"
-    said = f"{100 * d['difference']:+.1f} points {interval}, ahead in {d['ahead']} and behind in {d['behind']} of " \
-           f"{d['n_subjects']} subjects, Wilcoxon p {d['p']:.3g}"    # fmt: skip
+    means = f"{unit.text(scores['winner'].mean())} against {unit.text(scores['default'].mean())}"
+    interval = f"[{unit.number(d['low'])}, {unit.number(d['high'])}]"
+    said = f"{unit.change(d['difference'])}{unit.points} {interval}, ahead in {d['ahead']} and behind in " \
+           f"{d['behind']} of {d['n_subjects']} subjects, Wilcoxon p {d['p']:.3g}"    # fmt: skip
     established = "beats" if d["difference"] > 0 else "is WORSE than"
     word = established if d["p"] < ALPHA else "is not shown to beat"
     return f"The winner {word} the default on test trials: {means}: {said}."
@@ -113,14 +115,16 @@ def _honesty(found: SearchFolder, scores: pd.DataFrame | None) -> Iterator[str]:
 
 def _optimism(found: SearchFolder, scores: pd.DataFrame) -> str:
     """Validation against test; the default's gap is what the other trials and splits do, the rest is choosing."""
-    trials = found.trials.set_index("trial")
+    trials, unit = found.trials.set_index("trial"), unit_of(found.about["metric"])
     default = found.trials[found.trials["default"] & (found.trials["state"] == "done")]
     held: dict[str, Any] = {"winner": float("nan"), "default": float("nan")}
     if "score" in trials:
         held = {"winner": trials.loc[found.final["winner"]["trial"], "score"], "default": default["score"].mean()}
     tested = {name: scores[name].mean() for name in held}
-    rows = [[name, _percent(held[name]), _percent(tested[name]), _points(held[name] - tested[name])] for name in held]
-    columns = ["", f"validation {found.about['metric']} %", "test %", "optimism (validation - test), points"]
+    rows = [[name, unit.number(held[name]), unit.number(tested[name]), unit.change(held[name] - tested[name])]
+            for name in held]    # fmt: skip
+    columns = ["", unit.head(f"validation {found.about['metric']}"), unit.head("test"),
+               unit.change_head("optimism (validation - test)")]    # fmt: skip
     table = _table(columns, rows)
     return table + (
         "\n\nThe winner was chosen by its validation score, so that this score flatters it. The default was not, "
@@ -128,10 +132,11 @@ def _optimism(found: SearchFolder, scores: pd.DataFrame) -> str:
     )
 
 
-def _subjects(scores: pd.DataFrame) -> str:
-    rows = [[subject, _percent(row["winner"]), _percent(row["default"]), _points(row["winner"] - row["default"])]
+def _subjects(found: SearchFolder, scores: pd.DataFrame) -> str:
+    unit = unit_of(found.about["metric"])
+    rows = [[subject, *map(unit.number, (row["winner"], row["default"])), unit.change(row["winner"] - row["default"])]
             for subject, row in scores.iterrows()]    # fmt: skip
-    return _table(["subject", "winner, test %", "default, test %", "difference, points"], rows)
+    return _table(["subject", *map(unit.head, ("winner, test", "default, test")), unit.change_head("difference")], rows)
 
 
 def _settings(found: SearchFolder) -> str:
@@ -174,14 +179,6 @@ def _how(found: SearchFolder, counts: pd.Series) -> str:
         "`trials.csv` has a row a trial, `trials/` the runs of each: what is called test there is validation",
     ]
     return "\n".join(f"- {line}" for line in lines)
-
-
-def _percent(value: float) -> str:
-    return "–" if value != value else f"{100 * value:.1f}"
-
-
-def _points(value: float) -> str:
-    return "–" if value != value else f"{100 * value:+.1f}"
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
