@@ -20,6 +20,7 @@ from eegdecode.reporting.environment import environment
 from eegdecode.reporting.folders import choose_folder, experiment_key, runs_root
 from eegdecode.reporting.pretraining import PretrainingFolder, last_words
 from eegdecode.reporting.progress import ProgressBar
+from eegdecode.reporting.states import FOLDER, DiskStates
 from eegdecode.runs import Split
 from eegdecode.sweeps import Sweep, expand, stacks
 
@@ -64,13 +65,15 @@ def pretrain(
     keys = {run.name(): run_key(run, **identity) for run in runs}
     shelf = PretrainingFolder(folder, keys=keys, key=key, meta=trials.meta, facts=facts, prepared=describe(preprocess))
     write_text(folder / "config.yaml", config)
-    todo = shelf.unfinished(runs)
+    todo, states = shelf.unfinished(runs), DiskStates(folder / FOLDER, keys)
+    states.begin(todo)
     epochs = {run.name(): trainer.count_epochs(len(run.split.train)) for run in todo}
     try:
         with ProgressBar(epochs, n_reused=len(runs) - len(todo)) as bar:
             dealt = stacks(runs, todo=todo)
-            for result in trainer.fit(whole, trials, dealt, frontend=frontend, on_epoch=bar.epoch):
+            for result in trainer.fit(whole, trials, dealt, frontend=frontend, on_epoch=bar.epoch, states=states):
                 shelf.add(result)
+                states.drop(result.run)
                 bar.done(result)
     finally:    # an interrupted pretraining is told as far as it came
         summary = shelf.finish()

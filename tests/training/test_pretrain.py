@@ -1,7 +1,13 @@
 """Pretraining in the loop: it learns what there is, from training trials alone, without a label."""
 
+import os
+import pickle
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,6 +17,7 @@ import torch
 from eegdecode.models.forecast import Forecaster
 from eegdecode.models.masked import MaskedAutoencoder
 from eegdecode.models.sttransformer import STTransformer
+from eegdecode.reporting.states import DiskStates
 from eegdecode.runs import Run, Split
 from eegdecode.training.align import Align
 from eegdecode.training.frontend import CSP, ZScore
@@ -147,3 +154,96 @@ def test_what_cannot_be_is_refused(make_trials):
         Pretrainer(schedule="plateau")
     with pytest.raises(ValueError, match=r"trainer\.lr"):
         Pretrainer(lr=0.0)
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+KILLED = """
+import os, pickle, signal, sys
+from pathlib import Path
+from tests.training import test_pretrain
+from eegdecode.training import pretrain
+
+trials, runs, states = pickle.loads(Path(sys.argv[1]).read_bytes())
+clip, steps = pretrain.clip, []
+
+def one(*given):
+    steps.append(1)
+    if len(steps) == 4 * 2 + 1:    # in the fifth epoch
+        os.kill(os.getpid(), signal.SIGKILL)
+    return clip(*given)
+
+pretrain.clip = one
+test_pretrain.fit_with_states(trials, runs, states)
+"""
+
+
+def fit_with_states(trials, runs, states, *, kind=MaskedAutoencoder, kill_after=None, **settings):
+    """Pretrain with a state after every epoch, to the end or until an epoch of the last run was told."""
+    told = []
+
+    def on_epoch(run, row):
+        told.append((run.name(), row["epoch"]))
+        if kill_after is not None and row["epoch"] > kill_after and run is runs[-1]:
+            raise KilledError
+
+    trainer = Pretrainer(**{**SETTINGS, "epochs": 8, "save_every": 0, **settings})
+    parts = {"frontend": ZScore(), "on_epoch": on_epoch, "states": states}
+    return list(trainer.fit(partial(kind, network=NETWORK, heads=2, drop=0.2), trials, [runs], **parts)), told
+
+
+def states_of(tmp_path, runs):
+    return DiskStates(tmp_path / "in_work", {run.name(): f"key of seed {run.seed}" for run in runs})
+
+
+@pytest.mark.parametrize("mode", ["loop", "vectorise"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_goes_on_to_the_bit(make_trials, tmp_path, kind, mode):
+    trials = make_trials(n_subjects=1, n_times=384)
+    runs = runs_of(trials, seeds=(0,) if mode == "loop" else (0, 1))
+    lever = {"kind": kind, "ensemble": mode}
+    whole, told = fit_with_states(trials, runs, None, **lever)
+    states = states_of(tmp_path, runs)
+    for after in (2, 5):    # what was gone on with is killed again
+        with pytest.raises(KilledError):
+            fit_with_states(trials, runs, states, kill_after=after, **lever)
+        assert states.read(runs)[1]["epoch"] == after
+        torch.rand(7)    # another process has drawn other numbers
+    broken, again = fit_with_states(trials, runs, states, **lever)
+    for one, other in zip(whole, broken, strict=True):
+        assert_same(one, other)
+        for name, example in one.examples.items():
+            np.testing.assert_array_equal(example, other.examples[name])
+    assert sorted(again) == sorted(told)    # the bar sees the whole course
+
+
+def test_a_process_that_is_killed_goes_on_to_the_bit(make_trials, tmp_path):
+    """SIGKILL in the middle of an epoch, in a process of its own; this one goes on."""
+    trials = make_trials(n_subjects=1, n_times=384)
+    runs = runs_of(trials)
+    states = states_of(tmp_path, runs)
+    (tmp_path / "parts.pickle").write_bytes(pickle.dumps((trials, runs, states)))
+    root = Path(__file__).parents[2]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "src")])}
+    killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "parts.pickle"], env=env, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert states.read(runs)[1]["epoch"] == 4
+    ((broken,), _), ((whole,), _) = fit_with_states(trials, runs, states), fit_with_states(trials, runs, None)
+    assert_same(whole, broken)
+
+
+def test_short_pretrainings_write_no_state_and_seconds_count_from_the_first_start(make_trials, tmp_path):
+    trials = make_trials(n_subjects=1, n_times=384)
+    runs = runs_of(trials)
+    states = states_of(tmp_path, runs)
+    for every in (60, None):
+        fit_with_states(trials, runs, states, save_every=every)
+        assert not states.folder.exists()
+    with pytest.raises(KilledError):
+        fit_with_states(trials, runs, states, kill_after=3)
+    arrays, facts = states.read(runs)
+    states.write(runs, (arrays, {**facts, "seconds": 1e4}))
+    (done,), _ = fit_with_states(trials, runs, states)
+    assert 1e4 < done.seconds < 2e4

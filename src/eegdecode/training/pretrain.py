@@ -17,14 +17,18 @@ from eegdecode.identity import describe
 from eegdecode.pretrained import Pretrained
 from eegdecode.runs import Run
 from eegdecode.training.augment import draw_batches
+from eegdecode.training.average import Average
 from eegdecode.training.batches import Material, cut, steps_per_epoch
 from eegdecode.training.devices import find_devices
 from eegdecode.training.dice import Dice
 from eegdecode.training.frontend import CSP, FrontEnd
 from eegdecode.training.heap import keep_freed_memory
-from eegdecode.training.optim import Adam, clip, flatten, schedule
+from eegdecode.training.keeper import Keeper
+from eegdecode.training.optim import Adam, Plateau, clip, flatten, schedule
+from eegdecode.training.resume import Saves, Work
 from eegdecode.training.room import UNMEASURED, train_as_fits
 from eegdecode.training.settings import DeepSettings
+from eegdecode.training.states import States
 from eegdecode.training.task import Task, seeds_of
 from eegdecode.trials import Trials
 
@@ -54,6 +58,7 @@ class Pretrainer:
     device: str | Sequence[str] = field(default="auto", repr=False)
     ensemble: str = field(default="auto", repr=False)
     stack: int | str = field(default="auto", repr=False)
+    save_every: float | None = field(default=60.0, repr=False)
 
     def __post_init__(self) -> None:
         if self.schedule == "plateau":
@@ -88,7 +93,8 @@ class Pretrainer:
             network(x, network.plan(torch.rand(len(x), network.n_draws), 0.0))
 
     def fit(
-        self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], *, frontend: FrontEnd, on_epoch: OnEpoch
+        self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], *, frontend: FrontEnd,
+        on_epoch: OnEpoch, states: States | None = None,
     ) -> Iterator[Pretrained]:    # fmt: skip
         """Pretrain the runs of all stacks, and yield each as it is finished.
 
@@ -96,8 +102,10 @@ class Pretrainer:
         ----------
         model : partial
             `MaskedAutoencoder` or `Forecaster` with its ``network``.
+        states : States, optional
+            Where the states of runs in work are kept, from which an interrupted pretraining goes on to the bit.
         """
-        settings, device = self.settings, find_devices(self.device)[0]
+        settings, device = replace(self.settings, states=states), find_devices(self.device)[0]
         blind = replace(trials, meta=trials.meta.assign(label=0))
         material = Material.of(blind, per_trial=frontend.per_trial, device=device)
         size = settings.stack if isinstance(settings.stack, int) else UNMEASURED
@@ -126,10 +134,17 @@ def pretrain_stack(task: Task, probe: Any, on_epoch: OnEpoch) -> list[Pretrained
     adam, every = Adam(betas=settings.betas), max(1, epochs // MEASURED)
     rngs = [np.random.default_rng(seeds_of(run)) for run in runs]
     _measure_targets(task, probe)
-    rows: list[list[dict[str, float]]] = [[] for _ in runs]
+    plateau = Plateau(len(runs), patience=settings.plateau_patience, factor=settings.plateau_factor)
+    keeper, saves = Keeper(len(runs), select="last", patience=None), Saves(settings, runs)
+    work = Work(task, adam, Average(), plateau, rngs, keeper)    # of these, average and plateau have no part here
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(seeds_of(runs[0]).generate_state(1)[0]))    # dropout
-        for epoch in range(1, epochs + 1):
+        saves.resume(work)
+        for run, rows in zip(runs, keeper.rows, strict=True):    # empty for a pretraining that begins
+            for row in rows:
+                on_epoch(run, row)
+        for epoch in range(saves.epoch + 1, epochs + 1):
+            saves.offer(epoch - 1, work)
             shares = curve[(epoch - 1) * steps : epoch * steps]
             running = _train_epoch(task, probe, adam, rngs, shares, progress=(epoch - 1) / max(1, epochs - 1))
             if epoch % every and epoch < epochs:
@@ -137,10 +152,11 @@ def pretrain_stack(task: Task, probe: Any, on_epoch: OnEpoch) -> list[Pretrained
             fixed = {"epoch": epoch, "steps": adam.steps}
             for i, row in enumerate(_measure(task, probe)):
                 row = {**fixed, "lr": float(task.lr[i]) * shares[-1], "running_loss": float(running[i]), **row}
-                rows[i].append(row)
+                keeper.rows[i].append(row)
                 on_epoch(runs[i], row)
-    seconds = (time.perf_counter() - start) / len(runs)
-    return [_result(task, probe, adam, i, pd.DataFrame(each), seconds) for i, each in enumerate(rows)]
+    seconds = (saves.spent + time.perf_counter() - start) / len(runs)
+    curves = [pd.DataFrame(rows).astype({"epoch": int, "steps": int}) for rows in keeper.rows]
+    return [_result(task, probe, adam, i, each, seconds) for i, each in enumerate(curves)]
 
 
 def _build(model: partial, task: Task) -> Any:
