@@ -71,6 +71,71 @@ def test_other_settings_are_pretrained_anew(story, tmp_path):
     assert "error on training trials" in said
 
 
+def test_settings_that_come_back_find_what_they_left(story, tmp_path):
+    """Settings A, others, A again in one folder: nothing is trained twice, and only figures of A are among A's."""
+    story()
+    folder, other = tmp_path / "run", Pretrainer(updates=2, device="cpu", lr=3e-4)
+    before = {path: path.read_bytes() for path in folder.glob("*/*.safetensors")}
+    figures = {path.name for path in (folder / "figures").iterdir()}
+    story(trainer=other)
+    assert len(list((folder / "figures").iterdir())) == 4
+    assert {path.name for path in (folder / "figures").iterdir()} & figures == {"losses.png"}
+    trained = []
+    fit = Pretrainer.fit
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pretrainer, "fit", lambda *args, **more: trained.extend(args[3]) or fit(*args, **more))
+        story()
+    assert not trained
+    assert {path: path.read_bytes() for path in folder.glob("checkpoints/*.safetensors")} == before
+    assert {path.name for path in (folder / "figures").iterdir()} == figures
+    assert len(list((folder / "other_settings").iterdir())) == 3 * 3    # weights, note and figure of the others
+
+
+def test_a_pretraining_that_was_killed_does_not_count_as_finished(story, monkeypatch, make_trials, tmp_path):
+    """With the summary of what lay there before, networks would start from the first of its encoders alone."""
+    story()
+    fit, finish = Pretrainer.fit, pretraining.PretrainingFolder.finish
+
+    def killed(self, *args, **kwargs):
+        yield next(fit(self, *args, **kwargs))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Pretrainer, "fit", killed)
+    monkeypatch.setattr(pretraining.PretrainingFolder, "finish", lambda self: {})    # after kill -9 there is no end
+    with pytest.raises(KeyboardInterrupt):
+        story(seed=7)
+    meta = make_trials(n_subjects=3, n_sessions=1, n_times=384).meta
+    runs = [Run(split, seed=7) for split in CrossSubject()(meta, validation=0.0)]
+    with pytest.raises(ValueError, match="0 of its 3 runs are done; finish it first"):
+        begin_from(tmp_path / "run", runs, meta=meta, dataset="toy")
+    monkeypatch.setattr(pretraining.PretrainingFolder, "finish", finish)
+    monkeypatch.setattr(Pretrainer, "fit", fit)
+    assert "3 of 3 encoders" in story(seed=7)
+
+
+def test_an_interruption_within_a_run_goes_on_to_the_bit(story, monkeypatch, tmp_path):
+    trainer = Pretrainer(epochs=4, device="cpu", save_every=0)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    story(trainer=trainer, out_dir=str(whole))
+    epoch = pretraining.ProgressBar.epoch
+
+    def killed(self, run, row):
+        epoch(self, run, row)
+        if row["epoch"] == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(pretraining.ProgressBar, "epoch", killed)
+    with pytest.raises(KeyboardInterrupt):
+        story(trainer=trainer, out_dir=str(broken))
+    monkeypatch.setattr(pretraining.ProgressBar, "epoch", epoch)
+    assert len(list((broken / "in_work").iterdir())) == 1
+    story(trainer=trainer, out_dir=str(broken))
+    assert not (broken / "in_work").exists()
+    for path in (whole / "checkpoints").glob("*.safetensors"):
+        assert (broken / "checkpoints" / path.name).read_bytes() == path.read_bytes()
+    assert (broken / "history.csv").read_text() == (whole / "history.csv").read_text()
+
+
 def test_networks_start_from_encoders_that_know_none_of_their_test_trials(story, make_trials, tmp_path):
     story()
     meta = make_trials(n_subjects=3, n_sessions=1, n_times=384).meta

@@ -23,6 +23,7 @@ LINES = {    # column of a history -> what it is, colour, line
     "val_loss": ("validation", VAL, "-"), "val_mean": ("mean of all trials", CHANCE, ":"),
     "val_repeat": ("repeating what was seen", CHANCE, "-."),
 }    # fmt: skip
+LOSSES, ASIDE = "losses.png", "other_settings"
 log = logging.getLogger(__name__)
 
 
@@ -56,10 +57,12 @@ class PretrainingFolder:
         sweep_temporaries(self.checkpoints)
         self._set_aside()
         write_json(self.folder / MARKER, {"key": key, "kind": PRETRAINING, "facts": self.facts})
+        write_json(self.folder / SUMMARY, self._counts(self._found()))    # a kill must leave no word of being complete
 
     def unfinished(self, runs: Sequence[Run]) -> list[Run]:
         """Runs without a whole checkpoint under their key."""
-        return [run for run in runs if self._about(run.name()) is None]
+        found = self._found()
+        return [run for run in runs if run.name() not in found]
 
     def add(self, result: Pretrained) -> None:
         """Write the checkpoint of a run, and draw what it tells; one that failed is only said."""
@@ -79,34 +82,54 @@ class PretrainingFolder:
 
     def finish(self) -> dict[str, Any]:
         """Write ``history.csv``, ``summary.json`` and the figure of the losses, of what is finished; also half-way."""
-        found = {name: about for name in self.keys if (about := self._about(name)) is not None}
+        found = self._found()
         parts = [pd.DataFrame(about["history"]).astype(float).assign(run=name) for name, about in found.items()]
         history = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["run"])
         write_text(self.folder / "history.csv", history.to_csv(index=False))
-        summary: dict[str, Any] = {"n_done": len(found), "n_expected": len(self.keys), "facts": self.facts}
+        summary = self._counts(found)
         if parts:
             last = history.groupby("run").last().mean(numeric_only=True)
             summary |= {name: float(last[name]) for name in last.index if name.startswith(("train_", "val_"))}
             with styled():
-                save(draw_losses(history), self.figures / "losses.png")
+                save(draw_losses(history), self.figures / LOSSES)
         write_json(self.folder / SUMMARY, summary)
         if summary["n_done"] == summary["n_expected"]:
             release(self.folder)
         return summary
 
     def _set_aside(self) -> None:
-        """Move checkpoints of other settings away: a network that starts from this folder must not meet them."""
-        mine = {file_name(name, key) for name, key in self.keys.items()}
-        others = [path for path in self.checkpoints.iterdir() if path.is_file() and path.stem not in mine]
+        """Move what other settings left away, and back what earlier runs of these settings left there.
+
+        A network that starts from this folder must not meet other settings, and what is trained is not trained again.
+        """
+        mine, aside = {file_name(name, key) for name, key in self.keys.items()}, self.folder / ASIDE
+        here = [path for path in (*_files(self.checkpoints), *_files(self.figures)) if path.name != LOSSES]
+        others = [path for path in here if path.stem not in mine]
         for path in others:
-            path.replace(make_folder(self.folder / "other_settings") / path.name)
+            path.replace(make_folder(aside) / path.name)
         if others:
-            log.warning("%s held checkpoints of other settings: they are in other_settings now", self.folder)
+            (self.figures / LOSSES).unlink(missing_ok=True)    # of the others, too
+            log.warning("%s held checkpoints of other settings: they are in %s now", self.folder, ASIDE)
+        for path in _files(aside):
+            back = (self.figures if path.suffix == ".png" else self.checkpoints) / path.name
+            if path.stem in mine and not back.exists():
+                path.replace(back)
+
+    def _found(self) -> dict[str, dict[str, Any]]:
+        """What the finished runs tell of themselves, by their names."""
+        return {name: about for name in self.keys if (about := self._about(name)) is not None}
+
+    def _counts(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        return {"n_done": len(found), "n_expected": len(self.keys), "facts": self.facts}
 
     def _about(self, name: str) -> dict[str, Any] | None:
         file = file_name(name, self.keys[name])
         whole = checkpoint_belongs(self.checkpoints, file, self.keys[name])
         return read_json(self.checkpoints / f"{file}.json") if whole else None
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
 
 
 def last_words(folder: Path, summary: Mapping[str, Any]) -> str:
