@@ -1,10 +1,14 @@
-"""The parts of an experiment, made from its configuration once each value has the type that its setting declares."""
+"""What is typed becomes the parts of an experiment: mappings whole, and each value of the type that its setting has."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+
+WHOLE = ("dataset.events",)    # what is typed for these replaces the mapping of the YAML file
 
 
 def parts_of(cfg: DictConfig, taker: Callable | None = None) -> dict[str, Any]:
@@ -14,3 +18,23 @@ def parts_of(cfg: DictConfig, taker: Callable | None = None) -> dict[str, Any]:
     if said := next(wrong_types(OmegaConf.to_container(cfg, resolve=True), taker), ""):
         raise ValueError(said)
     return instantiate(cfg, _convert_="all")
+
+
+_apply = ConfigLoaderImpl._apply_overrides_to_config
+
+
+def _apply_whole(overrides: Sequence[Override], cfg: DictConfig) -> None:
+    """Apply overrides as Hydra does, but that a mapping in `WHOLE` is not merged into the one that is there.
+
+    Merged, ``dataset.events={right: right}`` would leave the other classes in. Here, and not as
+    ``~dataset.events +dataset.events=...`` in the command: so it holds for every door, job and search, what is kept is
+    what was typed, and a data set without events is refused by its name.
+    """
+    for override in overrides:
+        whole = override.type == OverrideType.CHANGE and override.key_or_group in WHOLE
+        if whole and isinstance(override.value(), dict) and OmegaConf.select(cfg, override.key_or_group) is not None:
+            OmegaConf.update(cfg, override.key_or_group, None)
+        _apply([override], cfg)
+
+
+ConfigLoaderImpl._apply_overrides_to_config = staticmethod(_apply_whole)
