@@ -73,6 +73,14 @@ def test_a_subject_by_its_number_and_windows_in_groups(folder, tmp_path):
     assert trials.meta["group"].nunique() == 16
 
 
+def test_a_mark_of_null_is_left_out(folder):
+    mine = dataset(folder, events={"left": "left_hand", "right": None})
+    assert mine.classes == ("left_hand",)
+    assert {str(label) for each in mine.recordings("01") for label in each.labels} == {"left_hand"}
+    with pytest.raises(ValueError, match=r"dataset.events: the class of the mark left must be one word"):
+        dataset(folder, events={"left": ["a", "b"]})
+
+
 def test_marks_of_the_file_itself_are_told(tmp_path, caplog):
     write(tmp_path, "01", "1", "01")
     assert "events.tsv" not in caplog.text

@@ -187,6 +187,28 @@ def test_windows_end_at_marks_that_are_no_cues_of_ours(tmp_path):
     assert list(next(long.recordings("1")).onsets[:6]) == [500, 700, 900, 1100, 1300, 1500]
 
 
+def test_a_mark_of_null_is_left_out_and_still_ends_windows(tmp_path):
+    """What a user typed as null was a class called None."""
+    marks = mne.Annotations([5.0, 15.0, 25.0, 35.0], 0, ["left", "rest", "right", "rest"])
+    make_raw().set_annotations(marks).save(tmp_path / "sub-1_run-1_eeg.fif", verbose="error")
+    mine = dataset(tmp_path, events={"left": "left", "right": "right", "rest": None}, until="end")
+    assert mine.classes == ("left", "right")
+    (recording,) = mine.recordings("1")
+    assert set(recording.labels) == {"left", "right"}
+    assert list(recording.onsets[:5]) == [500, 700, 900, 1100, 1300]    # up to the mark at 15 s
+    with pytest.raises(ValueError, match=r"dataset.events is empty: .* Marks of .*: left, rest, right"):
+        dataset(tmp_path, events={"left": None}).subject_names()
+
+
+def test_files_of_a_label_of_null_are_left_out(tmp_path):
+    for label in ("open", "closed", "calibration"):
+        make_raw().save(tmp_path / f"ann_{label}_0_eeg.fif", verbose="error")
+    events = {"open": "o", "closed": "c", "calibration": None}
+    mine = dataset(tmp_path, pattern="{subject}_{label}_{run}_eeg.fif", labels_from="file", events=events)
+    assert {str(label) for each in mine.recordings("ann") for label in each.labels} == {"o", "c"}
+    assert len(mine.files("ann")) == 2
+
+
 def test_windows_that_begin_before_their_cue_end_before_those_of_the_next_one(tmp_path):
     early = replace(many_cues(tmp_path, ["left", "right"]), interval=(-0.5, 1.5))
     onsets = next(early.recordings("1")).onsets
@@ -285,6 +307,8 @@ def test_recordings_without_cues_say_what_they_hold(folder, settings, words):
         ({"until": "next"}, "'next'"),
         ({"until": 4, "overlap": 1}, "overlap=1"), ({"overlap": 0.5}, "give dataset.until too"),
         ({"scale": 0}, "dataset.scale=0 must be positive"),
+        ({"events": {1: ["a", "b"]}}, "dataset.events: the class of the mark 1 must be one word"),
+        ({"events": {"left": {"a": "b"}}}, "the class of the mark left must be one word, or null to leave it out"),
     ],
 )
 def test_bad_settings_are_named_at_once(settings, word):

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from eegdecode.data.cues import Sliding, all_marks, check_windows, cues_from_annotations, window_of
+from eegdecode.data.cues import (
+    Sliding,
+    all_marks,
+    check_windows,
+    classes_of,
+    cues_from_annotations,
+    named_marks,
+    window_of,
+)
 from eegdecode.data.downloads import brief
 from eegdecode.data.index import check_folder, choose_subjects, natural, subject_list
 from eegdecode.data.reading import scaled
@@ -50,9 +58,9 @@ class BidsDataset:
         Short name, as it stands in results.
     folder : path
         Where ``dataset_description.json`` and the ``sub-*`` folders are.
-    events : mapping of str to str
-        ``trial_type`` of the events -> class name, in the order of the labels. None: an error that lists
-        those of the first recording.
+    events : mapping of str to str or None
+        ``trial_type`` of the events -> class name, in the order of the labels; one of None has no trials. None for
+        all: an error that lists those of the first recording.
     task : str or None
         None: the only one.
     interval : (float, float)
@@ -75,7 +83,7 @@ class BidsDataset:
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        put(self, "events", {str(mark): str(label) for mark, label in (self.events or {}).items()})
+        put(self, "events", named_marks(self.events))
         put(self, "interval", window_of(self.interval))
         put(self, "subjects", subject_list(self.subjects))
         check_windows(self.until, self.overlap, self.scale)
@@ -83,12 +91,12 @@ class BidsDataset:
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names, in the order of ``events``."""
-        return tuple(dict.fromkeys((self.events or {}).values()))
+        return tuple(dict.fromkeys(classes_of(self.events or {}).values()))
 
     def subject_names(self) -> tuple[str, ...]:
         """Return the selected subjects; ``2`` finds ``02``."""
         paths = self._paths()
-        if not self.events:
+        if not self.classes:
             raw = _read(paths[0].file)
             raise ValueError(
                 "dataset.events is empty: say which trial_type is which class, e.g. "
@@ -107,10 +115,10 @@ class BidsDataset:
 
     def _recording(self, path: _Place) -> Recording:
         raw, source = _read(path.file), str(path.file)
-        onsets, labels = cues_from_annotations(raw, dict(self.events or {}))
+        onsets, labels = cues_from_annotations(raw, classes_of(self.events or {}))
         groups = None
         if not len(onsets):
-            names = ", ".join(self.events or {})
+            names = ", ".join(classes_of(self.events or {}))
             raise ValueError(
                 f"{source}: no event of trial_type {names} (dataset.events) in its events.tsv; it has {_marks(raw)}"
             )

@@ -14,6 +14,22 @@ if TYPE_CHECKING:
 Cues = tuple[np.ndarray, np.ndarray]
 
 
+def named_marks(events: Mapping[Any, Any] | None) -> dict[str, str | None]:
+    """Mark -> class name, or None for one that is left out, of ``dataset.events`` as it is typed."""
+    for mark, label in (events or {}).items():
+        if isinstance(label, Mapping | list | tuple):
+            raise ValueError(
+                f"dataset.events: the class of the mark {mark} must be one word, or null to leave it out, got {label}. "
+                "Several marks may share a class: {1: left, 2: left}"
+            )
+    return {str(mark): None if label is None else str(label) for mark, label in (events or {}).items()}
+
+
+def classes_of(marks: Mapping[str, str | None]) -> dict[str, str]:
+    """Mark -> class name of the marks that are not left out."""
+    return {mark: label for mark, label in marks.items() if label is not None}
+
+
 def cues_from_annotations(raw: mne.io.BaseRaw, classes: Mapping[str, str]) -> Cues:
     """Onsets (samples from the first of ``raw``) and class names of the annotations that are named.
 

@@ -16,9 +16,11 @@ from eegdecode.data.cues import (
     Sliding,
     all_marks,
     check_windows,
+    classes_of,
     cues_from_annotations,
     cues_from_stim,
     has_stim_channel,
+    named_marks,
     stim_events,
     window_of,
 )
@@ -52,9 +54,10 @@ class FileDataset:
     labels_from : str
         ``"annotations"``, ``"stim"`` (the codes of a stim channel) or ``"file"`` (one label a file, from the
         ``{label}`` of the pattern or the column ``label``; the cue is the first sample).
-    events : mapping of str to str
+    events : mapping of str to str or None
         What marks a cue (annotation, code or file label) -> class name, in the order of the labels. Several
-        marks may share a class. None: an error that lists the marks of the first file.
+        marks may share a class; one of None has no trials. None for all: an error that lists the marks of the
+        first file.
     interval : (float, float)
         Default window in s relative to the cue; the end is exclusive.
     subjects : sequence of str or int, or None
@@ -86,7 +89,7 @@ class FileDataset:
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        put(self, "events", {str(mark): str(label) for mark, label in (self.events or {}).items()})
+        put(self, "events", named_marks(self.events))
         put(self, "interval", window_of(self.interval))
         put(self, "subjects", subject_list(self.subjects))
         check_windows(self.until, self.overlap, self.scale)
@@ -98,7 +101,7 @@ class FileDataset:
                 f"dataset.stim_channel={self.stim_channel} says nothing where dataset.labels_from={self.labels_from}: "
                 "take dataset.labels_from=stim, or leave the channel out"
             )
-        if self.labels_from == "stim" and not all(mark.isdigit() for mark in self._class_of()):
+        if self.labels_from == "stim" and not all(mark.isdigit() for mark in self.events or {}):
             raise ValueError(f"dataset.events={self.events}: the marks of a stim channel are whole numbers")
         if (self.pattern is None) == (self.table is None):
             raise ValueError("set one of dataset.pattern and dataset.table: they say which file is whose")
@@ -113,7 +116,7 @@ class FileDataset:
     def subject_names(self) -> tuple[str, ...]:
         """Return the selected subjects; ``2`` finds ``02``."""
         index = self._index()
-        if not self.events:
+        if not self.classes:
             file = index["file"].iloc[0]
             raise ValueError(
                 "dataset.events is empty: say which marks are which class, e.g. "
@@ -181,7 +184,7 @@ class FileDataset:
 
     def _class_of(self) -> dict[str, str]:
         """Mark -> class name."""
-        return dict(self.events or {})
+        return classes_of(self.events or {})
 
     def _marks(self, file: Path) -> str:
         """What could be named as a cue in a file."""
@@ -195,12 +198,14 @@ class FileDataset:
         return ", ".join(marks) or "none"
 
     def _index(self) -> pd.DataFrame:
-        """Files with subject, session, run and label, in the order of time."""
+        """Files with subject, session, run and label, in the order of time; without those of a label left out."""
         folder = Path(self.folder).expanduser()
         check_folder(folder)
-        if self.pattern is not None:
-            return index_pattern(folder, self.pattern)
-        return index_table(folder, self._table())
+        index = index_table(folder, self._table()) if self.pattern is None else index_pattern(folder, self.pattern)
+        if self.labels_from == "file" and self.classes:
+            left_out = set(self.events or {}) - set(self._class_of())
+            return index[~index["label"].isin(list(left_out))]
+        return index
 
     def _table(self) -> Path:
         return Path(self.folder).expanduser() / Path(str(self.table)).expanduser()
