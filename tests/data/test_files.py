@@ -321,3 +321,19 @@ def test_unreadable_files_are_named(tmp_path):
     (tmp_path / "sub-1_run-1_eeg.fif").write_bytes(b"no recording")
     with pytest.raises(ValueError, match=r"sub-1_run-1_eeg.fif cannot be read"):
         next(dataset(tmp_path).recordings("1"))
+
+
+@pytest.mark.parametrize("name", ["1.csv", "1.npz", "1.mat", "1.txt", "1.xdf"])
+def test_what_mne_does_not_read_is_to_be_converted(tmp_path, name):
+    """To copy it again, or a reader function of MNE's, helps nobody."""
+    (tmp_path / name).write_text("1,2")
+    with pytest.raises(ValueError, match=r"cannot be read: .*Convert it: mne\.io\.RawArray\(X, ") as caught:
+        next(dataset(tmp_path, pattern="{subject}.*").recordings("1"))
+    assert "dedicated reader" not in str(caught.value)
+    assert "Copy it again" not in str(caught.value)
+
+
+def test_a_damaged_file_is_to_be_copied_again(tmp_path):
+    (tmp_path / "1.edf").write_text("1,2")
+    with pytest.raises(ValueError, match=r"Bad EDF file provided\. Copy it again, or leave it out by"):
+        next(dataset(tmp_path, pattern="{subject}.*").recordings("1"))

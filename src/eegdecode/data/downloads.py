@@ -143,6 +143,9 @@ def data_folder() -> Path:
 
 
 def brief(error: Exception) -> str:
-    """Kind and message of an error on one short line: what was tried stands at its begin, the cause at its end."""
-    text = " ".join(str(error).split())
+    """Kind and message of an error on one short line: what was tried stands at its begin, the cause at its end.
+
+    Without a full stop: a sentence goes on behind it.
+    """
+    text = " ".join(str(error).split()).rstrip(".")
     return f"{type(error).__name__}: {text if len(text) < 240 else f'{text[:90]} [...] {text[-140:]}'}"

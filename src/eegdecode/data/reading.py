@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FORMATS = (".fif", ".edf", ".bdf", ".gdf", ".vhdr", ".set", ".cnt", ".mff")    # of those that MNE reads
+ARRAYS = (".mat", ".txt")    # MNE reads FieldTrip and Persyst under these names; most such files are bare arrays
 
 
 def read_raw(file: Path) -> mne.io.BaseRaw:
@@ -30,11 +31,14 @@ def read_raw(file: Path) -> mne.io.BaseRaw:
             raw = mne.io.read_raw(file, preload=False, verbose="warning")
             raw.get_data(start=len(raw.times) - 1)    # a cut file often ends in half a block
     except Exception as error:    # each format has its own way to fail
-        hint = f" (known are {', '.join(FORMATS)}, ...)" if "Unsupported" in str(error) else ""
-        raise ValueError(
-            f"{file} cannot be read{hint}: {brief(error)}. Copy it again, or leave it out by dataset.subjects, "
-            "the pattern or the table"
-        ) from error
+        out = "leave it out by dataset.subjects, the pattern or the table"
+        if "Unsupported" in str(error) or file.suffix.lower() in ARRAYS:
+            raise ValueError(
+                f"{file} cannot be read: MNE reads {', '.join(FORMATS)}, ..., and not this. Convert it: "
+                "mne.io.RawArray(X, mne.create_info(names, rate, 'eeg')).save('sub-1_ses-1_run-1_eeg.fif') with "
+                f"X of channels by samples in V, or {out}"
+            ) from error
+        raise ValueError(f"{file} cannot be read: {brief(error)}. Copy it again, or {out}") from error
     for warning in seen:
         if "outside data range" in str(warning.message):    # BrainVision does not say how long a file should be
             log.warning("%s may be cut: its marks go on after the signals end (%s)", file, warning.message)
