@@ -1,8 +1,10 @@
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 
 import mne
 import numpy as np
 import pytest
+import yaml
 from tests.data.fakes import CHANNELS, make_raw
 from tests.data.gdf_files import write_gdf
 
@@ -10,6 +12,7 @@ from eegdecode.data.cache import Cache
 from eegdecode.data.files import FileDataset
 from eegdecode.data.prepare import load_trials
 from eegdecode.data.preprocess import Preprocess
+from eegdecode.identity import describe
 
 PATTERN = "sub-{subject}_run-{session}_eeg.fif"
 EVENTS = {"left": "left", "right": "right"}
@@ -321,6 +324,16 @@ def test_unreadable_files_are_named(tmp_path):
     (tmp_path / "sub-1_run-1_eeg.fif").write_bytes(b"no recording")
     with pytest.raises(ValueError, match=r"sub-1_run-1_eeg.fif cannot be read"):
         next(dataset(tmp_path).recordings("1"))
+
+
+@pytest.mark.parametrize("name", ["files", "mi_openbci"])
+def test_every_setting_stands_in_the_yaml_files_so_that_it_can_be_typed(name):
+    """`dataset.scale=1e-6` is what an error advises, and Hydra refuses what a YAML file does not name."""
+    text = (Path(__file__).parents[2] / "configs" / "dataset" / f"{name}.yaml").read_text()
+    given = {key: value for key, value in yaml.safe_load(text).items() if key != "_target_"}
+    assert given.keys() == {field.name for field in fields(FileDataset)}
+    usual = {key: given[key] for key in ("name", "folder", "pattern", "events", "interval")}
+    assert describe(FileDataset(**given)) == describe(FileDataset(**usual))    # and so the cache knows what it knew
 
 
 @pytest.mark.parametrize("name", ["1.csv", "1.npz", "1.mat", "1.txt", "1.xdf"])

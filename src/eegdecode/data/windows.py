@@ -96,6 +96,6 @@ def _check_unit(X: np.ndarray, source: str) -> None:
     scale = "1e-6" if typical > MOST else "1e6"
     raise ValueError(
         f"{source}: its trials deviate by {typical:.2g} µV, where EEG has 1 to 1000: its unit is not the one that it "
-        f"says. Set dataset.scale={scale}, times what is set (dataset=files and bids), or divide each trial by its own "
-        "deviation: preprocess.standardise=trial"
+        f"says. Of recordings in files set dataset.scale={scale}, times what is set (+dataset.scale where your YAML "
+        "file has none), or divide each trial by its own deviation: preprocess.standardise=trial"
     )
