@@ -13,6 +13,7 @@ from tests.models.test_networks import CONFIGS, SIZES
 from tests.models.test_networks import NETWORKS as MODELS
 
 from eegdecode.calibration import Calibration
+from eegdecode.identity import describe
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.models.sttransformer import STTransformer
 from eegdecode.protocols import CrossSubject
@@ -25,9 +26,11 @@ from eegdecode.training.batches import Material
 from eegdecode.training.deep import DeepTrainer
 from eegdecode.training.frontend import ZScore
 from eegdecode.training.optim import Adam
+from eegdecode.training.sources import check_source, model_of
 from eegdecode.training.step import update
 from eegdecode.training.task import Task
 from eegdecode.training.transfer import layer_rates, layers, load_source, sort_out
+from eegdecode.trials import Signal
 
 NETWORKS = {
     "eegnet": partial(EEGNet, filters=4, depth=1, kernel=0.1),
@@ -48,7 +51,7 @@ def learn(folder: Path, trials, *, seeds=1, network="eegnet", frontend="zscore",
     runs = expand((protocol or CrossSubject())(trials.meta, validation=0.0), Sweep(seeds=seeds), seed=0)
     store = Store(
         folder, runs=runs, meta=trials.meta, classes=trials.classes, fingerprints=trials.fingerprints, context={},
-        facts={"dataset": "toy", "model": network},
+        facts={"dataset": "toy", "model": network, "frontend": frontend},
     )    # fmt: skip
     for prediction in fit(trials, runs[: len(runs) - leave], network=network, frontend=frontend, epochs=1):
         store.add(prediction)
@@ -213,6 +216,17 @@ def test_an_encoder_without_a_head_gives_what_fits_and_the_rest_is_new():
         load_source(mine, Source(weights, {}, ""), new_head=False)
 
 
+def test_what_a_source_does_not_tell_is_told_without_it():
+    """Checkpoints of before, and networks of other libraries, whose choice has two words."""
+    about = {"model": {"network": describe(NETWORKS["eegnet"]), "frontend": describe(Align())}}
+    signal = Signal(("C0",), 128.0, 0.0, np.zeros((1, 3)))
+    with pytest.raises(ValueError, match=r"behind the front end Align, here it is ZScore; .* so type the same$"):
+        check_source(Source({}, about, ""), model=NETWORKS["eegnet"], frontend=ZScore(), signal=signal)
+    foreign = {"model": {"network": {"name": "ShallowFBCSPNet"}}, "facts": {"model": "braindecode_ShallowFBCSPNet"}}
+    assert model_of(Source({}, foreign, "")) == "model=braindecode model.name=ShallowFBCSPNet"
+    assert model_of(Source({}, about, "")) == "its model"
+
+
 def test_a_whole_network_must_fit():
     sizes = {"head.weight": (2, 8), "stem.weight": (8, 4)}
     with pytest.raises(ValueError, match=r"stem.weight has the shape \(8, 4\) here and \(8, 5\) in the source"):
@@ -231,8 +245,16 @@ def test_sources_that_mean_something_else_are_refused_before_any_training(make_t
     assert told["new"] == "head.weight head.bias"
     with pytest.raises(ValueError, match=r"the source has model.filters=4, here it is 6; type the same"):
         trainer.compare(partial(EEGNet, filters=6, depth=1, kernel=0.1), trials, runs, frontend=ZScore())
-    with pytest.raises(ValueError, match=r"trained behind frontend.over=channel, here it is all"):
+    message = r"trained behind frontend.over=channel, here it is all; .* so type frontend=zscore frontend.over=channel$"
+    with pytest.raises(ValueError, match=message):
         trainer.compare(NETWORKS["eegnet"], trials, runs, frontend=ZScore(over="all"))
+    with pytest.raises(ValueError, match=r"behind frontend=zscore, here it is Align; .* so type frontend=zscore$"):
+        trainer.compare(NETWORKS["eegnet"], trials, runs, frontend=Align())
+    message = "another network, EEGNet, here it is STTransformer; take model=eegnet and frontend=zscore$"
+    with pytest.raises(ValueError, match=message):    # and not that its front end is another one, too
+        trainer.compare(NETWORKS["sttransformer"], trials, runs, frontend=Align())
+    with pytest.raises(ValueError, match=r"the source is another network, it lacks .*; take model=eegnet$"):
+        trainer.compare(NETWORKS["sttransformer"], trials, runs, frontend=ZScore())
     slow = replace(trials, signal=replace(trials.signal, sfreq=100.0))
     with pytest.raises(ValueError, match=r"the source's trials have sfreq=128.0, these have 100.0"):
         trainer.compare(NETWORKS["eegnet"], slow, runs, frontend=ZScore())

@@ -10,7 +10,8 @@ from eegdecode.runs import Run
 from eegdecode.training.frontend import FrontEnd
 from eegdecode.training.preflight import small_task
 from eegdecode.training.settings import DeepSettings
-from eegdecode.training.transfer import FRONTEND, check_classes, check_source, sort_out
+from eegdecode.training.sources import check_classes, check_source, model_of
+from eegdecode.training.transfer import FRONTEND, sort_out
 from eegdecode.trials import Trials
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def compare_sources(
         ensemble = small_task(settings, model, trials, run, frontend=frontend).ensemble
         shapes = {name: tuple(t.shape[1:]) for name, t in ensemble.state().items()}
         given = {name: w.shape for name, w in run.source.weights.items() if not name.startswith(FRONTEND)}
-        fit = sort_out(shapes, given, names=ensemble.names, new_head=new_head)
+        fit = sort_out(shapes, given, names=ensemble.names, new_head=new_head, model=model_of(run.source))
         if len(run.split.train) or not told:
             told = {**fit.words(), "learns": f"{len(ensemble.params)} of {len(ensemble.names)} weights"}
     told["front_end"] = "the source's"

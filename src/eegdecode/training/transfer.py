@@ -9,19 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from eegdecode.identity import describe
 from eegdecode.runs import Source
-from eegdecode.trials import Signal
+from eegdecode.training.sources import model_of
 
 FINE_TUNE = ("full", "head", "layerwise", "frozen_front")
 FRONTEND = "frontend."    # what stands before the names of a front end in a checkpoint
-FREE = ("drop", "skip")    # how settings begin in which a network may differ from its source: rates of dropout
 MOST_NAMES = 8    # in a sentence
 
 
@@ -88,7 +84,7 @@ def load_source(network: nn.Module, source: Source, *, new_head: bool) -> Fit:
     given = {name: w for name, w in source.weights.items() if not name.startswith(FRONTEND)}
     fit = sort_out(
         {name: tuple(t.shape) for name, t in mine.items()}, {name: w.shape for name, w in given.items()},
-        names=[name for name, _ in network.named_parameters()], new_head=new_head,
+        names=[name for name, _ in network.named_parameters()], new_head=new_head, model=model_of(source),
     )    # fmt: skip
     with torch.no_grad():
         for name in fit.loaded:
@@ -97,7 +93,8 @@ def load_source(network: nn.Module, source: Source, *, new_head: bool) -> Fit:
 
 
 def sort_out(
-    mine: Mapping[str, Sequence[int]], given: Mapping[str, Sequence[int]], *, names: Sequence[str], new_head: bool
+    mine: Mapping[str, Sequence[int]], given: Mapping[str, Sequence[int]], *, names: Sequence[str], new_head: bool,
+    model: str = "its model",
 ) -> Fit:    # fmt: skip
     """Compare a network with its source by the shapes of their parameters and buffers.
 
@@ -113,6 +110,8 @@ def sort_out(
         The network's parameters, in order.
     new_head : bool
         Whether the head is left as it is, whatever the source has.
+    model : str
+        How the network of the source is typed, for the error.
 
     Raises
     ------
@@ -130,7 +129,7 @@ def sort_out(
     same = [name for name in wanted if name in given and _shape(given[name]) == _shape(mine[name])]
     other = [name for name in wanted if name in given and name not in same]
     if whole and (lacking := [name for name in wanted if name not in given]):
-        raise ValueError(f"model.init_from: the source is another network, it lacks {_listed(lacking)}; take its model")
+        raise ValueError(f"model.init_from: the source is another network, it lacks {_listed(lacking)}; take {model}")
     if whole and other:
         name = other[0]
         raise ValueError(
@@ -144,42 +143,6 @@ def sort_out(
     return Fit(same, [name for name in own if name not in taken], [name for name in given if name not in taken | rates])
 
 
-def check_source(source: Source, *, model: partial, frontend: Any, signal: Signal) -> None:
-    """Refuse a source whose weights mean something else here: another network, front end, rate or channels."""
-    about = source.about["model"]
-    here = {"frontend": describe(frontend), "network": describe(model)}
-    theirs, mine = (_plain(each.get("network") or {}) for each in (about, here))
-    if theirs.get("call") == mine.get("call"):    # a pretrained encoder may be a part of another network
-        for name in sorted({*theirs, *mine}):
-            if theirs.get(name) != mine.get(name) and not name.startswith(FREE):
-                raise ValueError(f"model.init_from: the source has model.{name}={_word(theirs, name)}, here it is "
-                                 f"{_word(mine, name)}; type the same")    # fmt: skip
-    theirs, mine = (_flat(_plain(each.get("frontend") or {})) for each in (about, here))
-    if theirs and theirs != mine:
-        name = next(name for name in [*theirs, *mine] if theirs.get(name) != mine.get(name))
-        raise ValueError(
-            f"model.init_from: the source was trained behind frontend.{name}={_word(theirs, name)}, here it is "
-            f"{_word(mine, name)}; its weights fit no other front end, so type the same"
-        )
-    for name, value in (("sfreq", about.get("sizes", {}).get("sfreq")), ("channels", about.get("ch_names"))):
-        wanted = signal.sfreq if name == "sfreq" else list(signal.ch_names)
-        if value is not None and value != wanted:
-            raise ValueError(
-                f"model.init_from: the source's trials have {name}={value}, these have {wanted}; prepare both alike "
-                f"(preprocess.{name})"
-            )
-
-
-def check_classes(source: Source, classes: Sequence[str]) -> None:
-    """Refuse a source's own head where it tells other classes apart."""
-    theirs = source.about["model"].get("classes")
-    if theirs is not None and list(theirs) != list(classes):
-        raise ValueError(
-            f"model.init_from: the source's head is of the classes {', '.join(theirs)}, here are {', '.join(classes)}; "
-            "leave 0 out of protocol.trials and take trainer.new_head=true"
-        )
-
-
 def _shape(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(shape) or (1,)    # a file holds a number as an array of one
 
@@ -187,25 +150,6 @@ def _shape(shape: Sequence[int]) -> tuple[int, ...]:
 def _numbers(network: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers by their names."""
     return {**dict(network.named_parameters()), **dict(network.named_buffers())}
-
-
-def _plain(thing: Any) -> Any:
-    """A description without the digests of sources: edited code is not another setting."""
-    if isinstance(thing, Mapping):
-        return {name: _plain(value) for name, value in thing.items() if name != "source"}
-    return [_plain(each) for each in thing] if isinstance(thing, list | tuple) else thing
-
-
-def _flat(settings: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Settings of settings side by side: ``then.over``."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        flat |= _flat(value, f"{before}{name}.") if isinstance(value, Mapping) else {f"{before}{name}": value}
-    return flat
-
-
-def _word(settings: Mapping[str, Any], name: str) -> str:
-    return str(settings.get(name, "not set"))
 
 
 def _listed(names: Sequence[str]) -> str:
