@@ -123,7 +123,7 @@ def test_channels_in_another_order_are_sorted(make_trials):
 
 @pytest.mark.parametrize(("changed", "message"), [
     ({"ch_names": ("C0", "C1", "C2", "C3", "C4", "T3")},
-     r"lack C5 and also have T3: pick them by preprocess.channels=\[C0,C1,C2,C3,C4,C5\]"),
+     r"lack C5 and also have T3: it cannot be used on recordings without C5. If they .*preprocess.names=standard"),
     ({"sfreq": 250.0}, "trained at 128 Hz, these trials have 250 Hz: resample them by preprocess.sfreq=128"),
 ])    # fmt: skip
 def test_other_channels_and_rates_are_named_with_the_way_out(changed, message, make_trials):
@@ -131,6 +131,19 @@ def test_other_channels_and_rates_are_named_with_the_way_out(changed, message, m
     (run,) = train(trials, ZScore())
     with pytest.raises(ValueError, match=message):
         decode(run.weights, {"model": run.model}, replace(trials, signal=replace(trials.signal, **changed)))
+
+
+def test_channels_are_to_be_picked_only_where_they_are_there(make_trials):
+    trials = make_trials()
+    (run,) = train(trials, ZScore())
+    more = replace(trials.signal, ch_names=(*trials.signal.ch_names, "T3"), positions=np.zeros((7, 3)))
+    wide = replace(trials, X=np.concatenate([trials.X, trials.X[:, :1]], axis=1), signal=more)
+    with pytest.raises(ValueError, match=r"also have T3: pick them by preprocess.channels=\[C0,C1,C2,C3,C4,C5\]$"):
+        decode(run.weights, {"model": run.model}, wide)
+    fewer = replace(trials.signal, ch_names=trials.signal.ch_names[:5], positions=trials.signal.positions[:5])
+    with pytest.raises(ValueError, match=r"lack C5: it cannot be used on recordings without C5") as caught:
+        decode(run.weights, {"model": run.model}, replace(trials, X=trials.X[:, :5], signal=fewer))
+    assert "preprocess.channels" not in str(caught.value)    # which would only say that there is no such channel
 
 
 def test_another_length_is_named_with_the_way_out(make_trials):

@@ -109,9 +109,14 @@ def fit_channels(model: Mapping[str, Any], trials: Trials) -> list[int]:
     if absent or extra:
         parts = [f"{text} {', '.join(which)}" for text, which in (("lack", absent), ("also have", extra)) if which]
         wanted = f"pick them by preprocess.channels=[{','.join(names)}]"
+        if absent:    # trials do not tell what their recordings have
+            wanted = (
+                f"it cannot be used on recordings without {', '.join(absent)}. If they have them under other names, "
+                "preprocess.names=standard turns T3 into T7; if preprocess left them out here, prepare these trials as "
+                "those of the training"
+            )
         raise ValueError(
             f"the checkpoint was trained on {len(names)} channels; these trials {' and '.join(parts)}: {wanted}"
-            + (" (preprocess.names=standard turns T3 into T7)" if absent else "")
         )
     if sizes["sfreq"] != trials.signal.sfreq:
         raise ValueError(
