@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from eegdecode.launching.record import interrupted
 from errors import in_words
+from quotes import check_quotes
 from typed import parts_of
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -21,6 +22,7 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 def compose_training(overrides):
     from eegdecode.search.check import Composed
 
+    check_quotes(overrides)
     cfg = compose("train", list(overrides), return_hydra_config=True)
     choices = {group: name for group, name in cfg.hydra.runtime.choices.items() if name and "/" not in group}
     cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])

@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from eegdecode.launching.options import check_options, missing, no_choice
+from quotes import check_quotes
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -18,6 +19,7 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 def words_checked(name: str) -> Iterator[None]:
     """Around a command: refuse options that no launcher has; behind Hydra's words on a typo say what there is."""
     try:
+        check_quotes(sys.argv[1:])
         check_options(sys.argv[1:], CONFIGS / "launcher")
     except ValueError as error:
         sys.exit(f"error: {error}")

@@ -1,5 +1,6 @@
 import pytest
 
+from quotes import check_quotes
 from words import unknown_setting
 
 
@@ -33,3 +34,25 @@ def test_of_what_is_known_and_of_what_hydra_tells_best_nothing_is_said(words):
 def test_other_doors_have_their_own_settings():
     said = unknown_setting(["dataset.n_subject=3"], "prepare")
     assert said == "there is no dataset.n_subject; did you mean dataset.n_subjects?"
+
+
+@pytest.mark.parametrize(("word", "typed"), [
+    ("checkpoint=/a b (1)/x.safetensors", "\"checkpoint='/a b (1)/x.safetensors'\""),
+    ("checkpoint=runs/sub-1_lr=0.001.safetensors", "\"checkpoint='runs/sub-1_lr=0.001.safetensors'\""),
+    ("out_dir=Köln", "\"out_dir='Köln'\""), ("+x.y=~/a", "\"+x.y='~/a'\""),
+    ("dataset.pattern=sub-{subject}_run-{session}.fif", "\"dataset.pattern='sub-{subject}_run-{session}.fif'\""),
+    ("out_dir=a$b;c", "'out_dir='\"'\"'a$b;c'\"'\"''"),
+])    # fmt: skip
+def test_a_path_that_hydra_reads_in_quotes_alone_is_shown_in_them(word, typed):
+    with pytest.raises(ValueError) as caught:
+        check_quotes(["-m", "--cfg", "job", "seed=1", word])
+    assert str(caught.value).endswith(f"only within quotes of its own: {typed}")
+
+
+@pytest.mark.parametrize("words", [
+    "checkpoint=/a b/x.safetensors", "-m", "--config-dir=/a(b)", "trainer.lr=1e-3,1e-4", "dataset.events={a: b",
+    "model=eegnet", "dataset.events={a: b},{c: d}", "~trainer.clip", "out_dir='a=b'", "out_dir=",
+    "preprocess.bipolar=[[C3,C4]",
+])    # fmt: skip
+def test_what_hydra_reads_or_no_quotes_mend_passes(words):
+    check_quotes([words])
