@@ -1,5 +1,6 @@
 """The story of pretraining: from trials to a folder of checkpoints, which goes on after an interruption."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -34,7 +35,7 @@ PARTS = {
 @pytest.fixture
 def story(make_trials, monkeypatch, tmp_path):
     trials = make_trials(n_subjects=3, n_sessions=1, n_times=384)
-    monkeypatch.setattr(pretraining, "load_trials", lambda dataset, preprocess: trials)
+    monkeypatch.setattr(pretraining, "load_trials", lambda dataset, preprocess, labelled: trials)
     return lambda **other: pretraining.pretrain(**{**PARTS, "out_dir": str(tmp_path / "run"), **other})[0]
 
 
@@ -184,10 +185,26 @@ def test_what_cannot_be_pretrained_is_said_before_there_is_a_folder(story, tmp_p
 def test_an_encoder_that_fails_is_missing_and_the_command_says_so(make_trials, monkeypatch, tmp_path):
     trials = make_trials(n_subjects=2, n_sessions=1, n_times=384)
     trials.X[0] = np.nan    # of subject 1, from which the encoder for subject 2 learns
-    monkeypatch.setattr(pretraining, "load_trials", lambda dataset, preprocess: trials)
+    monkeypatch.setattr(pretraining, "load_trials", lambda dataset, preprocess, labelled: trials)
     said, complete = pretraining.pretrain(**{**PARTS, "out_dir": str(tmp_path / "run")})
     assert "1 of 2 encoders" in said
     assert not complete
+
+
+def test_recordings_of_one_label_are_enough(make_trials, monkeypatch, tmp_path):
+    """Rest, or marks that mean nothing: there is nothing to tell apart, and much to learn."""
+    trials = make_trials(n_subjects=2, n_sessions=1, n_times=384)
+    rest = replace(trials, meta=trials.meta.assign(label=0), classes=("rest",))
+
+    def load(dataset, preprocess, labelled=True):
+        assert not labelled
+        return rest
+
+    monkeypatch.setattr(pretraining, "load_trials", load)
+    said, complete = pretraining.pretrain(**{**PARTS, "out_dir": str(tmp_path / "run")})
+    assert complete, said
+    with pytest.raises(ValueError, match="protocol=within_session deals out its folds by labels"):
+        pretraining.split_without_labels(WithinSession(folds=3), rest.meta, validation=0.0)
 
 
 def test_splits_do_not_depend_on_labels_and_those_that_do_are_refused(make_trials):

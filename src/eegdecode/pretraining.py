@@ -48,7 +48,7 @@ def pretrain(
     bool
         Whether every encoder is done.
     """
-    trials = load_trials(dataset, preprocess)
+    trials = load_trials(dataset, preprocess, labelled=False)
     splits = split_without_labels(protocol, trials.meta, validation=trainer.validation)
     runs = expand(splits, sweep, seed=seed)
     whole = partial(task, network=model)
@@ -83,15 +83,18 @@ def pretrain(
 def split_without_labels(protocol: Splitter, meta: pd.DataFrame, *, validation: float) -> list[Split]:
     """Splits of trials whose labels are hidden: in their place stands whether a row is even or odd.
 
-    Protocols want two classes on each side of a split, and hold out as much of each.
+    Protocols want two classes on each side of a split, and hold out as much of each. Where all trials have one label,
+    as recordings at rest, a second hidden one tells whether labels decide.
 
     Raises
     ------
     ValueError
         If labels decide which trials are tested: then these would not be the splits of the training that follows.
     """
-    hidden = meta.assign(label=np.arange(len(meta)) % 2)
-    splits, labelled = (protocol(table, validation=validation) for table in (hidden, meta))
+    row = np.arange(len(meta))
+    hidden, other = meta.assign(label=row % 2), meta.assign(label=row // 2 % 2)
+    other = meta if (meta["label"] != meta["label"].iloc[0]).any() else other
+    splits, labelled = (protocol(table, validation=validation) for table in (hidden, other))
     pairs = zip(splits, labelled, strict=True)
     if not all(np.array_equal(np.sort(one.test), np.sort(other.test)) for one, other in pairs):
         raise ValueError(
