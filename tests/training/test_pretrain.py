@@ -135,8 +135,9 @@ def test_a_run_that_fails_says_so(make_trials):
     trials = make_trials(n_subjects=1, n_times=384)
     broken = replace(trials, X=trials.X.copy())
     broken.X[0] = np.nan
-    (failed,) = fit(broken, runs_of(broken))
+    (failed,) = fit(broken, runs_of(broken), epochs=300)
     assert failed.status.startswith("failed: the loss is nan")
+    assert list(failed.history["epoch"]) == [1]    # what is lost is not trained to its end
 
 
 def test_what_cannot_be_is_refused(make_trials):

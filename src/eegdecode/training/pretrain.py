@@ -116,8 +116,8 @@ class Pretrainer:
             return pretrain_stack(task, _build(model, task), on_epoch)
 
         finished: Iterator[Any] = train_as_fits(train, groups, size=size)
-        for done in finished:
-            yield replace(done, model={**done.model, "network": describe(model.keywords["network"])})
+        network = describe(model.keywords["network"])
+        yield from (replace(done, model={**done.model, "network": network}) for done in finished)
 
 
 def pretrain_stack(task: Task, probe: Any, on_epoch: OnEpoch) -> list[Pretrained]:
@@ -134,9 +134,8 @@ def pretrain_stack(task: Task, probe: Any, on_epoch: OnEpoch) -> list[Pretrained
     adam, every = Adam(betas=settings.betas), max(1, epochs // MEASURED)
     rngs = [np.random.default_rng(seeds_of(run)) for run in runs]
     _measure_targets(task, probe)
-    plateau = Plateau(len(runs), patience=settings.plateau_patience, factor=settings.plateau_factor)
-    keeper, saves = Keeper(len(runs), select="last", patience=None), Saves(settings, runs)
-    work = Work(task, adam, Average(), plateau, rngs, keeper)    # of these, average and plateau have no part here
+    saves, keeper = Saves(settings, runs), Keeper(len(runs), select="last", patience=None)
+    work = Work(task, adam, Average(), Plateau(len(runs), patience=0, factor=1.0), rngs, keeper)    # two of them rest
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(seeds_of(runs[0]).generate_state(1)[0]))    # dropout
         saves.resume(work)
@@ -147,13 +146,15 @@ def pretrain_stack(task: Task, probe: Any, on_epoch: OnEpoch) -> list[Pretrained
             saves.offer(epoch - 1, work)
             shares = curve[(epoch - 1) * steps : epoch * steps]
             running = _train_epoch(task, probe, adam, rngs, shares, progress=(epoch - 1) / max(1, epochs - 1))
-            if epoch % every and epoch < epochs:
+            lost = not torch.isfinite(running).any()    # of all runs: no epoch brings one back
+            if epoch % every and epoch < epochs and not lost:
                 continue
-            fixed = {"epoch": epoch, "steps": adam.steps}
             for i, row in enumerate(_measure(task, probe)):
-                row = {**fixed, "lr": float(task.lr[i]) * shares[-1], "running_loss": float(running[i]), **row}
-                keeper.rows[i].append(row)
-                on_epoch(runs[i], row)
+                now = {"epoch": epoch, "steps": adam.steps, "lr": float(task.lr[i]) * shares[-1]}
+                keeper.rows[i].append({**now, "running_loss": float(running[i]), **row})
+                on_epoch(runs[i], keeper.rows[i][-1])
+            if lost:
+                break
     seconds = (saves.spent + time.perf_counter() - start) / len(runs)
     curves = [pd.DataFrame(rows).astype({"epoch": int, "steps": int}) for rows in keeper.rows]
     return [_result(task, probe, adam, i, each, seconds) for i, each in enumerate(curves)]
