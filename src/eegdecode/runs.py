@@ -11,6 +11,7 @@ import pandas as pd
 
 PARTS = ("train", "val", "test")
 COSTS = ("multiply_adds", "peak_memory_mb", "energy_wh")    # of one trial's forward pass; MB (1e6 bytes); Wh of a run
+DIVERGED = "failed: loss is"    # how the status of a run begins whose rate was too high: no crash, but a bad setting
 WATCHED = "leaky_test_accuracy"    # column of a history: test accuracy after each epoch, which nothing may choose by
 
 
@@ -126,7 +127,8 @@ class Prediction:
     chosen : str
         What a search inside the training trials took, ``classify__C=10``; empty where nothing was searched.
     status : str
-        ``"done"``, or what went wrong, e.g. ``"failed: loss is NaN in epoch 3"``. Failed runs have NaN logits.
+        ``"done"``, or what went wrong, e.g. ``"failed: loss is NaN in epoch 3"``: `DIVERGED`. Failed runs have NaN
+        logits.
     """
 
     run: Run

@@ -19,7 +19,7 @@ from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.simulated import SimulatedDataset
 from eegdecode.protocols import CrossSession
 from eegdecode.reporting.tracking import NoTracker
-from eegdecode.runs import Prediction
+from eegdecode.runs import DIVERGED, Prediction
 from eegdecode.search.check import Composed
 from eegdecode.search.settings import make_search
 from eegdecode.sweeps import Sweep
@@ -79,7 +79,7 @@ class StubTrainer:
                 logits[part] = np.eye(len(trials.classes), dtype=np.float32)[answers]
             yield Prediction(
                 run=run, logits=logits, history=pd.DataFrame(history), best_epoch=EPOCHS, n_params=100 * self.depth,
-                seconds=0.01 * self.depth, status="failed: loss is nan" if self.kind == "diverge" else "done",
+                seconds=0.01 * self.depth, status=f"{DIVERGED} nan" if self.kind == "diverge" else "done",
             )    # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import re
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,12 +14,14 @@ from eegdecode.reporting.disk import read_json
 from eegdecode.reporting.folders import holder_of
 from eegdecode.reporting.searches.figures import _heights
 from eegdecode.reporting.searches.tables import MARKER
+from eegdecode.runs import DIVERGED
 from eegdecode.search import objective, repeats, work
 from eegdecode.search.commands import obey
 from eegdecode.search.final import chosen_by
 from eegdecode.search.space import overrides, suggest
 from eegdecode.search.study import open_study, table_of, try_one
 from eegdecode.search.work import run_search
+from eegdecode.training.keeper import Keeper
 
 
 @pytest.fixture
@@ -105,7 +108,7 @@ def test_a_winner_that_diverges_with_fresh_seeds_has_no_score_and_a_report(tmp_p
     def diverges(self, model, trials, stacks, **about):
         for prediction in fit(self, model, trials, stacks, **about):
             gone = prediction.run.seed == 1001 and self.lr == 0.01
-            yield replace(prediction, status="failed: loss is nan in epoch 2") if gone else prediction
+            yield replace(prediction, status=f"{DIVERGED} nan in epoch 2") if gone else prediction
 
     monkeypatch.setattr(stub.StubTrainer, "fit", diverges)
     search = stub.search(tmp_path, {"trainer.lr": {"choice": [0.001, 0.01]}}, sampler="grid")
@@ -129,3 +132,11 @@ def test_status_takes_the_folder_as_the_search_does(tmp_path, trials, capsys):
     run_search(stub.search(tmp_path, n_trials=1), stub.compose)
     obey(["status", f"out_dir={tmp_path}"], configs=tmp_path, compose=stub.compose)
     assert "1 of 1 trials are over" in capsys.readouterr().out
+
+
+def test_what_training_says_of_a_run_that_diverged_is_what_a_search_looks_for():
+    keeper, row = Keeper(1, select="last", patience=None), {"epoch": 1.0, "running_loss": np.nan, "val_loss": np.nan}
+    list(keeper.note(1, {name: np.array([value]) for name, value in row.items()}, state=dict))
+    assert keeper.failures[0].startswith(DIVERGED)
+    source = Path(stub.__file__).parents[2] / "src" / "eegdecode"
+    assert [path.name for path in source.rglob("*.py") if f'"{DIVERGED}' in path.read_text()] == ["runs.py"]

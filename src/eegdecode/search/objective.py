@@ -18,8 +18,8 @@ from eegdecode.nested import Inner, Nested
 from eegdecode.reporting.disk import make_folder, write_text
 from eegdecode.reporting.folders import hold, release
 from eegdecode.reporting.results import Results
-from eegdecode.reporting.searches.tables import DIVERGED
 from eegdecode.reporting.stats import subject_means
+from eegdecode.runs import DIVERGED
 from eegdecode.search.alive import folder_of
 from eegdecode.search.check import Compose, Composed
 from eegdecode.search.settings import Search

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from eegdecode.runs import DIVERGED
+
 State = dict[str, Tensor]    # name -> (R, ...)
 
 
@@ -68,7 +70,7 @@ class Keeper:
             row = {name: float(values[place]) for name, values in history.items()}
             self.rows[run].append({"epoch": int(row.pop("epoch")), **row})
             if not np.isfinite(row["running_loss"]):
-                self.failures[int(run)] = f"failed: loss is {row['running_loss']} in epoch {epoch}; lower trainer.lr"
+                self.failures[int(run)] = f"{DIVERGED} {row['running_loss']} in epoch {epoch}; lower trainer.lr"
         self._keep(epoch, history["val_loss"], state)
         yield from ((int(run), self.rows[run][-1]) for run in active)
 

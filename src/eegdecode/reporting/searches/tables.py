@@ -15,10 +15,10 @@ from eegdecode.reporting.comparison.pairs import mean_interval, wilcoxon
 from eegdecode.reporting.disk import read_json
 from eegdecode.reporting.results import Results, load_results
 from eegdecode.reporting.stats import subject_means
+from eegdecode.runs import DIVERGED
 
 MARKER = "search.json"
 OVER = ("done", "pruned", "failed")
-DIVERGED = "failed: loss is"    # what a run says whose rate was too high: no crash, but a bad setting
 
 
 @dataclass(frozen=True, eq=False)
