@@ -8,15 +8,18 @@ from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from tests.search import stub
 
-from eegdecode.search import repeats
+from eegdecode.reporting.searches.tables import status_text
+from eegdecode.search import repeats, work
 from eegdecode.search.commands import search_of
 from eegdecode.search.journal import BeatingJournal, WholeLines
 from eegdecode.search.repeats import repeat_failed
 from eegdecode.search.study import open_study, table_of, try_one
+from eegdecode.search.work import run_search
 
 KILLS = 10    # for each of two storages
 
@@ -132,3 +135,34 @@ def test_who_is_killed_before_a_failed_trial_is_given_out_again_loses_nothing(tm
     found = table_of(study, search_of(tmp_path))
     assert found["state"].tolist() == ["done", "failed", "done", "done"]
     assert found["repeated"].tolist() == [False, True, False, False]
+
+
+@pytest.mark.parametrize("storage", [None, "journal"])
+def test_a_trial_that_was_interrupted_is_called_so_and_given_out_again(tmp_path, monkeypatch, storage, capsys):
+    stub.without_data(monkeypatch.setattr)
+    search, fit = stub.search(tmp_path, storage=storage, n_trials=2), stub.StubTrainer.fit
+
+    def interrupt(self, *parts, **about):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stub.StubTrainer, "fit", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run_search(search, stub.compose)
+    found = pd.read_csv(tmp_path / "trials.csv")
+    assert found["state"].tolist() == ["interrupted", "waiting"]
+    assert found["repeated"].tolist() == [True, False]
+    assert found.loc[0, "why"].startswith("Ctrl-C: it is given out again")
+    assert "interrupted; the trial in work is given out again" in capsys.readouterr().out
+    monkeypatch.setattr(work, "repeat_failed", lambda study, begins=False: None)    # as where its turn never came
+    with pytest.raises(KeyboardInterrupt):
+        run_search(search, stub.compose)
+    said = status_text(tmp_path)    # that nothing failed, which would ask for a retry
+    assert "0 of 2 trials are over (0 done, 0 pruned, 0 failed, 0 running, 0 waiting, 1 interrupted)" in said
+    assert "failed:" not in said
+    monkeypatch.undo()
+    stub.without_data(monkeypatch.setattr)
+    monkeypatch.setattr(stub.StubTrainer, "fit", fit)
+    assert run_search(search, stub.compose) == []
+    found = table_of(open_study(search, create=False), search)
+    assert found["state"].tolist() == ["interrupted", "interrupted", "done", "done"]
+    assert not set(found["why"]) & {"its process died"}

@@ -1,23 +1,26 @@
 """Which failed trials are done again: a crash once, one whose process died more often.
 
 A trial has crashed when it says why (user attribute ``why``). Else its process was killed or stopped, its node was
-lost, or its disk was full, which is no fault of the setting. All of it is read from the study, so that it does not
-matter who looks, or whether whoever saw a trial fail was killed before it could give it out again. Only the holder of
-``.dealing`` may call what gives out.
+lost, or its disk was full, which is no fault of the setting; of these Ctrl-C alone is known and noted. All of it is
+read from the study, so that it does not matter who looks, or whether whoever saw a trial fail was killed before it
+could give it out again. Only the holder of ``.dealing`` may call what gives out.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 
-from optuna import Study
-from optuna.exceptions import ExperimentalWarning
+from optuna import Study, Trial
+from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 
+from eegdecode.search.waiting import asked_once
+
+INTERRUPTED = "interrupted"    # attribute of a trial, and what it is called
 CRASHES, DEATHS = 2, 4    # after so many a trial has failed; one that kills its process must not cost every worker
 
 
@@ -47,9 +50,28 @@ def repeat_failed(study: Study, *, begins: bool = False) -> None:
 def give_again(study: Study, trial: FrozenTrial) -> None:
     """Put a trial back among those to do, with its settings and without its reason."""
     again = deepcopy(trial)
-    again.user_attrs.pop("why", None)
+    for name in ("why", INTERRUPTED):
+        again.user_attrs.pop(name, None)
     with known_experimental():
         RetryHeartbeatStaleTrialCallback()(study, again)
+
+
+def note_interruption(trial: Trial) -> None:
+    """Note that it was Ctrl-C that ended a trial; whoever presses it does not wait for a database that is away."""
+    with suppress(OSError, StorageInternalError, UpdateFinishedTrialError), asked_once():
+        trial.set_user_attr(INTERRUPTED, True)
+
+
+def reason(trial: FrozenTrial) -> str:
+    """Why a trial has failed or was pruned, as far as anybody knows."""
+    if interrupted(trial):
+        return "Ctrl-C: it is given out again, at the next start at the latest"
+    return str(trial.user_attrs.get("why", "its process died"))
+
+
+def interrupted(trial: FrozenTrial) -> bool:
+    """Whether a trial was ended by Ctrl-C."""
+    return trial.state == TrialState.FAIL and bool(trial.user_attrs.get(INTERRUPTED))
 
 
 def owed(trial: FrozenTrial, trials: list[FrozenTrial]) -> bool:

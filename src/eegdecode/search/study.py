@@ -23,7 +23,7 @@ from eegdecode.reporting.searches.tables import MARKER
 from eegdecode.search.alive import folder_of
 from eegdecode.search.database import Database
 from eegdecode.search.journal import BeatingJournal
-from eegdecode.search.repeats import known_experimental, repeated
+from eegdecode.search.repeats import INTERRUPTED, interrupted, known_experimental, note_interruption, reason, repeated
 from eegdecode.search.settings import Search
 from eegdecode.search.space import Value
 from eegdecode.search.waiting import NoAnswerError, asked_once
@@ -140,6 +140,8 @@ def try_one(
         except BaseException as error:
             state = TrialState.PRUNED if isinstance(error, Pruned) else TrialState.FAIL
             stop = None if own_fault(error) else error
+    if isinstance(stop, KeyboardInterrupt):
+        note_interruption(trial)
     try:
         with suppress(optuna.exceptions.UpdateFinishedTrialError):
             study.tell(trial, values, state, skip_if_finished=True)
@@ -200,18 +202,18 @@ def table_of(study: Study, search: Search) -> pd.DataFrame:
     trials = study.get_trials(deepcopy=False)
     again, rows = repeated(trials), []
     for trial in trials:
-        done = trial.state == TrialState.COMPLETE
+        done, state = trial.state == TrialState.COMPLETE, INTERRUPTED if interrupted(trial) else WORDS[trial.state]
         steps = sorted(trial.intermediate_values)
         took = (trial.datetime_complete - trial.datetime_start).total_seconds() if _ended(trial) else float("nan")    # pyright: ignore
         values = dict(zip(search.objectives, trial.values or [], strict=False)) if done else {}    # noqa: PD011
         rows.append({
-            "trial": trial.number, "state": WORDS[trial.state], "folder": str(folder_of(trial)),
+            "trial": trial.number, "state": state, "folder": str(folder_of(trial)),
             **{name: values.get(name, float("nan")) for name in search.objectives}, "took": took,
             "training": trial.user_attrs.get("training", float("nan")),
             "step": steps[-1] if steps else 0,
             "last": trial.intermediate_values[steps[-1]] if steps else float("nan"),
             "default": bool(trial.user_attrs.get("default")), "repeated": trial.number in again,
-            "why": trial.user_attrs.get("why", "its process died") if trial.state in BROKEN else "",
+            "why": reason(trial) if trial.state in BROKEN else "",
         })    # fmt: skip
     own = ["took", "training", "step", "last", "default", "repeated", "why"]
     table = pd.DataFrame(rows, columns=["trial", "state", "folder", *search.objectives, *own])

@@ -44,10 +44,13 @@ def run_search(search: Search, compose: Compose, *, train: Callable[..., Results
     objective = Objective(search, compose, search.folder, dealing, train)
     try:
         _do_trials(study, search, objective, dealing)
-    except BaseException:    # what was begun is left to others, but for the error that is on its way
+    except BaseException as error:    # what was begun is left to others, but for the error that is on its way
         with suppress(OSError), dealing.acquire(timeout=LEAVING):
             repeat_failed(study, begins=True)
             write_tables(study, search)
+        if isinstance(error, KeyboardInterrupt):
+            print("interrupted; the trial in work is given out again, to a worker that goes on or to the same command",
+                  flush=True)    # fmt: skip
         raise
     finally:
         dealing.release(force=True)

@@ -91,7 +91,8 @@ def status_text(folder: Path) -> str:
     found = read_search_folder(folder)
     counts = found.counted["state"].value_counts()
     over = int(sum(counts.get(state, 0) for state in OVER))
-    said = ", ".join(f"{counts.get(state, 0)} {state}" for state in (*OVER, "running", "waiting"))
+    kinds = [*OVER, "running", "waiting", *(["interrupted"] if "interrupted" in counts else [])]
+    said = ", ".join(f"{counts.get(state, 0)} {state}" for state in kinds)
     lines = [f"{found.folder}: {over} of {found.about['n_trials']} trials are over ({said})"]
     if len(found.ranked):
         best = found.ranked.iloc[0]
