@@ -94,9 +94,13 @@ def run_experiment(
     return results
 
 
-def table_of_trials(dataset: Dataset, preprocess: Preprocess) -> pd.DataFrame:
-    """What a protocol is told of the trials of an experiment, to look at its splits before any training."""
-    return load_trials(dataset, preprocess).meta
+def table_of_trials(dataset: Dataset, preprocess: Preprocess) -> tuple[pd.DataFrame, Mapping[str, str]]:
+    """What a protocol is told of the trials of an experiment, to look at its splits before any training.
+
+    With it the fingerprint of each subject's trials, by which other data show.
+    """
+    trials = load_trials(dataset, preprocess)
+    return trials.meta, trials.fingerprints
 
 
 def _train(

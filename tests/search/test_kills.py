@@ -153,7 +153,7 @@ def test_a_trial_that_was_interrupted_is_called_so_and_given_out_again(tmp_path,
     assert found["repeated"].tolist() == [True, False]
     assert found.loc[0, "why"].startswith("Ctrl-C: it is given out again")
     assert "interrupted; the trial in work is given out again" in capsys.readouterr().out
-    monkeypatch.setattr(work, "repeat_failed", lambda study, begins=False: None)    # as where its turn never came
+    monkeypatch.setattr(work, "repeat_failed", lambda study, **about: None)    # as where its turn never came
     with pytest.raises(KeyboardInterrupt):
         run_search(search, stub.compose)
     said = status_text(tmp_path)    # that nothing failed, which would ask for a retry

@@ -71,10 +71,11 @@ def test_words_that_mean_nothing_are_refused(tmp_path):
 
 def test_the_command_that_goes_on_is_the_last_that_was_typed(tmp_path, monkeypatch):
     """Not the first, with fewer trials, and not ``retry``."""
+    made = {"settings": {}, "code": {}, "data": {}, "splits": ""}
     for n_trials, words in ((1, ["sweep=toy_search", "n_trials=1"]), (2, ["sweep=toy_search", "n_trials=2"]),
                             (2, ["retry", str(tmp_path)])):    # fmt: skip
         monkeypatch.setattr(sys, "argv", ["scripts/sweep.py", *words])
-        work._claim(stub.search(tmp_path, n_trials=n_trials), stub.compose)
+        work._claim(stub.search(tmp_path, n_trials=n_trials), stub.compose, made)
     assert read_json(tmp_path / MARKER)["command"] == "python scripts/sweep.py sweep=toy_search n_trials=2"
 
 

@@ -49,7 +49,7 @@ def check_space(space: Space, compose: Compose, fixed: Sequence[str]) -> dict[st
     _refuse_twice(space, fixed)
     default, known = compose(fixed), {parameter.path: parameter for parameter in space}
     for parameter in space:
-        context = overrides(_context(parameter, known))
+        context = overrides(context_of(parameter, known))
         around = compose([*fixed, *context]) if context else default
         _check_type(parameter, value_at(around, parameter.path))
         for value in parameter.values:
@@ -82,11 +82,11 @@ def _paths(node: Mapping[str, Any], head: str = "") -> Iterator[str]:
             yield from _paths(value, f"{head}{key}.")
 
 
-def _context(parameter: Parameter, known: Mapping[str, Parameter]) -> dict[str, Value]:
+def context_of(parameter: Parameter, known: Mapping[str, Parameter]) -> dict[str, Value]:
     """Values of other parameters with which this one exists."""
     context: dict[str, Value] = {}
     for path, values in parameter.when.items():
-        context |= {**_context(known[path], known), path: values[0]}
+        context |= {**context_of(known[path], known), path: values[0]}
     return context
 
 

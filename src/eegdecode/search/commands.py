@@ -7,14 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from eegdecode.reporting.disk import read_json
 from eegdecode.reporting.folders import runs_root
 from eegdecode.reporting.searches.page import write_page
 from eegdecode.reporting.searches.tables import MARKER, failed_trials, status_text
 from eegdecode.search.check import Compose
-from eegdecode.search.repeats import give_again
 from eegdecode.search.settings import Search, make_search, read_search
 from eegdecode.search.study import open_study, table_of
 from eegdecode.search.work import run_search, write_tables
@@ -82,10 +79,7 @@ def retry(folder: Path, compose: Compose, numbers: list[int] | None = None) -> l
     failed = table.loc[(table["state"] == "failed") & ~table["repeated"], "trial"].tolist()
     if wrong := [number for number in numbers or [] if number not in failed]:
         raise ValueError(f"trial {wrong[0]} has not failed, or was repeated; there are {failed or 'none'}")
-    with FileLock(folder / ".dealing"):
-        for trial in [study.get_trials(deepcopy=False)[number] for number in numbers or failed]:
-            give_again(study, trial)
-    return run_search(search, compose)
+    return run_search(search, compose, again=numbers or failed)
 
 
 def newest(runs: Path) -> Path:

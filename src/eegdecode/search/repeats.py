@@ -9,7 +9,7 @@ could give it out again. Only the holder of ``.dealing`` may call what gives out
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 
@@ -32,18 +32,21 @@ def known_experimental() -> Iterator[None]:
         yield
 
 
-def repeat_failed(study: Study, *, begins: bool = False) -> None:
+def repeat_failed(study: Study, *, begins: bool = False, again: Collection[int] = ()) -> None:
     """Put failed trials back among those to do.
 
     Parameters
     ----------
     begins : bool
         Whether a worker begins or ends: then those whose processes died are given out however often they did.
+    again : collection of int
+        Numbers of those that somebody asks for.
     """
     trials = study.get_trials(deepcopy=False)
     done_again = repeated(trials)
     for trial in trials:
-        if trial.number not in done_again and (owed(trial, trials) or (begins and _died(trial))):
+        wanted = trial.number in again or (begins and _died(trial))
+        if trial.number not in done_again and (wanted or owed(trial, trials)):
             give_again(study, trial)
 
 

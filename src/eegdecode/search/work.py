@@ -6,7 +6,7 @@ import shlex
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +14,7 @@ import pandas as pd
 from filelock import FileLock
 
 from eegdecode.experiment import run_experiment, table_of_trials
+from eegdecode.identity import split_digest
 from eegdecode.reporting.disk import make_folder, read_json, write_json, write_text
 from eegdecode.reporting.results import Results
 from eegdecode.reporting.searches.page import write_page
@@ -25,22 +26,32 @@ from eegdecode.search.objective import Objective, nested_of
 from eegdecode.search.repeats import owed, repeat_failed
 from eegdecode.search.settings import Search
 from eegdecode.search.study import Study, count_states, importances, open_study, table_of, try_one, wake_the_dead
+from eegdecode.search.versions import changes, is_over, made_with, refusal
 
 WAIT = 1.0    # s between two looks at the trials of other workers
 LEAVING = 10.0    # s that a worker which ends by an error waits for its turn to say so
 SUSPICIOUS = 4    # failures in a row from the start that are no accident: a trial and its repetition, twice
 
 
-def run_search(search: Search, compose: Compose, *, train: Callable[..., Results] = run_experiment) -> list[str]:
-    """Do trials until there are ``n_trials``, test the winner once, write the report; give what failed, in words."""
+def run_search(
+    search: Search, compose: Compose, *, again: Sequence[int] = (), train: Callable[..., Results] = run_experiment
+) -> list[str]:    # fmt: skip
+    """Do trials until there are ``n_trials``, test the winner once, write the report; give what failed, in words.
+
+    Parameters
+    ----------
+    again : sequence of int
+        Numbers of failed trials to do once more.
+    """
     default = check_space(search.space, compose, search.fixed)
-    _check_splits(search, compose)
+    made = _with_these_splits(search, compose)
     dealing = FileLock(make_folder(search.folder) / ".dealing")
     with dealing:
-        _claim(search, compose)
+        if _claim(search, compose, made, again):
+            return _tell(search)
         study = open_study(search, default=default)
         wake_the_dead(study)
-        repeat_failed(study, begins=True)
+        repeat_failed(study, begins=True, again=again)
     objective = Objective(search, compose, search.folder, dealing, train)
     try:
         _do_trials(study, search, objective, dealing)
@@ -62,25 +73,46 @@ def run_search(search: Search, compose: Compose, *, train: Callable[..., Results
         print("another worker tests the winner and writes the report")
         return []
     _write_best(search, compose)
+    return _tell(search)
+
+
+def _tell(search: Search) -> list[str]:
+    """Write the report; give what failed, in words."""
     print(f"Report: {write_page(search.folder)}")
     lost = without_score(read_search_folder(search.folder))
     return [*failed_trials(search.folder), *([lost] if lost else [])]
 
 
-def _check_splits(search: Search, compose: Compose) -> None:
-    """Make the splits once: what the protocol, `share` or `test_subjects` cannot do shows here, not in a trial."""
+def _with_these_splits(search: Search, compose: Compose) -> dict[str, Any]:
+    """Make the splits once: what the protocol, `share` or `test_subjects` cannot do shows here, not in a trial.
+
+    Gives what trials will be made with, see `made_with`.
+    """
     parts = compose(search.fixed).build()
-    nested_of(search, parts["protocol"]).inner(table_of_trials(parts["dataset"], parts["preprocess"]))
+    meta, fingerprints = table_of_trials(parts["dataset"], parts["preprocess"])
+    splits = nested_of(search, parts["protocol"]).inner(meta)
+    return made_with(search, compose, data=fingerprints, splits=split_digest(splits, meta=meta))
 
 
-def _claim(search: Search, compose: Compose) -> None:
-    """Note what the folder's search is; refuse a folder of another one."""
+def _claim(search: Search, compose: Compose, made: dict[str, Any], again: Sequence[int] = ()) -> bool:
+    """Note what the folder's search is; refuse a folder of another one, or of trials of another version.
+
+    True if such a search is over: then there is nothing to do but to show it.
+    """
     mine, marker = search.identity(), search.folder / MARKER
     there = read_json(marker)
     if there and there.get("key") != mine["key"]:
         other = [name for name in mine if name != "key" and there.get(name) != mine[name]]
         said = "; ".join(f"{name} was {there.get(name)}, now {mine[name]}" for name in other)
         raise ValueError(f"{search.folder} holds another search ({said}): give another folder, out_dir=...")
+    if there and "made_with" not in there:
+        print(f"{marker} is of an older version and does not say with which settings, code and data its trials were "
+              "made: the search goes on as if nothing had changed since", flush=True)    # fmt: skip
+    elif there and (changed := changes(there["made_with"], made)):
+        if again or not is_over(search):
+            raise refusal(search.folder, changed)
+        print(f"{search.folder} is over, and was made with another version ({changed}): nothing is trained", flush=True)
+        return True
     command = shlex.join(["python", *sys.argv])
     if not any(word.startswith("sweep=") for word in sys.argv):    # a retry; the last search that was typed goes on
         command = there.get("command", command)
@@ -89,9 +121,10 @@ def _claim(search: Search, compose: Compose) -> None:
     about = {
         **mine, "study": study, "n_trials": search.n_trials, "sampler": search.sampler, "pruner": search.pruner,
         "storage": search.storage, "heartbeat": search.heartbeat, "patience": search.patience, "base": search.base,
-        "typed": search.typed, "choices": compose(search.fixed).choices, "command": command,
+        "typed": search.typed, "choices": compose(search.fixed).choices, "command": command, "made_with": made,
     }    # fmt: skip
     write_json(marker, about)
+    return False
 
 
 def _do_trials(study: Study, search: Search, objective: Objective, dealing: FileLock) -> None:
