@@ -31,8 +31,8 @@ def words_checked(name: str) -> Iterator[None]:
         raise
 
 
-def unknown_setting(words: Sequence[str], name: str) -> str | None:
-    """Tell which setting or choice the configuration of this name lacks, and which it has; None: it lacks none."""
+def unknown_setting(words: Sequence[str], name: str, beside: Sequence[str] = ()) -> str | None:
+    """Tell which setting or choice a configuration lacks, and which it has, or its door beside; None: it lacks none."""
     typed = [word.partition("=")[::2] for word in words if "=" in word and word[0] not in "+~-"]
     for key, value in typed:
         if (CONFIGS / key).is_dir() and (said := no_choice(CONFIGS / key, value)):
@@ -45,6 +45,6 @@ def unknown_setting(words: Sequence[str], name: str) -> str | None:
     except HydraException:    # Hydra tells it best
         return None
     for path in (key for key, _ in typed if key not in groups and not key.startswith("hydra.")):
-        if said := missing(OmegaConf.to_container(config), path):
+        if said := missing(OmegaConf.to_container(config), path, beside):
             return f"there is no {path}{' with ' * bool(chosen)}{', '.join(chosen)}; {said}"
     return None

@@ -96,4 +96,18 @@ def test_a_real_search_of_two_trials(tmp_path):
     assert code == 0, said
     assert "2 of 2 trials are over" in said
     code, said = run("sweep=sttransformer_search", "n_trials=2", "trainer.epocs=2", folder=tmp_path)
-    assert (code, "Could not override 'trainer.epocs'" in said) == (1, True)
+    assert code == 1
+    assert said == "error: there is no trainer.epocs with model=sttransformer; did you mean trainer.epochs?\n"
+
+
+@pytest.mark.parametrize(("word", "said"), [
+    ("n_trial=3", "there is no n_trial with model=eegnet; did you mean n_trials?"),    # an option of the search
+    ("model.filter=3", "there is no model.filter with model=eegnet; did you mean model.filters?"),    # of its own base
+    ("+n_trial=3", "nothing takes n_trial; did you mean n_trials?"),
+    ("+verbose=true", "nothing takes verbose; there are augment, dataset, device, frontend, logger, model, out_dir, "
+                      "preprocess, protocol, run_store, seed, sweep, trainer"),
+    ("seed=x", "seed=x must be a whole number"),
+])    # fmt: skip
+def test_a_typo_is_told_in_words_before_the_first_trial(tmp_path, word, said):
+    assert run("sweep=eegnet_search", word, folder=tmp_path) == (1, f"error: {said}\n")
+    assert not (tmp_path / "data").exists()

@@ -38,15 +38,18 @@ def check_options(words: Sequence[str], configs: Path) -> None:
             raise ValueError(f"launcher={name} has no hydra.launcher.{key}; {hint}")
 
 
-def missing(config: Any, path: str) -> str | None:
-    """Tell what there is where a path (``trainer.lr``) leaves a configuration, dicts in dicts; None: it does not."""
+def missing(config: Any, path: str, beside: Sequence[str] = ()) -> str | None:
+    """Tell what there is where a path (``trainer.lr``) leaves a configuration, dicts in dicts; None: it does not.
+
+    What a door takes ``beside`` its configuration may have been meant as well.
+    """
     node, parts = config, path.split(".")
     for i, part in enumerate(parts):
         if not isinstance(node, Mapping):
             return None    # a list, a value: Hydra says what it takes
         if part not in node:
             known, above = sorted(key for key in node if not key.startswith("_")), ".".join(parts[:i])
-            if near := difflib.get_close_matches(part, known, n=1):
+            if near := difflib.get_close_matches(part, [*known, *(beside if i == 0 else ())], n=1):
                 return f"did you mean {'.'.join([*parts[:i], near[0]])}?"
             if above and not known:    # augment=none, of what has settings under another choice
                 return f"{above} has no settings as it is chosen; {parts[0]}=... takes another choice"

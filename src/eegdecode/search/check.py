@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from eegdecode.experiment import run_experiment
+from eegdecode.search.settings import OPTIONS
 from eegdecode.search.space import Parameter, Space, Value, overrides
+
+OURS = ("choices", "config", "screen")    # what an experiment is told by whoever calls it, and not by a configuration
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ def check_space(space: Space, compose: Compose, fixed: Sequence[str]) -> dict[st
     """
     _refuse_twice(space, fixed)
     default, known = compose(fixed), {parameter.path: parameter for parameter in space}
+    _refuse_unknown(default)
+    default.build()    # what is typed and wrong is told for itself, not as the fault of the first searched value
     for parameter in space:
         context = overrides(context_of(parameter, known))
         around = compose([*fixed, *context]) if context else default
@@ -115,6 +122,16 @@ def _refuse_twice(space: Space, fixed: Sequence[str]) -> None:
     for parameter in space:
         if parameter.path in typed:
             raise ValueError(f"{parameter.path} is searched, and typed too: leave it out of the command or the space")
+
+
+def _refuse_unknown(composed: Composed) -> None:
+    """Hydra adds whatever stands behind a plus; an experiment does not take it."""
+    taken = [name for name in inspect.signature(run_experiment).parameters if name not in OURS]
+    for key in composed.config:
+        if key not in taken:
+            near = difflib.get_close_matches(key, [*taken, *OPTIONS], n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(taken))}"
+            raise ValueError(f"nothing takes {key}; {hint}")
 
 
 def _default_point(space: Space, default: Composed) -> dict[str, Value] | None:
