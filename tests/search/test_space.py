@@ -1,5 +1,10 @@
+import tomllib
+from pathlib import Path
+
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
 from tests.search import stub
 
 from eegdecode.search.check import check_space
@@ -124,6 +129,24 @@ def test_what_is_searched_cannot_be_typed_too():
 def test_settings_of_a_search_are_checked(options, said):
     with pytest.raises(ValueError, match=said):
         make_search("x", {"space": stub.SPACE}, options=options)
+
+
+def test_a_package_that_is_missing_is_installed_from_here_for_there_is_no_release(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r'pip install -c constraints\.txt -e "\.\[sweep\]"'):
+        make_search("x", {"space": stub.SPACE}, options={"sampler": "cmaes"})
+
+
+def test_no_optuna_is_allowed_whose_inside_nobody_has_tried():
+    root = Path(__file__).parents[2]
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (needed,) = [Requirement(word) for word in extras["sweep"] if word.startswith("optuna")]
+    (tested,) = [line.partition("==")[2] for line in (root / "constraints.txt").read_text().splitlines()
+                 if line.startswith("optuna==")]    # fmt: skip
+    major, minor, _ = Version(tested).release
+    assert tested in needed.specifier
+    assert f"{major}.{minor}.99" in needed.specifier    # mends nothing but faults
+    assert f"{major}.{minor + 1}.0" not in needed.specifier
 
 
 def test_a_command_is_taken_apart(tmp_path):

@@ -91,7 +91,7 @@ class Search:
             raise ValueError(f"share={self.share} of the training trials for validation: it must lie between 0 and 1")
         self._check_objectives()
         if self.sampler == "cmaes" and importlib.util.find_spec("cmaes") is None:
-            raise ValueError('sampler=cmaes needs another package: pip install "eegdecode[sweep]"')
+            raise ValueError('sampler=cmaes needs another package: pip install -c constraints.txt -e ".[sweep]"')
         if self.sampler == "grid":
             n_points = sum(1 for _ in islice(points(self.space), MOST_POINTS + 1))
             if n_points > MOST_POINTS:
