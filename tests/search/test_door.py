@@ -12,11 +12,13 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 
+from eegdecode.identity import COMPUTING
 from eegdecode.reporting.searches.tables import SearchFolder
 from eegdecode.search.best import best_yaml
 from eegdecode.search.check import check_space
 from eegdecode.search.settings import make_search
 from eegdecode.search.space import overrides
+from eegdecode.search.versions import made_with
 
 ROOT = Path(__file__).parents[2]
 SEARCHES = sorted((ROOT / "configs" / "search").glob("*.yaml"))
@@ -50,6 +52,18 @@ def test_what_hydra_or_a_setting_refuses_is_told_with_the_path(door):
     search = make_search("x", {"space": space, "base": ["model=sttransformer"]})
     with pytest.raises(ValueError, match=r"trainer\.optimiser=lion is refused: .*must be one of adamw, adam"):
         check_space(search.space, door.compose_training, search.fixed)
+
+
+def test_a_search_notes_its_settings_and_code_and_those_that_a_choice_brings(door):
+    path = ROOT / "configs" / "search" / "sttransformer_search.yaml"
+    search = make_search(path.stem, yaml.safe_load(path.read_text()))
+    made = made_with(search, door.compose_training, data={}, splits="")
+    settings, code = made["settings"], made["code"]
+    assert settings["trainer.updates"] == 500
+    assert settings["augment.noise (augment=noise)"] == 0.1
+    assert not {name for name in settings if name.startswith(("device", "logger", "out_dir", "run_store"))}
+    assert not {f"trainer.{name}" for name in COMPUTING} & set(settings)
+    assert {"eegdecode.models.sttransformer.STTransformer", "eegdecode.training.chain.Chain", "torch"} <= set(code)
 
 
 def test_the_best_configuration_is_an_experiment_that_composes_to_the_same(door, tmp_path, monkeypatch):
