@@ -183,8 +183,7 @@ class CrossSession:
         if self.test == "each":
             return [[name] for name in names]
         tested = names[-self.test :] if isinstance(self.test, int) else [str(name) for name in self.test]
-        absent = [name for name in tested if name not in names]
-        if absent or len(tested) == len(names):
+        if not set(tested) <= set(names) or len(tested) == len(names):
             raise ValueError(f"protocol.test={tested} does not fit subject {subject}, whose sessions are {names}")
         return [tested]
 
