@@ -94,8 +94,9 @@ def _write(rows: list[dict], seeds: int) -> None:
         "# What each part of sttransformer is worth",
         f"Mean test accuracy in %, {seeds} seed(s), the last epoch, `trainer.validation=0`, on the subjects "
         "that chose the defaults, learned from all others: a choice among these numbers is not a result. "
-        "*difference*: to the default, mean and deviation over subjects. Made by `python scripts/benchmark.py ablation "
-        "--folder DIR`; what each name stands for: `scripts/benchmarks/ablation.py`.",
+        "*difference*: to the default, mean and deviation over subjects; *calibration error*: the expected one in %, "
+        "mean over runs. Made by `python scripts/benchmark.py ablation --folder DIR`; what each name stands for: "
+        "`scripts/benchmarks/ablation.py`.",
         markdown(table),
     ]
     text.write_text("\n\n".join(lines) + "\n" + heading + below)
@@ -147,6 +148,7 @@ def _row(place: str, name: str, scores: pd.DataFrame, default: pd.DataFrame) -> 
         "set": place, "variant": name, "accuracy": round(mine.mean(), 1),
         "by_subject": " ".join(f"{each:.0f}" for each in mine),
         "difference": f"{difference.mean():+.1f} ± {difference.std():.1f}" if name != "default" else "",
+        "calibration_error": round(100 * scores["test_ece"].mean(), 1),
         "parameters": int(scores["n_params"].iloc[0]), "seconds_a_run": round(scores["seconds"].median(), 1),
     }    # fmt: skip
     print(row, flush=True)
