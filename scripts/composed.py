@@ -14,6 +14,7 @@ def compose_training(overrides):
     from eegdecode.experiment import run_experiment  # here, so that --help answers at once
     from eegdecode.search.check import Composed
 
+    refused.clear()    # of the last composition alone
     check_quotes(overrides)
     try:
         cfg = compose("train", list(overrides), return_hydra_config=True)

@@ -1,6 +1,7 @@
 """Every YAML of configs/ is instantiated, and each of its keys is a parameter of its target."""
 
 import inspect
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,12 @@ from hydra.types import HydraContext
 from hydra.utils import get_class, get_method, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from eegdecode.experiment import check_pair
 from eegdecode.launching.record import job_folder, quoted
+from eegdecode.models.eegnet import EEGNet
 from eegdecode.reporting.words import PROTOCOLS
+from eegdecode.training.classical import ClassicalTrainer, pipeline
+from eegdecode.training.deep import DeepTrainer
 from swept import swept_beside
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -266,3 +271,22 @@ def test_a_typo_is_an_error():
 @pytest.mark.parametrize("name", [path.stem for path in FILES if path.parent.name == "protocol"])
 def test_every_protocol_is_told_in_words(name):
     assert instantiate(compose("train", overrides=[f"protocol={name}"]).protocol).name in PROTOCOLS
+
+
+class OwnNetwork(EEGNet):
+    """A network of somebody else, that hands its sizes on."""
+
+    def __init__(self, *, note="x", **sizes):
+        super().__init__(**sizes)
+
+
+def test_models_and_trainers_of_one_kind():
+    deep, classical = DeepTrainer(device="cpu"), ClassicalTrainer()
+    choices = {"model": "mine", "trainer": "deep"}
+    for network in (EEGNet, OwnNetwork):
+        check_pair(partial(network), deep, choices)
+    check_pair(partial(pipeline), classical, choices)
+    with pytest.raises(ValueError, match="model=mine is a pipeline, and trainer=deep is for networks"):
+        check_pair(partial(pipeline), deep, choices)
+    with pytest.raises(ValueError, match="model=mine is a network"):
+        check_pair(partial(EEGNet), classical, choices)

@@ -120,7 +120,10 @@ def test_the_same_command_trains_nothing_twice_and_another_setting_trains_anew(f
 def test_what_is_refused_leaves_the_results_alone(finished):
     folder, _ = finished
     before = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
-    for word in ("model.depth=0", "model.drop=1.5", "augment.symmetry=0.5 augment=chain preprocess.channels=[C3,Cz]"):
+    for word in (
+        "model.depth=0", "model.drop=1.5", "augment.symmetry=0.5 augment=chain preprocess.channels=[C3,Cz]",
+        "frontend=csp augment=symmetry",
+    ):    # fmt: skip
         words = [*SMALL, "trainer.epochs=2", *word.split(), "out_dir=out"]
         run(*words, folder=folder.parent, code=1)
         assert {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()} == before
@@ -287,7 +290,8 @@ def test_a_multirun_does_all_jobs_and_reports_the_failed_one(tmp_path, launcher)
     assert output.count(reason) == 2    # at once, and at the end
     assert re.search(rf"{re.escape(reason)}\n  command: python .*protocol.test=first", output)
     assert sorted(p.name for p in tmp_path.glob("out/*/summary.json")) == ["summary.json"] * 2
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["1_csp_lda", "2_csp_lda"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["0_csp_lda", "1_csp_lda", "2_csp_lda"]
+    assert [p.name for p in (tmp_path / "out" / "0_csp_lda").iterdir()] == ["error.json"]    # for runs.py
 
 
 def test_a_comparison_trains_what_is_missing_and_names_the_failed_job(tmp_path):

@@ -29,6 +29,7 @@ class Calibration:
     shuffle_seed : int
         Of the validation trials.
     duplicates : {"error", "drop", "warn"}
+        What ``drop`` takes out is not replaced: a split then has fewer trials than its number says.
         Trials on both sides of a split that are equal but for their names, or overlap; see `eegdecode.guards.guarded`.
 
     Notes

@@ -65,7 +65,7 @@ def run_experiment(
         show: neither report nor last screen is made.
     """
     network, init_from, choices = _named(model, choices)
-    _check_pair(network, trainer, choices)
+    check_pair(network, trainer, choices)
     trials = load_trials(dataset, preprocess)
     splits = protocol(trials.meta, validation=trainer.validation)
     runs = expand(splits, sweep, seed=seed, n_seeds=getattr(trainer, "seeds", None))
@@ -136,12 +136,13 @@ def _named(model: partial, choices: Mapping[str, str]) -> tuple[partial, str | N
     return partial(model.func, *model.args, **own), model.keywords.get("init_from"), choices
 
 
-def _check_pair(model: partial, trainer: Any, choices: Mapping[str, str]) -> None:
+def check_pair(model: partial, trainer: Any, choices: Mapping[str, str]) -> None:
     """Refuse a pipeline for a trainer of networks, and the reverse."""
-    takes = inspect.signature(model.func).parameters
-    if hasattr(trainer, "compare") == ("n_chans" in takes):
+    takes = inspect.signature(model.func).parameters    # of a network of the user's own perhaps none but **sizes
+    for_networks, is_network, is_pipeline = hasattr(trainer, "compare"), "n_chans" in takes, "classes" in takes
+    if not (is_pipeline and not is_network if for_networks else is_network):
         return
-    is_a, for_a = ("pipeline", "networks") if hasattr(trainer, "compare") else ("network", "pipelines")
+    is_a, for_a = ("pipeline", "networks") if for_networks else ("network", "pipelines")
     raise ValueError(
         f"model={choices.get('model')} is a {is_a}, and trainer={choices.get('trainer')} is for {for_a}: leave "
         "trainer=... out, each model brings its own"

@@ -8,8 +8,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
-from eegdecode.overlaps import any_shared
+from eegdecode.overlaps import share_of_shared
 from eegdecode.runs import Split
+
+MANY = 0.1    # of the windows, that share samples with a neighbour
 
 
 @runtime_checkable
@@ -66,8 +68,8 @@ def hold_out(
     Parameters
     ----------
     blocks : bool
-        Hold out the last trials instead of random ones; where windows of neighbouring trials share samples, this is
-        always done: random ones would share them with those that are learned from.
+        Hold out the last trials instead of random ones; where many windows share samples with their neighbours, this
+        is always done: random ones would share them with most of those that are learned from.
 
     Raises
     ------
@@ -76,7 +78,7 @@ def hold_out(
     """
     if share == 0 or not len(rows):    # `Split` says where there is nothing to train on
         return rows, rows[:0]
-    blocks = blocks or any_shared(meta.iloc[rows])
+    blocks = blocks or share_of_shared(meta.iloc[rows]) > MANY
     rng = np.random.default_rng(seed)
     firsts, of_row = cues(meta.iloc[rows])
     strata = meta.iloc[rows[firsts]].groupby(["subject", "session", "label"], sort=False).indices
@@ -84,7 +86,7 @@ def hold_out(
     for members in strata.values():
         order = np.sort(members) if blocks else rng.permutation(members)
         # the fraction is drawn, so that the share is right on average however small the strata are
-        count = int(share * len(order) + (0.5 if blocks else rng.random()))
+        count = max(1, int(share * len(order) + 0.5)) if blocks else int(share * len(order) + rng.random())
         held.append(order[len(order) - min(count, len(order) - 1) :])
     is_val = np.isin(of_row, np.concatenate(held))
     if not is_val.any():

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from eegdecode.overlaps import any_shared, sharing
+from eegdecode.overlaps import share_of_shared, sharing
 from eegdecode.runs import Split
 
 DUPLICATES = ("error", "drop", "warn")
@@ -42,7 +42,7 @@ def guarded(splits: Sequence[Split], meta: pd.DataFrame, *, duplicates: str) -> 
     signals = pd.factorize(meta["signal"])[0] if "signal" in meta else np.arange(len(meta))
     repeated = len(np.unique(signals)) < len(signals)
     sound = [_without_twins(split, meta, signals, duplicates) if repeated else split for split in splits]
-    if any_shared(meta):
+    if share_of_shared(meta):
         sound = [_without_overlaps(split, meta, duplicates) for split in sound]
     labels = meta["label"].to_numpy()
     for split in sound:
@@ -137,8 +137,8 @@ def _without_overlaps(split: Split, meta: pd.DataFrame, duplicates: str) -> Spli
         if duplicates == "error":
             raise ValueError(
                 f"{text}. Shorten the windows (preprocess.tmin, preprocess.tmax), test on other runs, sessions or "
-                "subjects (protocol=...), or take such trials out of training: protocol.duplicates=drop (few with "
-                "protocol.blocks=true, most without)"
+                "subjects (protocol=...), or take such trials out of training: protocol.duplicates=drop (of "
+                "protocol=within_session most, but few with protocol.blocks=true)"
             )
         warnings.warn(f"{text}: the score is too good", RuntimeWarning, stacklevel=4)
     if duplicates == "warn":
@@ -148,8 +148,8 @@ def _without_overlaps(split: Split, meta: pd.DataFrame, duplicates: str) -> Spli
     if not alone.any() and len(split.train):
         raise ValueError(
             f"{split.protocol}, subject {split.subject}, fold {split.fold}: every training trial shares samples with a "
-            "test or validation trial; take protocol.blocks=true, fewer folds, or shorter windows (preprocess.tmin, "
-            "preprocess.tmax)"
+            "test or validation trial: shorten the windows (preprocess.tmin, preprocess.tmax), or take blocks of time "
+            "(protocol=within_session protocol.blocks=true)"
         )
     return replace(split, train=split.train[alone], val=val)
 

@@ -92,7 +92,7 @@ def split_without_labels(protocol: Splitter, meta: pd.DataFrame, *, validation: 
         If labels decide which trials are tested: then these would not be the splits of the training that follows.
     """
     row = np.arange(len(meta))
-    hidden, other = meta.assign(label=row % 2), meta.assign(label=row // 2 % 2)
+    hidden, other = meta.assign(label=row % 2), meta.assign(label=(row + 1) // 2 % 2)
     other = meta if (meta["label"] != meta["label"].iloc[0]).any() else other
     splits, labelled = (protocol(table, validation=validation) for table in (hidden, other))
     pairs = zip(splits, labelled, strict=True)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -24,6 +25,8 @@ def told(*words: str, name: str = "train") -> list[str]:
     ("dataset=files dataset.events=[a,b]", "dataset.events=[a,b] must be a mapping, such as {a: b} or null"),
     ("dataset=files dataset.interval=3", "dataset.interval=3 must be a list"),
     ("seed=abc", "seed=abc must be a whole number"),
+    ("trainer.device=[[a]]", "trainer.device=[[a]] must be a text or a list of texts"),
+    ("model._target_=foo.bar", "model._target_=foo.bar cannot be found: No module named 'foo'"),
     ("out_dir=2025", "out_dir=2025 must be a text or null"),
     ("preprocess.tmin=soon", "preprocess.tmin=soon must be a number or null"),
     ("trainer.clip=true", "trainer.clip=true must be a number or null"),
@@ -47,7 +50,24 @@ def test_what_each_choice_brings_has_the_types_that_it_declares():
 @pytest.mark.parametrize("words", [
     "device=[cpu,cpu] trainer.clip=null trainer.lr=1 trainer.betas=[0.9,1]", "dataset.subjects=[1,'02']",
     "dataset=files dataset.folder=/tmp dataset.events={1:left,2:right} dataset.interval=[0,2] dataset.until=4",
+    "dataset=ssvep_exo dataset.classes=[13,17]", "protocol.test=[1]", "preprocess.channels=[1,2] preprocess.bads=[1]",
     "sweep.lr=[1e-3,3e-4] sweep.seeds=3", "preprocess.channels=[C3,C4]", "model.patch=1", "dataset=files",
 ])    # fmt: skip
 def test_what_may_be_typed_is_let_pass(words):
     assert told(*words.split()) == []
+
+
+class Odd:
+    """Hints that say nothing of what JSON holds."""
+
+    def __init__(self, module: type[Path], array: np.ndarray, number: int): ...
+
+
+def worded(share: "float between 0 and 1"): ...    # pyright: ignore
+
+
+def test_hints_that_are_no_plain_types_refuse_nothing():
+    given = {"module": "pathlib.Path", "array": [1, 2], "number": 3, "_target_": f"{__name__}.Odd"}
+    assert list(wrong_types(given)) == []
+    assert list(wrong_types({**given, "number": "x"})) == ["number=x must be a whole number"]
+    assert list(wrong_types({"share": "x", "_target_": f"{__name__}.worded"})) == []

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 OWN = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")    # Hydra's
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
@@ -34,13 +34,17 @@ def wrong_types(config: Any, taker: Callable | None = None, path: str = "") -> I
     if not isinstance(config, Mapping):
         return
     target = config.get("_target_")
-    hints = _hints(pkgutil.resolve_name(target) if isinstance(target, str) else taker)
+    try:
+        hints = _hints(pkgutil.resolve_name(target) if isinstance(target, str) else taker)
+    except (ImportError, AttributeError, ValueError) as error:
+        yield f"{path}._target_={target} cannot be found: {error}"
+        return
     for name, value in config.items():
         below = f"{path}.{name}".lstrip(".")
         if name in OWN or value == "???":
             continue
         if name in hints and not _has_target(value):
-            if not _fits(value, hints[name]):
+            if not (_fits(value, hints[name]) or _fits(_as_names(value), hints[name])):
                 yield f"{below}={_typed(value)} must be {_in_words(hints[name])}{_way_out(below, value, hints[name])}"
         else:
             yield from wrong_types(value, path=below)
@@ -56,19 +60,25 @@ def _hints(taker: Any) -> dict[str, Any]:
     """Declared types of the keywords of a class or function; none where they cannot be told."""
     try:
         return typing.get_type_hints(taker.__init__ if inspect.isclass(taker) else taker) if taker else {}
-    except (NameError, TypeError):    # a name that only type checkers import, or something in C
+    except Exception:    # a name that only type checkers import, something in C, words: no reason to end a command
         return {}
+
+
+def _as_names(value: Any) -> Any:
+    """Numbers in a list as texts: so are names of channels, sessions and classes typed that are numbers, and taken."""
+    return [str(x) if isinstance(x, int | float) else x for x in value] if isinstance(value, list) else value
 
 
 def _fits(value: Any, hint: Any) -> bool:
     """Whether a value is what is declared, or nobody can tell."""
-    try:
-        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
-        adapter.validate_json(json.dumps(value), strict=True)    # as of a file: a list may be a tuple, and 1 a float
-    except (PydanticSchemaGenerationError, TypeError):
+    if typing.get_origin(hint) is type:    # a class, which no configuration holds
         return True
+    try:    # as of a file: a list may be a tuple, and 1 a float
+        TypeAdapter(hint).validate_json(json.dumps(value), strict=True)
     except ValidationError:
         return False
+    except (PydanticUserError, TypeError, ValueError):    # a class that is no plain type, or nothing that JSON has
+        return True
     return True
 
 
@@ -83,8 +93,13 @@ def _in_words(hint: Any) -> str:
     if inspect.isclass(kind) and issubclass(kind, Mapping):
         return "a mapping, such as {a: b}"
     if inspect.isclass(kind) and kind is not str and issubclass(kind, typing.Sequence | set | frozenset):
-        return "a list"
+        return f"a list{_elements(inner)}"
     return "a text" if kind is Path else WORDS.get(kind, str(getattr(kind, "__name__", kind)))
+
+
+def _elements(inner: tuple[Any, ...]) -> str:
+    plural = {"a text": "texts", "a whole number": "whole numbers", "a number": "numbers"}
+    return f" of {plural[said]}" if inner and (said := _in_words(inner[0])) in plural else ""
 
 
 def _typed(value: Any) -> str:

@@ -105,8 +105,8 @@ def mark_folder(
 
 
 def note_error(folder: Path, reason: str, *, command: str) -> None:
-    """Note why a job came to no run, in a folder that holds nothing else of it."""
-    if not (folder / MARKER).exists():
+    """Note why a job came to no run, in a folder that holds nothing else."""
+    if not folder.exists() or {file.name for file in folder.iterdir()} <= {ERROR}:
         make_folder(folder)
         write_json(folder / ERROR, {"reason": reason, "command": command})
 
@@ -121,7 +121,7 @@ def refuse_other_kind(folder: Path, *, kind: str) -> None:
 
 def refuse_run_folder(folder: Path, *, what: str, option: str = "out_dir") -> None:
     """Refuse a run folder, also one that is damaged or has just begun: `what` would lie among its results."""
-    if any((folder / name).exists() for name in (MARKER, ERROR)):
+    if (folder / MARKER).exists():
         raise ValueError(f"{folder} is a run folder, and a {what} would lie among its results: give another {option}")
 
 

@@ -55,11 +55,18 @@ class DeepTrainer(DeepSettings):
 
         A network is built on a few trials; those that start from others are built by `compare`.
         """
+        self._check_mode(model)
         if isinstance(augment, Chain):
             augment.check(trials)
         plain = next((run for run in runs if len(run.split.train) and run.source is None), None)
         if plain is not None:
-            small_task(self, model, trials, plain, frontend=frontend)
+            task = small_task(self, model, trials, plain, frontend=frontend)
+            if isinstance(augment, Chain):
+                augment.prepare(trials, electrodes=task.maps[0].electrodes)
+
+    def _check_mode(self, model: partial) -> None:
+        if self.ensemble == "vectorise" and not getattr(model.func, "stackable", True):
+            raise ValueError("trainer.ensemble=vectorise is not for this network; take trainer.ensemble=loop")
 
     def compare(self, model: partial, trials: Trials, runs: Sequence[Run], *, frontend: FrontEnd) -> dict[str, str]:
         """Say what runs take from their sources and what is new; refuse sources that do not fit, before any work."""
@@ -89,9 +96,8 @@ class DeepTrainer(DeepSettings):
         settings, devices = self, find_devices(self.device)
         if isinstance(self.augment, Chain):
             self.augment.check(trials)
+        self._check_mode(model)
         if not getattr(model.func, "stackable", True):
-            if self.ensemble == "vectorise":
-                raise ValueError("trainer.ensemble=vectorise is not for this network; take trainer.ensemble=loop")
             settings = replace(settings, ensemble="loop")
         mode = settings.mode
         groups = stacks if mode == "vectorise" else [[run] for stack in stacks for run in stack]
