@@ -75,6 +75,7 @@ def _row(place: str, model: str, name: str, runs: pd.DataFrame, off: pd.DataFram
     difference = mine["test"] - theirs["test"]
     row = {
         "set": place, "model": model, "lever": name, "accuracy": round(mine["test"].mean(), 1),
+        "by_subject": " ".join(f"{each:.0f}" for each in mine["test"]),
         "difference": "" if name == "off" else f"{difference.mean():+.1f} ± {difference.std():.1f}",
         "ahead": "" if name == "off" else f"{int((difference > 0).sum())} of {len(difference)}",
         "train": round(mine["train"].mean(), 1), "gap": round((mine["train"] - mine["test"]).mean(), 1),
