@@ -27,7 +27,7 @@ def begun(tmp_path, trials):
     return tmp_path
 
 
-def refused(folder, said, **options):
+def assert_refused(folder, said, **options):
     """Going on is refused, and nothing of the search is changed."""
     before = {name: (folder / name).read_bytes() for name in (MARKER, "trials.csv", "final.json", "best.yaml")}
     trained = len(stub.LEARNED)
@@ -39,7 +39,7 @@ def refused(folder, said, **options):
 
 def test_a_default_that_has_changed_is_told_and_refused(begun, monkeypatch, capsys):
     monkeypatch.setitem(stub.CONFIG["trainer"], "pause", 0.001)
-    refused(begun, r"trainer\.pause was 0\.0, now 0\.001")
+    assert_refused(begun, r"trainer\.pause was 0\.0, now 0\.001")
     assert obey(["status", str(begun)], configs=begun, compose=stub.compose) == []
     assert obey(["report", str(begun)], configs=begun, compose=stub.compose) == []
     monkeypatch.setitem(stub.CONFIG["trainer"], "pause", 0.0)
@@ -49,37 +49,37 @@ def test_a_default_that_has_changed_is_told_and_refused(begun, monkeypatch, caps
 
 def test_the_default_of_what_is_searched_counts_for_the_default_is_tested(begun, monkeypatch):
     monkeypatch.setitem(stub.CONFIG["trainer"], "lr", 0.002)
-    refused(begun, r"trainer\.lr was 0\.001, now 0\.002")
+    assert_refused(begun, r"trainer\.lr was 0\.001, now 0\.002")
 
 
 def test_code_that_has_changed_is_refused(begun, monkeypatch):
     monkeypatch.setattr(versions, "training_sources", lambda: "edited")
-    refused(begun, "the code of training/ or the layers that networks share is another")
+    assert_refused(begun, "the code of training/ or the layers that networks share is another")
 
 
 def test_a_network_that_has_changed_is_refused(begun, monkeypatch):
     about = read_json(begun / MARKER)
     assert "tests.search.stub.stub_model" in about["made_with"]["code"]
     monkeypatch.setattr(versions, "version", lambda name: "9.0+cpu")
-    refused(begun, r"torch was [\d.]+, now 9\.0")
+    assert_refused(begun, r"torch was [\d.]+, now 9\.0")
     about["made_with"]["code"]["tests.search.stub.stub_model"] = "edited"
     write_json(begun / MARKER, about)
     monkeypatch.undo()
     monkeypatch.setattr(eegdecode.experiment, "load_trials", lambda dataset, preprocess: stub.toy_trials())
-    refused(begun, r"the code of tests\.search\.stub\.stub_model is another")
+    assert_refused(begun, r"the code of tests\.search\.stub\.stub_model is another")
 
 
 def test_other_data_are_refused(begun, trials, monkeypatch):
     other = replace(trials, fingerprints={**trials.fingerprints, "2": "other"})
     monkeypatch.setattr(eegdecode.experiment, "load_trials", lambda dataset, preprocess: other)
-    refused(begun, "the trials of subject 2 are others .*EEGDECODE_CACHE")
+    assert_refused(begun, "the trials of subject 2 are others .*EEGDECODE_CACHE")
 
 
 def test_other_splits_are_refused(begun):
     about = read_json(begun / MARKER)
     about["made_with"]["splits"] = "other"
     write_json(begun / MARKER, about)
-    refused(begun, "the splits are others")
+    assert_refused(begun, "the splits are others")
 
 
 def test_a_search_that_is_over_is_shown_and_nothing_is_trained(begun, monkeypatch, capsys):
@@ -120,7 +120,7 @@ def test_a_search_of_an_older_version_goes_on_with_a_warning_and_is_held_from_th
     assert run_search(stub.search(begun, n_trials=3), stub.compose) == []
     assert "does not say with which settings, code and data its trials were made" in capsys.readouterr().out
     monkeypatch.setitem(stub.CONFIG["trainer"], "pause", 0.002)
-    refused(begun, r"trainer\.pause was 0\.001, now 0\.002")
+    assert_refused(begun, r"trainer\.pause was 0\.001, now 0\.002")
 
 
 def test_many_changes_are_not_all_named():
