@@ -1,14 +1,14 @@
 """What each part of `sttransformer` is worth: one part changed at a time, on the subjects that chose the defaults.
 
 ``benchmark.py ablation --folder DIR`` trains every variant on every set that is on disk (``simulated`` always), five
-seeds each; variants can be named (``spatial_off norm_rms``), and so can ``seeds=2`` and ``sets=ssvep_exo,mi_openbci``.
-What DIR holds already is not trained again. The table is written after each variant: rows that it had stay if the
-default still scores what it scored then, and so does what stands below it under headings. ``ssvep_exo`` needs
-MNE_DATA, ``mi_openbci`` its folder in EEGDECODE_TEST_DATA.
+seeds each; variants can be named (``spatial_off norm_rms``), and so can ``seeds=2``, ``sets=ssvep_exo,mi_openbci`` and
+``protocols=cross_subject,cross_run``. What DIR holds already is not trained again. The table is written after each
+variant: rows that it had stay if the default still scores what it scored then, and so does what stands below it under
+headings. ``ssvep_exo`` needs MNE_DATA, ``mi_openbci`` its folder in EEGDECODE_TEST_DATA.
 
-Networks learn from all subjects, as those that are confirmed do, and are judged on the subjects that choose: with
-fewer to learn from, other settings win (patches of 2 s gained with three people of ``mi_openbci`` and lost 6 points
-with eight). ``simulated`` has as many people as one likes: those of seed 1 choose, those of seed 0 confirm.
+Across subjects networks learn from all, as those that are confirmed do, and are judged on the subjects that choose:
+with fewer to learn from, other settings win (patches of 2 s gained with three people of ``mi_openbci`` and lost 6
+points with eight). ``simulated`` has as many people as one likes: those of seed 1 choose, those of seed 0 confirm.
 """
 
 import os
@@ -35,6 +35,18 @@ SETS = {
     ],
     "mi_openbci cross_subject": [
         "dataset=mi_openbci", "protocol=cross_subject", "protocol.tested=['02','03','04','05']",
+    ],
+    "simulated seed 1 cross_session": [
+        "dataset=simulated", "dataset.seed=1", "dataset.n_subjects=9", "dataset.subjects=[1,2,3,4,5,6]",
+        "protocol=cross_session",
+    ],
+    "ssvep_exo cross_run": ["dataset=ssvep_exo", "dataset.subjects=[1,2,3,4,5,6]", "protocol=cross_run"],
+    "mi_openbci leave_one_session_out": [
+        "dataset=mi_openbci", "dataset.subjects=['02','03','04','05']", "protocol=leave_one_session_out",
+    ],
+    "ssvep_exo within_session": ["dataset=ssvep_exo", "dataset.subjects=[1,2,3,4,5,6]", "protocol=within_session"],
+    "mi_openbci within_session": [
+        "dataset=mi_openbci", "dataset.subjects=['02','03','04','05']", "protocol=within_session",
     ],
 }    # fmt: skip
 # On two cores, of three ways the fastest; a GPU has its own.
@@ -69,20 +81,32 @@ VARIANTS = {
 
 def measure_ablation(folder: Path, *words: str) -> None:
     """Train what is missing and write ``ablation.csv`` and ``ablation.md``."""
-    options = {"seeds": str(SEEDS), "sets": ",".join(place.split()[0] for place in SETS)}
+    options = {"seeds": str(SEEDS), "sets": "", "protocols": ""}
     options |= {key: value for key, _, value in (word.partition("=") for word in words) if key in options}
     names, seeds = [word for word in words if "=" not in word] or list(VARIANTS), int(options["seeds"])
     unknown = [name for name in names if name not in VARIANTS]
     if unknown:
         raise SystemExit(f"no variant {', '.join(unknown)}; there are {', '.join(VARIANTS)}")
+    places = [place for place in on_disk() if _asked(place, options)]
+    if not places:
+        asked = f"sets={options['sets']} protocols={options['protocols']}"
+        raise SystemExit(f"none of the sets here is of {asked}; there are {', '.join(on_disk())}")
     rows, default = [], {}
     for name in dict.fromkeys(["default", *names]):
-        for place in (place for place in on_disk() if place.split()[0] in options["sets"].split(",")):
+        for place in places:
             out = folder / place.replace(" ", "_") / f"{name}_{seeds}"
             scores = train(out, place, "model=sttransformer", *VARIANTS[name], f"sweep.seeds={seeds}", *STACKED)
             default.setdefault(place, scores)
             rows.append(_row(place, name, scores, default[place]))
         _write(rows, seeds)
+
+
+def _asked(place: str, options: dict[str, str]) -> bool:
+    words = place.split()
+    return all(
+        not options[key] or word in options[key].split(",")
+        for key, word in (("sets", words[0]), ("protocols", words[-1]))
+    )
 
 
 def _write(rows: list[dict], seeds: int) -> None:
@@ -93,10 +117,10 @@ def _write(rows: list[dict], seeds: int) -> None:
     lines = [
         "# What each part of sttransformer is worth",
         f"Mean test accuracy in %, {seeds} seed(s), the last epoch, `trainer.validation=0`, on the subjects "
-        "that chose the defaults, learned from all others: a choice among these numbers is not a result. "
-        "*difference*: to the default, mean and deviation over subjects; *calibration error*: the expected one in %, "
-        "mean over runs. Made by `python scripts/benchmark.py ablation --folder DIR`; what each name stands for: "
-        "`scripts/benchmarks/ablation.py`.",
+        "that chose the defaults, across subjects learned from all others: a choice among these numbers is not a "
+        "result. *difference*: to the default, mean and deviation over subjects; *calibration error*: the expected "
+        "one in %, mean over runs. Made by `python scripts/benchmark.py ablation --folder DIR`; what each name stands "
+        "for: `scripts/benchmarks/ablation.py`.",
         markdown(table),
     ]
     text.write_text("\n\n".join(lines) + "\n" + heading + below)

@@ -46,9 +46,10 @@ def measure_levers(folder: Path, *words: str) -> None:
     for what, asked, known in (("lever", names, LEVERS), ("model", models, MODELS), ("set", sets, SETS)):
         if unknown := [name for name in asked if name not in known]:
             raise SystemExit(f"no {what} {', '.join(unknown)}; there are {', '.join(known)}")
+    sets = [each for each in SETS if each in sets and f"{each} cross_subject" in on_disk()]
     rows, found = [], {}
     for name in dict.fromkeys(["off", *names]):
-        for place in (place for place in on_disk() if place.split()[0] in sets):
+        for place in (f"{each} cross_subject" for each in sets):
             for model in models:
                 if name == "drop_tokens" and model != "sttransformer":
                     continue
