@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from eegdecode.launching.options import check_options, missing, no_choice
+from eegdecode.launching.options import check_options, missing, no_choice, replaced
 from quotes import check_quotes
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -33,7 +33,7 @@ def words_checked(name: str) -> Iterator[None]:
 
 def unknown_setting(words: Sequence[str], name: str, beside: Sequence[str] = ()) -> str | None:
     """Tell which setting or choice a configuration lacks, and which it has, or its door beside; None: it lacks none."""
-    typed = [word.partition("=")[::2] for word in words if "=" in word and word[0] not in "+~-"]
+    typed = replaced(words)
     for key, value in typed:
         if (CONFIGS / key).is_dir() and (said := no_choice(CONFIGS / key, value)):
             return said

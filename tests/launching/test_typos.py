@@ -25,7 +25,7 @@ def test_what_was_meant(words, said):
 
 @pytest.mark.parametrize("words", [
     "trainer.lr=3 +model.block.window=2 ~trainer.clip hydra.mode=RUN", "trainer=deep trainer.betas.x=2",
-    "dataset.subjects.first=2", "trainer.lr", "",
+    "dataset.subjects.first=2", "trainer.lr", "", "model=mine trainer.lr=3 --config-dir=mine",
 ])    # fmt: skip
 def test_of_what_is_known_and_of_what_hydra_tells_best_nothing_is_said(words):
     assert unknown_setting(words.split(), "train") is None

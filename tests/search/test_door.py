@@ -67,7 +67,8 @@ def test_a_search_notes_its_settings_and_code_and_those_that_a_choice_brings(doo
 
 
 def test_the_best_configuration_is_an_experiment_that_composes_to_the_same(door, tmp_path, monkeypatch):
-    typed = ["dataset=ssvep_exo", "device=cpu", "~trainer.clip"]
+    events = "dataset.events={1: right}"
+    typed = ["dataset=mi_openbci", events, "device=cpu", "~trainer.clip"]
     search = make_search("x", yaml.safe_load(SEARCHES[-1].read_text()), typed=typed)
     chosen = {"trainer.lr": 2.5e-05, "model.depth": 3, "model.width": 24, "augment": "noise", "augment.noise": 0.25}
     words = [*search.fixed, *overrides(chosen), "sweep.seeds=[1000,1001]", "trainer.validation=0.0"]
@@ -85,7 +86,7 @@ def test_the_best_configuration_is_an_experiment_that_composes_to_the_same(door,
     assert text.startswith("# @package _global_\n# Claim: It is better.\n# Command: python scripts/train.py")
     (command,) = [line for line in text.splitlines() if line.startswith("# Command: ")]
     _, *typed = shlex.split(command)[4:]
-    assert typed == ["~trainer.clip"]
+    assert typed == [events, "~trainer.clip"]
     again = compose("train", ["experiment=x_best", *typed, f"hydra.searchpath=[file://{tmp_path}]", "device=cpu"])
     assert again == compose("train", words)
 

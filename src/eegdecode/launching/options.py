@@ -38,6 +38,14 @@ def check_options(words: Sequence[str], configs: Path) -> None:
             raise ValueError(f"launcher={name} has no hydra.launcher.{key}; {hint}")
 
 
+def replaced(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Settings and choices that a command changes, with their values; none where another folder adds its own."""
+    if any(word.startswith(("--config-dir", "-cd", "hydra.searchpath=")) for word in words):
+        return []    # what is there only Hydra knows
+    typed = (word.partition("=") for word in words if "=" in word and word[0] not in "+~-")
+    return [(path, value) for path, _, value in typed]
+
+
 def missing(config: Any, path: str, beside: Sequence[str] = ()) -> str | None:
     """Tell what there is where a path (``trainer.lr``) leaves a configuration, dicts in dicts; None: it does not.
 

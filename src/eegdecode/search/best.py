@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -17,7 +17,8 @@ from eegdecode.search.settings import NOT_IDENTITY, Search
 def best_yaml(composed: Composed, words: Sequence[str], *, search: Search, found: SearchFolder) -> str:
     """Write the overrides of the final test as an experiment, with its claim, its command and its number.
 
-    Groups become entries of the defaults list, settings the values that Hydra gave them.
+    Groups become entries of the defaults list, settings the values that Hydra gave them; what a file cannot say stays in
+    the command.
     """
     groups, settings, typed = [], {}, []
     for word in words:
@@ -30,8 +31,10 @@ def best_yaml(composed: Composed, words: Sequence[str], *, search: Search, found
             groups.insert(0, composed.choices[path])
         elif path in composed.choices:
             groups.append({f"override /{path}": composed.choices[path]})
+        elif isinstance(value := value_at(composed, path), Mapping):    # a file's would be merged, not replace another
+            typed.append(word)
         else:
-            _put(settings, path, value_at(composed, path))
+            _put(settings, path, value)
     name = f"{search.name}_best"
     won = found.ranked[found.ranked["trial"] == found.final["winner"]["trial"]].iloc[0]
     head = [
