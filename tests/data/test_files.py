@@ -82,6 +82,18 @@ def test_labels_from_a_stim_channel(tmp_path):
     assert list(recording.labels) == ["left", "right"]
 
 
+def test_a_channel_of_codes_that_the_file_calls_eeg_is_no_signal(tmp_path):
+    """A network would read the classes from it."""
+    raw = make_raw(channels=("C3", "Marker", "C4"))
+    raw._data[1] = 0
+    raw._data[1, 500:510], raw._data[1, 1500:1510] = 1, 2
+    raw.save(tmp_path / "sub-1_run-1_eeg.fif", verbose="error")
+    mine = dataset(tmp_path, labels_from="stim", stim_channel="Marker", events={1: "left", 2: "right"})
+    (recording,) = mine.recordings("1")
+    assert list(recording.onsets) == [500, 1500]
+    assert load_trials(mine, Preprocess(), cache_dir=tmp_path).signal.ch_names == ("C3", "C4")
+
+
 def test_a_recording_that_is_a_folder_is_one_and_what_is_in_it_is_not(tmp_path):
     for subject in ("1", "2"):
         (tmp_path / f"s{subject}.mff" / "inner").mkdir(parents=True)

@@ -63,7 +63,7 @@ class FileDataset:
     subjects : sequence of str or int, or None
         None: all that are found.
     stim_channel : str or None
-        None: those that MNE finds.
+        None: those that MNE finds. One that is named is no signal, also where the file calls it EEG.
     until : float, "end" or None
         Instead of one window a cue: windows as long as ``interval``, one after another, up to this time in s
         after the cue (and the next cue), or up to the next mark of any name or the end of the file. No split parts
@@ -144,6 +144,8 @@ class FileDataset:
 
     def _read(self, row: Mapping[Any, str]) -> Recording:
         raw = read_raw(Path(row["file"]))
+        if self.stim_channel in raw.ch_names:    # where the file calls it EEG, its codes would stand among the signals
+            raw.set_channel_types({self.stim_channel: "stim"}, on_unit_change="ignore", verbose="error")
         onsets, labels = self._cues(row, raw)
         if not len(onsets):
             raise ValueError(
