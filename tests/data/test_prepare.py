@@ -76,6 +76,14 @@ def test_a_run_in_two_files_and_dropped_trials_keep_their_names():
     assert [name[-4:] for name in names] == ["0000", "0003", "0004", "0005", "0006"]
 
 
+def test_pieces_that_were_cut_from_one_recording_are_dated_after_each_other():
+    """MNE leaves them the date of the whole."""
+    whole = make_raw(seconds=200.0).set_meas_date(1e9)
+    pieces = [whole.copy().crop(*span) for span in ((0, 60), (100, 160))]
+    table = subject_of(*(make_recording(raw, run=str(run)) for run, raw in enumerate(pieces))).meta
+    np.testing.assert_allclose(table["recorded"] - 1e9, [5, 15, 25, 35, 105, 115, 125, 135])
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [

@@ -144,9 +144,9 @@ def _table(
 
 def _recorded(recording: Recording, kept: np.ndarray) -> np.ndarray:
     """Time of each cue in s since 1970, as the recording is dated; NaN where it is not."""
-    date = recording.raw.info["meas_date"]
-    begin = date.timestamp() if date else np.nan
-    return begin + np.asarray(recording.onsets)[kept] / float(recording.raw.info["sfreq"])
+    raw, date = recording.raw, recording.raw.info["meas_date"]
+    begin = date.timestamp() if date else np.nan    # of what was cut by MNE, the begin of the whole
+    return begin + (raw.first_samp + np.asarray(recording.onsets)[kept]) / float(raw.info["sfreq"])
 
 
 def _order(first: Signal, source: str, signal: Signal, other: str) -> list[int] | slice:
