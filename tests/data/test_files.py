@@ -70,6 +70,14 @@ def test_missing_files_of_a_table_show_at_the_call(folder, tmp_path):
         load_trials(mine, Preprocess(), cache_dir=tmp_path)
 
 
+def test_recordings_that_have_not_been_fetched_are_named_and_not_left_out(tmp_path):
+    """DataLad and git-annex leave links to nothing."""
+    annotated().save(tmp_path / "sub-1_run-1_eeg.fif", verbose="error")
+    (tmp_path / "sub-1_run-2_eeg.fif").symlink_to("../annex/key.fif")
+    with pytest.raises(FileNotFoundError, match=r"sub-1_run-2_eeg.fif of subject 1 is a link to nothing: fetch"):
+        load_trials(dataset(tmp_path), Preprocess(), cache_dir=tmp_path)
+
+
 def test_labels_from_a_stim_channel(tmp_path):
     raw = make_raw()
     stim = np.zeros((1, raw.n_times))

@@ -137,9 +137,12 @@ class FileDataset:
         """Yield the recordings of a subject; missing files are reported at the call."""
         index = self._index()
         rows = index[index["subject"] == subject].to_dict("records")
-        for row in rows:
-            if not Path(row["file"]).exists():
-                raise FileNotFoundError(f"{row['file']} of subject {subject} (dataset.table) does not exist")
+        for file in (Path(row["file"]) for row in rows):
+            if file.is_symlink() and not file.exists():
+                out = "fetch what it links to (git annex get, datalad get), or leave it out by dataset.subjects"
+                raise FileNotFoundError(f"{file} of subject {subject} is a link to nothing: {out}")
+            if not file.exists():
+                raise FileNotFoundError(f"{file} of subject {subject} (dataset.table) does not exist")
         return (self._read(row) for row in rows)
 
     def _read(self, row: Mapping[Any, str]) -> Recording:

@@ -32,10 +32,13 @@ def index_pattern(folder: Path, pattern: str) -> pd.DataFrame:
 
 
 def _is_recording(path: Path, folder: Path) -> bool:
-    """Whether a path may be one: a file, or a folder that is one (``.mff`` of EGI); what is in that is none."""
+    """Whether a path may be one: a file, or a folder that is one (``.mff`` of EGI); what is in that is none.
+
+    A link to nothing is one that has not been fetched (git-annex, DataLad): to pass over it would leave trials out.
+    """
     if any(parent.suffix.lower() in FOLDERS for parent in path.relative_to(folder).parents):
         return False
-    return path.is_file() or path.suffix.lower() in FOLDERS
+    return path.is_file() or path.suffix.lower() in FOLDERS or (path.is_symlink() and not path.exists())
 
 
 def check_folder(folder: Path) -> None:
