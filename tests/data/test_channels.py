@@ -90,6 +90,13 @@ def test_old_and_odd_names_become_those_of_the_standard():
         process(make_raw(channels=("T3", "T7")), names="standard")
 
 
+def test_names_that_differ_in_their_case_alone_are_two_channels():
+    out = process(make_raw(channels=("a1", "A1", "Cz")))
+    assert out.ch_names == ("a1", "A1", "Cz")
+    assert np.isnan(out.positions[0]).all()
+    np.testing.assert_array_equal(out.positions[1:], template_positions(("A1", "Cz")))
+
+
 class Differing(FakeDataset):
     """Subject 2 has other channels, in another order."""
 
