@@ -100,6 +100,17 @@ def test_trials_that_the_file_marks_bad_are_dropped_as_mne_does_and_told():
     lacking.raw._data[0, 2500:2600] = np.nan
     trials = prepare_subject(FakeDataset(), Preprocess(channels=list(lacking.raw.ch_names[1:])), "1", [lacking])
     assert (trials.notes["what"] == "marked").sum() == len(told)
+    lacking.raw._data[0, 1650:1675] = np.nan    # nor does it hide what is marked
+    trials = prepare_subject(FakeDataset(), Preprocess(channels=list(lacking.raw.ch_names[1:])), "1", [lacking])
+    assert (trials.notes["what"] == "marked").sum() == len(told)
+
+
+def test_a_window_that_begins_before_the_recording_is_marked_by_what_it_holds():
+    raw = make_raw()
+    raw.set_annotations(mne.Annotations(1.5, 0.5, "BAD"))
+    early = Preprocess(tmin=-1, tmax=1, incomplete="drop")
+    notes = prepare_subject(FakeDataset(), early, "1", [make_recording(raw, onsets=(50, 1500))]).notes
+    assert [what for what in notes["what"] if what in ("marked", "incomplete")] == ["incomplete"]
 
 
 def test_channels_that_the_file_marks_bad_are_told_or_interpolated():
