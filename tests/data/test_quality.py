@@ -72,6 +72,17 @@ def test_rejecting_everything_says_what_to_do(tmp_path):
         load_trials(FakeDataset(), Preprocess(reject=1), cache_dir=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [({}, "The file marks 4 bad .*annotated=keep.* 0 are not whole"),
+     ({"annotated": "keep", "incomplete": "drop", "tmax": 70}, "marks 0 bad .* 4 are not whole .*preprocess.tmax")],
+)  # fmt: skip
+def test_where_no_trial_is_left_it_says_why(settings, words):
+    raw = make_raw().set_annotations(mne.Annotations(1, 50, "BAD"))
+    with pytest.raises(ValueError, match=f"fake: subject 1: no trial is left.*{words}"):
+        prepare_subject(FakeDataset(), Preprocess(**settings), "1", [make_recording(raw)])
+
+
 def test_trials_that_are_not_whole_are_told():
     at_end = make_recording(onsets=(500, 1500, 5900))
     trials = prepare_subject(FakeDataset(), Preprocess(incomplete="drop"), "1", [at_end])

@@ -89,11 +89,19 @@ def _cut(recording: Recording, preprocess: Preprocess, interval: tuple[float, fl
 
 
 def _check_rejection(notes: list[dict[str, object]], preprocess: Preprocess, who: str) -> None:
+    """Say why no trial is left, where there were some."""
     rejected = [row["value"] for row in notes if row["what"] == "rejected"]
     if rejected:
         raise ValueError(
             f"{who}: preprocess.reject={preprocess.reject:g} µV rejects every trial; their median is "
             f"{np.median(np.array(rejected, float)):.0f} µV peak to peak. Raise it, or set it to null"
+        )
+    counts = Counter(row["what"] for row in notes)
+    if counts["marked"] or counts["incomplete"]:
+        raise ValueError(
+            f"{who}: no trial is left. The file marks {counts['marked']} bad (preprocess.annotated=keep takes them), "
+            f"and {counts['incomplete']} are not whole (shorten preprocess.tmin and preprocess.tmax, or choose other "
+            "channels)"
         )
 
 
