@@ -160,7 +160,7 @@ def _recorded(recording: Recording, kept: np.ndarray) -> np.ndarray:
 def _order(first: Signal, source: str, signal: Signal, other: str) -> list[int] | slice:
     """Where the channels of the first recording stand in another one."""
     if signal.sfreq != first.sfreq:
-        rates = f"{source} has {first.sfreq:g} Hz, {other} {signal.sfreq:g} Hz"
+        rates = f"{source} has {first.sfreq:.10g} Hz, {other} {signal.sfreq:.10g} Hz"
         raise ValueError(f"{rates}; set one rate by preprocess.sfreq")
     odd = sorted(set(first.ch_names) ^ set(signal.ch_names))
     if odd:
