@@ -70,6 +70,22 @@ def test_missing_files_of_a_table_show_at_the_call(folder, tmp_path):
         load_trials(mine, Preprocess(), cache_dir=tmp_path)
 
 
+def test_subjects_behind_links_to_folders_are_found(folder, tmp_path):
+    """As where each subject lies on another disk."""
+    for subject in ("02", "12"):
+        (tmp_path / "elsewhere" / subject).mkdir(parents=True)
+        file = f"sub-{subject}_run-9_eeg.fif"
+        (tmp_path / "elsewhere" / subject / file).write_bytes((folder / file).read_bytes())
+    mine = tmp_path / "mine [?]"
+    mine.mkdir()
+    (mine / "02").symlink_to(tmp_path / "elsewhere" / "02", target_is_directory=True)
+    (tmp_path / "elsewhere" / "12").rename(mine / "12")
+    for pattern in ("{subject}/sub-{subject}_run-{session}_eeg.fif", "{subject}/*run-{session}*.fif"):
+        assert dataset(mine, pattern=pattern).subject_names() == ("02", "12")
+    with pytest.raises(FileNotFoundError, match=r"no file below .* fits"):
+        dataset(mine, pattern="/{subject}[0]/*").subject_names()
+
+
 def test_recordings_that_have_not_been_fetched_are_named_and_not_left_out(tmp_path):
     """DataLad and git-annex leave links to nothing."""
     annotated().save(tmp_path / "sub-1_run-1_eeg.fif", verbose="error")
