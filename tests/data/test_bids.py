@@ -98,6 +98,20 @@ def test_an_edited_table_of_events_has_an_entry_of_its_own(tmp_path):
     assert Cache(dataset(tmp_path), Preprocess()).path("01") != before
 
 
+def test_an_edited_table_of_the_whole_set_is_read_again(tmp_path):
+    """BIDS lets a table above the recordings hold for all of them."""
+    write(tmp_path, "01", "1", "01")
+    (table,) = tmp_path.rglob("*_events.tsv")
+    common = table.rename(tmp_path / "task-imagery_events.tsv")
+    first = load_trials(dataset(tmp_path), Preprocess(), cache_dir=tmp_path / "cache")
+    lines = common.read_text().splitlines()
+    common.write_text("\n".join([*lines[:1], *lines[2:]]))
+    assert len(load_trials(dataset(tmp_path), Preprocess(), cache_dir=tmp_path / "cache")) == len(first) - 1
+    names = {file.name for file in dataset(tmp_path).files("01")}
+    assert {"task-imagery_events.tsv", "sub-01_ses-1_scans.tsv"} < names
+    assert not {"participants.tsv", "dataset_description.json"} & names    # other subjects may come
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "words"),
     [

@@ -98,6 +98,15 @@ def test_versions_and_source_have_entries_of_their_own(monkeypatch):
     assert len({before, edited, Cache(ONE, Preprocess()).path("1")}) == 3
 
 
+@pytest.mark.parametrize("library", ["mne", "mne-bids", "moabb", "numpy", "scipy"])
+def test_each_library_that_reads_or_computes_counts(library, monkeypatch):
+    before, known = Cache(ONE, Preprocess()).path("1"), cache_module.importlib.metadata.version
+    monkeypatch.setattr(
+        cache_module.importlib.metadata, "version", lambda name: "99" if name == library else known(name)
+    )
+    assert Cache(ONE, Preprocess()).path("1") != before
+
+
 @dataclass(frozen=True)
 class OnDisk(FakeDataset):
     folder: str = ""

@@ -90,6 +90,24 @@ def test_old_and_odd_names_become_those_of_the_standard():
         process(make_raw(channels=("T3", "T7")), names="standard")
 
 
+def test_names_that_differ_in_their_case_alone_are_two_channels():
+    out = process(make_raw(channels=("a1", "A1", "Cz")))
+    assert out.ch_names == ("a1", "A1", "Cz")
+    assert np.isnan(out.positions[0]).all()
+    np.testing.assert_array_equal(out.positions[1:], template_positions(("A1", "Cz")))
+
+
+@pytest.mark.parametrize("settings", [{}, {"channels": ["Cz"]}, {"channels": "common"}])
+@pytest.mark.parametrize("reference", ["average", "Cz"])
+def test_a_reference_that_leaves_no_signal_is_named(tmp_path, reference, settings):
+    class Single(FakeDataset):
+        def recordings(self, subject):
+            yield make_recording(make_raw(channels=("Cz",)), subject=subject)
+
+    with pytest.raises(ValueError, match=rf"fake 1 run 0: preprocess.reference={reference} leaves nothing of Cz"):
+        load_trials(Single(), Preprocess(reference=reference, **settings), cache_dir=tmp_path)
+
+
 class Differing(FakeDataset):
     """Subject 2 has other channels, in another order."""
 

@@ -70,6 +70,30 @@ def test_missing_files_of_a_table_show_at_the_call(folder, tmp_path):
         load_trials(mine, Preprocess(), cache_dir=tmp_path)
 
 
+def test_subjects_behind_links_to_folders_are_found(folder, tmp_path):
+    """As where each subject lies on another disk."""
+    for subject in ("02", "12"):
+        (tmp_path / "elsewhere" / subject).mkdir(parents=True)
+        file = f"sub-{subject}_run-9_eeg.fif"
+        (tmp_path / "elsewhere" / subject / file).write_bytes((folder / file).read_bytes())
+    mine = tmp_path / "mine [?]"
+    mine.mkdir()
+    (mine / "02").symlink_to(tmp_path / "elsewhere" / "02", target_is_directory=True)
+    (tmp_path / "elsewhere" / "12").rename(mine / "12")
+    for pattern in ("{subject}/sub-{subject}_run-{session}_eeg.fif", "{subject}/*run-{session}*.fif"):
+        assert dataset(mine, pattern=pattern).subject_names() == ("02", "12")
+    with pytest.raises(FileNotFoundError, match=r"no file below .* fits"):
+        dataset(mine, pattern="/{subject}[0]/*").subject_names()
+
+
+def test_recordings_that_have_not_been_fetched_are_named_and_not_left_out(tmp_path):
+    """DataLad and git-annex leave links to nothing."""
+    annotated().save(tmp_path / "sub-1_run-1_eeg.fif", verbose="error")
+    (tmp_path / "sub-1_run-2_eeg.fif").symlink_to("../annex/key.fif")
+    with pytest.raises(FileNotFoundError, match=r"sub-1_run-2_eeg.fif of subject 1 is a link to nothing: fetch"):
+        load_trials(dataset(tmp_path), Preprocess(), cache_dir=tmp_path)
+
+
 def test_labels_from_a_stim_channel(tmp_path):
     raw = make_raw()
     stim = np.zeros((1, raw.n_times))
@@ -80,6 +104,18 @@ def test_labels_from_a_stim_channel(tmp_path):
     (recording,) = mine.recordings("1")
     assert list(recording.onsets) == [500, 1500]
     assert list(recording.labels) == ["left", "right"]
+
+
+def test_a_channel_of_codes_that_the_file_calls_eeg_is_no_signal(tmp_path):
+    """A network would read the classes from it."""
+    raw = make_raw(channels=("C3", "Marker", "C4"))
+    raw._data[1] = 0
+    raw._data[1, 500:510], raw._data[1, 1500:1510] = 1, 2
+    raw.save(tmp_path / "sub-1_run-1_eeg.fif", verbose="error")
+    mine = dataset(tmp_path, labels_from="stim", stim_channel="Marker", events={1: "left", 2: "right"})
+    (recording,) = mine.recordings("1")
+    assert list(recording.onsets) == [500, 1500]
+    assert load_trials(mine, Preprocess(), cache_dir=tmp_path).signal.ch_names == ("C3", "C4")
 
 
 def test_a_recording_that_is_a_folder_is_one_and_what_is_in_it_is_not(tmp_path):

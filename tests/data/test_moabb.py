@@ -46,6 +46,18 @@ def trials(mne_data, tmp_path_factory):
         return load_trials(dataset(4), band, cache_dir=tmp_path_factory.mktemp("cache"))
 
 
+def test_what_moabb_lists_may_be_a_folder_or_in_parts(tmp_path, at_home, monkeypatch):
+    """As of Jeong2020 and Chen2017SingleFlicker: each file is told, so that a replaced one is noticed."""
+    files = [tmp_path / name for name in ("a.mat", "sub/b.mat", "sub/deep/c.mat")]
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("x")
+    mine = dataset(4)
+    for listed in ({"mat": [str(files[0])], "xdf": [str(tmp_path / "sub"), []]}, [files[0], [files[1].parent]]):
+        monkeypatch.setattr(type(mine._source()), "data_path", lambda self, subject, listed=listed: listed)
+        assert mine.fetched("4") == tuple(files)
+
+
 def test_two_sessions_of_288_trials_72_a_class_and_1000_samples(trials):
     assert trials.X.shape == (576, 22, 1000)
     counts = trials.meta.groupby(["session", "label"]).size()

@@ -70,10 +70,28 @@ def test_two_rates_in_one_subject():
         subject_of(make_recording(), make_recording(make_raw(sfreq=250), run="1"))
 
 
+def test_rates_that_headers_round_otherwise_become_one_by_the_setting():
+    nearly = [make_recording(make_raw(sfreq=rate), run=str(run)) for run, rate in enumerate((99.99999, 100.0))]
+    with pytest.raises(ValueError, match=r"has 99.99999 Hz, fake 1 run 1 100 Hz; set one rate by preprocess.sfreq"):
+        subject_of(*nearly)
+    both = subject_of(*nearly, sfreq=100)
+    assert both.signal.sfreq == 100
+    assert both.X.shape == (8, 3, 200)
+    np.testing.assert_allclose(both.X[0], nearly[0].raw._data[:, 500:700] * 1e6, rtol=1e-6)    # not resampled
+
+
 def test_a_run_in_two_files_and_dropped_trials_keep_their_names():
     late = make_recording(onsets=(500, 5900, 5990))
     names = subject_of(late, make_recording(), incomplete="drop").meta["trial"]
     assert [name[-4:] for name in names] == ["0000", "0003", "0004", "0005", "0006"]
+
+
+def test_pieces_that_were_cut_from_one_recording_are_dated_after_each_other():
+    """MNE leaves them the date of the whole."""
+    whole = make_raw(seconds=200.0).set_meas_date(1e9)
+    pieces = [whole.copy().crop(*span) for span in ((0, 60), (100, 160))]
+    table = subject_of(*(make_recording(raw, run=str(run)) for run, raw in enumerate(pieces))).meta
+    np.testing.assert_allclose(table["recorded"] - 1e9, [5, 15, 25, 35, 105, 115, 125, 135])
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,17 @@ def test_rejecting_everything_says_what_to_do(tmp_path):
         load_trials(FakeDataset(), Preprocess(reject=1), cache_dir=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [({}, "The file marks 4 bad .*annotated=keep.* 0 are not whole"),
+     ({"annotated": "keep", "incomplete": "drop", "tmax": 70}, "marks 0 bad .* 4 are not whole .*preprocess.tmax")],
+)  # fmt: skip
+def test_where_no_trial_is_left_it_says_why(settings, words):
+    raw = make_raw().set_annotations(mne.Annotations(1, 50, "BAD"))
+    with pytest.raises(ValueError, match=f"fake: subject 1: no trial is left.*{words}"):
+        prepare_subject(FakeDataset(), Preprocess(**settings), "1", [make_recording(raw)])
+
+
 def test_trials_that_are_not_whole_are_told():
     at_end = make_recording(onsets=(500, 1500, 5900))
     trials = prepare_subject(FakeDataset(), Preprocess(incomplete="drop"), "1", [at_end])
@@ -100,6 +111,17 @@ def test_trials_that_the_file_marks_bad_are_dropped_as_mne_does_and_told():
     lacking.raw._data[0, 2500:2600] = np.nan
     trials = prepare_subject(FakeDataset(), Preprocess(channels=list(lacking.raw.ch_names[1:])), "1", [lacking])
     assert (trials.notes["what"] == "marked").sum() == len(told)
+    lacking.raw._data[0, 1650:1675] = np.nan    # nor does it hide what is marked
+    trials = prepare_subject(FakeDataset(), Preprocess(channels=list(lacking.raw.ch_names[1:])), "1", [lacking])
+    assert (trials.notes["what"] == "marked").sum() == len(told)
+
+
+def test_a_window_that_begins_before_the_recording_is_marked_by_what_it_holds():
+    raw = make_raw()
+    raw.set_annotations(mne.Annotations(1.5, 0.5, "BAD"))
+    early = Preprocess(tmin=-1, tmax=1, incomplete="drop")
+    notes = prepare_subject(FakeDataset(), early, "1", [make_recording(raw, onsets=(50, 1500))]).notes
+    assert [what for what in notes["what"] if what in ("marked", "incomplete")] == ["incomplete"]
 
 
 def test_channels_that_the_file_marks_bad_are_told_or_interpolated():

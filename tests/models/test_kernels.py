@@ -179,6 +179,16 @@ def test_random_features_are_part_of_the_state(name):
     assert torch.equal(one(q, k, v), other(q, k, v))
 
 
+@pytest.mark.parametrize("name", [name for name in KERNELS if name != "linformer"])    # whose places are learned
+@pytest.mark.parametrize("strength", [0.1, 1.0, 10.0])
+def test_padding_changes_nothing_however_large_the_keys_are(name, strength):
+    q, k, v = tokens()
+    kernel, k = build(name), strength * k
+    q, k, v, n = q[:, :, :12], k[:, :, :12], v[:, :, :12], 5
+    padded = kernel(q, k, v, valid_tokens(torch.tensor([n, n]), 12))[:, :, :n]
+    torch.testing.assert_close(padded, kernel(q[:, :, :n], k[:, :, :n], v[:, :, :n]), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["softmax", "additive", "local", "global", "linformer", "reformer", "sinkhorn"])
 def test_weights_are_dropped_in_training(name):
     q, k, _ = tokens()

@@ -89,11 +89,19 @@ def _cut(recording: Recording, preprocess: Preprocess, interval: tuple[float, fl
 
 
 def _check_rejection(notes: list[dict[str, object]], preprocess: Preprocess, who: str) -> None:
+    """Say why no trial is left, where there were some."""
     rejected = [row["value"] for row in notes if row["what"] == "rejected"]
     if rejected:
         raise ValueError(
             f"{who}: preprocess.reject={preprocess.reject:g} µV rejects every trial; their median is "
             f"{np.median(np.array(rejected, float)):.0f} µV peak to peak. Raise it, or set it to null"
+        )
+    counts = Counter(row["what"] for row in notes)
+    if counts["marked"] or counts["incomplete"]:
+        raise ValueError(
+            f"{who}: no trial is left. The file marks {counts['marked']} bad (preprocess.annotated=keep takes them), "
+            f"and {counts['incomplete']} are not whole (shorten preprocess.tmin and preprocess.tmax, or choose other "
+            "channels)"
         )
 
 
@@ -144,15 +152,15 @@ def _table(
 
 def _recorded(recording: Recording, kept: np.ndarray) -> np.ndarray:
     """Time of each cue in s since 1970, as the recording is dated; NaN where it is not."""
-    date = recording.raw.info["meas_date"]
-    begin = date.timestamp() if date else np.nan
-    return begin + np.asarray(recording.onsets)[kept] / float(recording.raw.info["sfreq"])
+    raw, date = recording.raw, recording.raw.info["meas_date"]
+    begin = date.timestamp() if date else np.nan    # of what was cut by MNE, the begin of the whole
+    return begin + (raw.first_samp + np.asarray(recording.onsets)[kept]) / float(raw.info["sfreq"])
 
 
 def _order(first: Signal, source: str, signal: Signal, other: str) -> list[int] | slice:
     """Where the channels of the first recording stand in another one."""
     if signal.sfreq != first.sfreq:
-        rates = f"{source} has {first.sfreq:g} Hz, {other} {signal.sfreq:g} Hz"
+        rates = f"{source} has {first.sfreq:.10g} Hz, {other} {signal.sfreq:.10g} Hz"
         raise ValueError(f"{rates}; set one rate by preprocess.sfreq")
     odd = sorted(set(first.ch_names) ^ set(signal.ch_names))
     if odd:

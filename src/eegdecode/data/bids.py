@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 FORMATS = (".vhdr", ".edf", ".bdf", ".set")    # those that BIDS allows for EEG
 PLACES = ("sub-*/eeg", "sub-*/ses-*/eeg")    # where they lie
+TABLE = re.compile(r"(.*_)?(channels|coordsystem|eeg|electrodes|events|scans)\.(tsv|json)")    # may lie above them
 
 log = logging.getLogger(__name__)
 
@@ -105,9 +107,16 @@ class BidsDataset:
         return choose_subjects(tuple(dict.fromkeys(path.subject for path in paths)), self.subjects, self.name)
 
     def files(self, subject: str) -> tuple[Path, ...]:
-        """Return all that lies beside the recordings of a subject, such as tables of events and channels."""
+        """Return what lies beside the recordings of a subject, and in the folders above the tables that hold for them.
+
+        BIDS lets a ``task-imagery_events.tsv`` of the whole set stand for all recordings of that name.
+        """
+        root = Path(self.folder).expanduser()
         folders = dict.fromkeys(path.file.parent for path in self._paths() if path.subject == subject)
-        return tuple(file for folder in folders for file in sorted(folder.iterdir()) if file.is_file())
+        beside = [file for folder in folders for file in sorted(folder.iterdir()) if file.is_file()]
+        above = {parent for folder in folders for parent in folder.parents if parent.is_relative_to(root)}
+        tables = [file for folder in sorted(above) for file in sorted(folder.iterdir()) if TABLE.fullmatch(file.name)]
+        return (*beside, *tables)
 
     def recordings(self, subject: str) -> Iterator[Recording]:
         """Yield the recordings of a subject; a folder without any is reported at the call."""

@@ -25,7 +25,7 @@ from eegdecode.trials import Trials
 
 log = logging.getLogger(__name__)
 
-LIBRARIES = ("mne", "moabb", "numpy", "scipy")    # those that compute the numbers
+LIBRARIES = ("mne", "mne-bids", "moabb", "numpy", "scipy")    # those that read recordings and compute the numbers
 
 
 class Cache:

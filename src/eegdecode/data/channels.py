@@ -86,18 +86,21 @@ def pick(recording: Recording, *, channels: Sequence[str] | None, reference: str
     """Read the wanted channels in V; the channel ``reference``, if it is one, stands last."""
     raw = recording.raw
     known = unify(raw.ch_names, names, recording.source)
-    extra = [reference] if reference not in (None, "average") else []
-    wanted = list(channels) if channels else [name for name in eeg_names(recording, names) if name != reference]
-    absent = [name for name in [*wanted, *extra] if name not in known]
-    if absent:
-        raise ValueError(f"{recording.source}: no channel {', '.join(absent)}; it has {', '.join(known)}")
+    wanted = list(channels) if channels else eeg_names(recording, names)
     if not wanted:
         types = sorted(set(raw.get_channel_types()))
         raise ValueError(
             f"{recording.source}: no channel of type EEG (types: {', '.join(types)}); "
             "name them by preprocess.channels"
         )
-    wanted += [name for name in extra if name not in wanted]
+    extra = [reference] if reference not in (None, "average") else []
+    rest = [name for name in wanted if name != reference]
+    absent = [name for name in [*rest, *extra] if name not in known]
+    if absent:
+        raise ValueError(f"{recording.source}: no channel {', '.join(absent)}; it has {', '.join(known)}")
+    if not rest or (reference == "average" and len(rest) == 1):
+        raise ValueError(f"{recording.source}: preprocess.reference={reference} leaves nothing of {', '.join(wanted)}")
+    wanted = rest + extra
     picks = np.array([known.index(name) for name in wanted])
     data = np.asarray(raw.get_data(picks=picks), dtype=np.float64)
     positions = electrode_positions(raw.info, [raw.ch_names[i] for i in picks], standard=wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from eegdecode.data.recording import Recording
 from eegdecode.data.settings import line_frequencies
 
 MICROVOLT = 1e6
+SAME_RATE = 1e-6    # of a rate: what a header rounds, such as FIF, which keeps rates in 32 bits
 
 
 class Gap(NamedTuple):
@@ -74,15 +76,14 @@ def preprocess_recording(recording: Recording, preprocess: Preprocess) -> Contin
     notes += [Note("bad", name, 1.0) for name in marked if name not in channels.mended]
     data = notch(data, sfreq, line_frequencies(preprocess.notch), source=source)
     data = band_pass(data, sfreq, preprocess.l_freq, preprocess.h_freq, method=preprocess.method, source=source)
-    onsets = np.asarray(recording.onsets)
-    if preprocess.sfreq is not None and preprocess.sfreq != sfreq:
+    onsets, rate = np.asarray(recording.onsets), sfreq if preprocess.sfreq is None else preprocess.sfreq
+    if not math.isclose(rate, sfreq, rel_tol=SAME_RATE):
         n_old = data.shape[1]
-        data = resample(data, sfreq, preprocess.sfreq, source=source)
+        data = resample(data, sfreq, rate, source=source)
         ratio = data.shape[1] / n_old    # not new / old: the new length is rounded
         onsets = np.round(onsets * ratio).astype(np.int64)    # the sample nearest to the time of the cue
         gaps = [Gap(gap.channel, int(gap.start * ratio), int(np.ceil(gap.stop * ratio))) for gap in gaps]
-        sfreq = preprocess.sfreq
-    return Continuous(data, channels.names, sfreq, onsets, gaps, channels.positions, notes)
+    return Continuous(data, channels.names, rate, onsets, gaps, channels.positions, notes)
 
 
 def standardise(continuous: Continuous, preprocess: Preprocess) -> Continuous:

@@ -63,7 +63,7 @@ class FileDataset:
     subjects : sequence of str or int, or None
         None: all that are found.
     stim_channel : str or None
-        None: those that MNE finds.
+        None: those that MNE finds. One that is named is no signal, also where the file calls it EEG.
     until : float, "end" or None
         Instead of one window a cue: windows as long as ``interval``, one after another, up to this time in s
         after the cue (and the next cue), or up to the next mark of any name or the end of the file. No split parts
@@ -137,13 +137,18 @@ class FileDataset:
         """Yield the recordings of a subject; missing files are reported at the call."""
         index = self._index()
         rows = index[index["subject"] == subject].to_dict("records")
-        for row in rows:
-            if not Path(row["file"]).exists():
-                raise FileNotFoundError(f"{row['file']} of subject {subject} (dataset.table) does not exist")
+        for file in (Path(row["file"]) for row in rows):
+            if file.is_symlink() and not file.exists():
+                out = "fetch what it links to (git annex get, datalad get), or leave it out by dataset.subjects"
+                raise FileNotFoundError(f"{file} of subject {subject} is a link to nothing: {out}")
+            if not file.exists():
+                raise FileNotFoundError(f"{file} of subject {subject} (dataset.table) does not exist")
         return (self._read(row) for row in rows)
 
     def _read(self, row: Mapping[Any, str]) -> Recording:
         raw = read_raw(Path(row["file"]))
+        if self.stim_channel in raw.ch_names:    # where the file calls it EEG, its codes would stand among the signals
+            raw.set_channel_types({self.stim_channel: "stim"}, on_unit_change="ignore", verbose="error")
         onsets, labels = self._cues(row, raw)
         if not len(onsets):
             raise ValueError(

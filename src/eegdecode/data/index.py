@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ PARTS = ("subject", "session", "run", "label")
 def index_pattern(folder: Path, pattern: str) -> pd.DataFrame:
     """Files below a folder that fit a pattern, with subject, session, run and label, in the order of time."""
     expression = check_pattern(pattern)
-    there = (file for file in folder.rglob("*") if _is_recording(file, folder))
-    present = sorted(str(file.relative_to(folder).as_posix()) for file in there)
-    matches = [(name, match.groupdict()) for name in present if (match := expression.fullmatch(name))]
+    any_text = re.sub(r"(\{[^}]*\}|\*)+", "*", pattern.replace("[", "[[]").replace("?", "[?]")).lstrip("/")
+    found = _recordings(folder.glob(any_text or "*"), folder)    # it goes through links to folders, `rglob` does not
+    matches = [(name, match.groupdict()) for name in found if (match := expression.fullmatch(name))]
     if not matches:
+        present = _recordings(folder.rglob("*"), folder)
         raise FileNotFoundError(
             f"no file below {folder} fits dataset.pattern={pattern!r}; there are {len(present)} files: "
             f"{', '.join(present[:5])}"
@@ -31,11 +32,19 @@ def index_pattern(folder: Path, pattern: str) -> pd.DataFrame:
     return _checked(pd.DataFrame(rows), f"dataset.pattern={pattern!r}")
 
 
+def _recordings(paths: Iterable[Path], folder: Path) -> list[str]:
+    """Names below the folder of those that may be recordings."""
+    return sorted(path.relative_to(folder).as_posix() for path in paths if _is_recording(path, folder))
+
+
 def _is_recording(path: Path, folder: Path) -> bool:
-    """Whether a path may be one: a file, or a folder that is one (``.mff`` of EGI); what is in that is none."""
+    """Whether a path may be one: a file, or a folder that is one (``.mff`` of EGI); what is in that is none.
+
+    A link to nothing is one that has not been fetched (git-annex, DataLad): to pass over it would leave trials out.
+    """
     if any(parent.suffix.lower() in FOLDERS for parent in path.relative_to(folder).parents):
         return False
-    return path.is_file() or path.suffix.lower() in FOLDERS
+    return path.is_file() or path.suffix.lower() in FOLDERS or (path.is_symlink() and not path.exists())
 
 
 def check_folder(folder: Path) -> None:

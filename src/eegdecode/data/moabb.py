@@ -96,13 +96,15 @@ class MoabbDataset:
         return self._read(source, subject, self._listed(source, subject))
 
     def fetched(self, subject: str) -> tuple[Path, ...]:
-        """Return the files that MOABB lists for a subject."""
-        return tuple(Path(file) for file in self._listed(self._source(), subject))
+        """Return the files that MOABB lists for a subject; of a folder, what is in it."""
+        places = [Path(place) for place in self._listed(self._source(), subject)]
+        inner = [sorted(place.rglob("*")) if place.is_dir() else [place] for place in places]
+        return tuple(file for files in inner for file in files if file.is_file())
 
     def _listed(self, source: Any, subject: str) -> list[str]:
         try:
             with self._files_on_disk(source, subject):
-                return [str(file) for file in np.ravel(source.data_path(int(subject)))]
+                return _flat(source.data_path(int(subject)))
         except MissingFileError:
             raise
         except OSError as error:    # some classes ask a server which files there are
@@ -186,6 +188,13 @@ def _moabb_class(name: str) -> Any:
         hint = f"; similar names: {', '.join(alike)}" if alike else ""
         raise ValueError(f"MOABB has no data set {name!r}{hint}; see moabb.datasets for the names")
     return found
+
+
+def _flat(paths: Any) -> list[str]:
+    """Each path of what MOABB lists: none, one, or lists or dictionaries of them."""
+    if paths is None or isinstance(paths, str | Path):
+        return [] if paths is None else [str(paths)]
+    return [path for part in (paths.values() if isinstance(paths, Mapping) else paths) for path in _flat(part)]
 
 
 def _all_classes(source: Any) -> tuple[str, ...]:

@@ -33,7 +33,8 @@ def template_positions(ch_names: tuple[str, ...]) -> np.ndarray:
     """Positions on the template head, shape (C, 3); NaN where it does not know the name."""
     template = mne.create_info(list(ch_names), 1.0, "eeg", verbose="error")
     # The template knows T3 to T6; MNE's aliases would put T5 and T6 at T9 and T10 (not P7, P8).
-    template.set_montage(standard_montage(), match_case=False, on_missing="ignore", verbose="error")
+    alike = len({name.lower() for name in ch_names}) < len(ch_names)    # a1 and A1: MNE then wants the case to match
+    template.set_montage(standard_montage(), match_case=alike, on_missing="ignore", verbose="error")
     return np.array([ch["loc"][:3] for ch in template["chs"]], dtype=np.float64)
 
 

@@ -91,8 +91,8 @@ def _settle_channels(dataset: Dataset, preprocess: Preprocess, cache_dir: str | 
     subjects = dataset.subject_names()
     cache = Cache(dataset, preprocess, cache_dir)
     channels = cache.remember("channels", subjects, lambda: _common_channels(dataset, preprocess, subjects))
-    reference = preprocess.reference
-    return replace(preprocess, channels=tuple(name for name in channels if name != reference))
+    others = tuple(name for name in channels if name != preprocess.reference)
+    return replace(preprocess, channels=others or channels)    # of none left `pick` tells, with the recording
 
 
 def _common_channels(dataset: Dataset, preprocess: Preprocess, subjects: Sequence[str]) -> tuple[str, ...]:

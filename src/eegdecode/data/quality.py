@@ -115,12 +115,11 @@ def marked_trials(recording: Recording, *, tmin: float, tmax: float) -> list[Not
     raw = recording.raw
     if not any(text.lower().startswith("bad") for text in raw.annotations.description):
         return []
-    sfreq, n_times = raw.info["sfreq"], len(raw.times)
-    spans, own = (np.isnan(np.asarray(raw.get_data(picks=np.array([0]), reject_by_annotation=how))[0])
-                  for how in ("NaN", None))    # fmt: skip
-    bad = spans & ~own    # what the channel itself lacks is marked by nobody
-    begins = np.clip(np.asarray(recording.onsets) + round(tmin * sfreq), 0, n_times)
-    shares = [bad[begin : begin + round((tmax - tmin) * sfreq)].sum() / sfreq for begin in begins]
+    sfreq, bad = raw.info["sfreq"], np.ones(len(raw.times), bool)
+    _, good = raw.get_data(picks=np.array([0]), reject_by_annotation="omit", return_times=True, verbose="error")
+    bad[np.rint(good * sfreq).astype(np.int64)] = False    # by their times: what a channel lacks is marked by nobody
+    begins, length = np.asarray(recording.onsets) + round(tmin * sfreq), round((tmax - tmin) * sfreq)
+    shares = [bad[max(0, begin) : max(0, begin + length)].sum() / sfreq for begin in begins]
     return [Note("marked", "", float(share), cue) for cue, share in enumerate(shares) if share]
 
 

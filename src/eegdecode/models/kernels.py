@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eegdecode.models.layers import Dropout, at_least
-from eegdecode.models.masks import softmax_seen
+from eegdecode.models.masks import softmax_seen, unseen
 
 Heads = Float[Tensor, "batch head token width"]
 Values = Float[Tensor, "batch head token value"]
@@ -88,6 +88,8 @@ class Performer(nn.Module):
     def forward(self, q: Heads, k: Heads, v: Values, valid: Valid = None) -> Values:
         """Mix the values."""
         q, k = self.exponents(q * self.balance), self.exponents(keep_valid(k, valid) / self.balance)
+        if valid is not None:    # the zero of a padded key may be far above all others, which would underflow
+            k = k.masked_fill(~valid[:, None, :, None], unseen(k))
         q = (q - q.detach().amax(dim=3, keepdim=True)).exp()    # what is taken off is taken off above and below
         k = (k - k.detach().amax(dim=(2, 3), keepdim=True)).exp()
         return mix_features(q, keep_valid(k, valid), keep_valid(v, valid))
