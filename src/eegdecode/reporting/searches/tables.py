@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from eegdecode.reporting.comparison.pairs import mean_interval, wilcoxon
 from eegdecode.reporting.disk import read_json
 from eegdecode.reporting.results import Results, load_results
-from eegdecode.reporting.stats import subject_means
+from eegdecode.reporting.stats import mean_interval, subject_means, wilcoxon
 from eegdecode.runs import DIVERGED
 
 MARKER = "search.json"
