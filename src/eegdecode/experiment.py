@@ -32,7 +32,7 @@ from eegdecode.reporting.store import Store
 from eegdecode.reporting.tracking import Tracker
 from eegdecode.reporting.transfer import begin_from, told
 from eegdecode.runs import Run
-from eegdecode.sweeps import Sweep, expand, stacks
+from eegdecode.sweeps import Sweep, check_drop, expand, stacks
 from eegdecode.trials import Trials
 
 
@@ -66,6 +66,7 @@ def run_experiment(
     """
     network, init_from, choices = _named(model, choices)
     check_pair(network, trainer, choices)
+    check_drop(model=network)
     trials = load_trials(dataset, preprocess)
     splits = protocol(trials.meta, validation=trainer.validation)
     runs = expand(splits, sweep, seed=seed, n_seeds=getattr(trainer, "seeds", None))
