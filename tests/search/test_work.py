@@ -25,11 +25,6 @@ from eegdecode.search.study import MedianOfNow, TrialState, open_study, table_of
 from eegdecode.search.work import run_search
 
 
-@pytest.fixture
-def trials(monkeypatch):
-    return stub.without_data(monkeypatch.setattr)
-
-
 def table(folder):
     return pd.read_csv(folder / "trials.csv")
 
