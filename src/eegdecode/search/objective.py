@@ -35,8 +35,6 @@ class Objective:
     ----------
     compose : callable
         The door's: overrides -> `Composed`.
-    folder : Path
-        Of the search.
     dealing : FileLock
         Held while a trial is taken, so that no two workers take the last one; let go as soon as it is ours.
     train : callable
@@ -44,16 +42,15 @@ class Objective:
     """
 
     def __init__(
-        self, search: Search, compose: Compose, folder: Path, dealing: FileLock,
-        train: Callable[..., Results] = run_experiment,
+        self, search: Search, compose: Compose, dealing: FileLock, train: Callable[..., Results] = run_experiment
     ) -> None:    # fmt: skip
-        self.search, self.compose, self.folder, self.dealing, self.train = search, compose, folder, dealing, train
+        self.search, self.compose, self.dealing, self.train = search, compose, dealing, train
         self._kept: Path | None = None    # folder of the trial, ours until the study knows how it ended: see `let_go`
 
     def __call__(self, trial: Trial) -> tuple[float, ...]:
         """Run a trial. A setting that diverges is pruned, for nobody has to try it again; a crash is raised."""
         self.dealing.release(force=True)
-        folder = make_folder(self.folder / folder_of(frozen(trial)))
+        folder = make_folder(self.search.folder / folder_of(frozen(trial)))
         hold(folder)    # before the database is asked for settings: it may be away, and the trial taken for dead
         self._kept = folder
         try:

@@ -52,7 +52,7 @@ def run_search(
         study = open_study(search, default=default)
         wake_the_dead(study)
         repeat_failed(study, begins=True, again=again)
-    objective = Objective(search, compose, search.folder, dealing, train)
+    objective = Objective(search, compose, dealing, train)
     try:
         _do_trials(study, search, objective, dealing)
     except BaseException as error:    # what was begun is left to others, but for the error that is on its way
