@@ -13,7 +13,7 @@ from eegdecode.nested import Final
 from eegdecode.reporting.disk import make_folder, read_json, write_json
 from eegdecode.reporting.folders import hold, release
 from eegdecode.reporting.results import Results
-from eegdecode.reporting.searches.tables import only_diverged
+from eegdecode.reporting.searches.tables import only_diverged, ranked
 from eegdecode.search.check import Compose
 from eegdecode.search.objective import nested_of
 from eegdecode.search.settings import Search
@@ -23,13 +23,9 @@ APART = 1000    # between the seeds of a search and those of its final test
 
 
 def winner(table: pd.DataFrame, search: Search) -> Mapping[str, Any] | None:
-    """The finished trial with the best score, or first objective; the earliest of equals. None without any."""
-    done = table[table["state"] == "done"]
-    if done.empty:
-        return None
-    by = "score" if "score" in search.objectives else next(iter(search.objectives))
-    order = done.sort_values(by, ascending=search.objectives[by] == "minimize", kind="stable")
-    return {str(name): value for name, value in order.iloc[0].to_dict().items()}
+    """The best of the finished trials, see `ranked`; None without any."""
+    best = ranked(table, search.objectives).head(1).to_dict("records")
+    return {str(name): value for name, value in best[0].items()} if best else None
 
 
 def chosen_by(row: Mapping[str, Any], search: Search) -> dict[str, Any]:

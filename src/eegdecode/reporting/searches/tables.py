@@ -43,21 +43,29 @@ class SearchFolder:
 
     @property
     def objective(self) -> str:
-        """What the winner is chosen by: the score, or the first objective."""
-        names = list(self.about["objectives"])
-        return "score" if "score" in names else names[0]
+        """What the winner is chosen by."""
+        return judged_by(self.about["objectives"])
 
     @property
     def ranked(self) -> pd.DataFrame:
         """Finished trials, the best first."""
-        done = self.trials[self.trials["state"] == "done"]
-        rising = self.about["objectives"][self.objective] == "minimize"
-        return done.sort_values(self.objective, ascending=rising, kind="stable")
+        return ranked(self.trials, self.about["objectives"])
 
     @property
     def counted(self) -> pd.DataFrame:
         """Trials that no later one repeats."""
         return self.trials[~self.trials["repeated"]]
+
+
+def judged_by(objectives: Mapping[str, str]) -> str:
+    """What the winner of a search is chosen by: the score, or the first objective."""
+    return "score" if "score" in objectives else next(iter(objectives))
+
+
+def ranked(trials: pd.DataFrame, objectives: Mapping[str, str]) -> pd.DataFrame:
+    """Finished trials, the best first; of equals the earliest."""
+    done, by = trials[trials["state"] == "done"], judged_by(objectives)
+    return done.sort_values(by, ascending=objectives[by] == "minimize", kind="stable")
 
 
 def read_search_folder(folder: Path) -> SearchFolder:
