@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,7 @@ def chosen_by(row: Mapping[str, Any], search: Search) -> dict[str, Any]:
     return chosen
 
 
-def try_winner(
-    row: Mapping[str, Any], search: Search, compose: Compose, *, train: Callable[..., Results] = run_experiment
-) -> bool:    # fmt: skip
+def try_winner(row: Mapping[str, Any], search: Search, compose: Compose) -> bool:
     """Test a winner, and the default beside it; a finished test is not done again.
 
     False if another worker is at it. Runs that diverge leave their side without a score (`without_score`). Every winner
@@ -61,7 +59,7 @@ def try_winner(
         found = {"looks": looks, "winner": here, "default": "final/default", "seeds": seeds}
         write_json(search.folder / "final.json", found)    # before the look, which a crash does not undo
         for name, words in (("default", []), (Path(here["folder"]).name, chosen)):
-            results = _train(search, compose, words, folder / name, seeds, train)
+            results = _train(search, compose, words, folder / name, seeds)
             if not results.complete and not only_diverged(results):
                 raise RuntimeError(f"{results.folder}: not all runs of the test are done; the same command goes on")
     finally:
@@ -88,11 +86,8 @@ def final_overrides(search: Search, compose: Compose, chosen: Sequence[str], see
     return [*words, f"trainer.validation={trainer.validation if getattr(trainer, 'steered', False) else 0.0}"]
 
 
-def _train(
-    search: Search, compose: Compose, chosen: Sequence[str], folder: Path, seeds: Sequence[int],
-    train: Callable[..., Results],
-) -> Results:    # fmt: skip
+def _train(search: Search, compose: Compose, chosen: Sequence[str], folder: Path, seeds: Sequence[int]) -> Results:
     composed = compose(final_overrides(search, compose, chosen, seeds))
     parts = composed.build()
     parts |= {"protocol": Final(nested_of(search, parts["protocol"])), "out_dir": str(folder)}
-    return train(**parts, choices=composed.choices, config=composed.text)
+    return run_experiment(**parts, choices=composed.choices, config=composed.text)

@@ -6,17 +6,16 @@ import shlex
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 from filelock import FileLock
 
-from eegdecode.experiment import run_experiment, table_of_trials
+from eegdecode.experiment import table_of_trials
 from eegdecode.identity import split_digest
 from eegdecode.reporting.disk import make_folder, read_json, write_json, write_text
-from eegdecode.reporting.results import Results
 from eegdecode.reporting.searches.page import write_page
 from eegdecode.reporting.searches.tables import MARKER, failed_trials, judged_by, read_search_folder, without_score
 from eegdecode.search.best import best_yaml
@@ -33,9 +32,7 @@ LEAVING = 10.0    # s that a worker which ends by an error waits for its turn to
 SUSPICIOUS = 4    # failures in a row from the start that are no accident: a trial and its repetition, twice
 
 
-def run_search(
-    search: Search, compose: Compose, *, again: Sequence[int] = (), train: Callable[..., Results] = run_experiment
-) -> list[str]:    # fmt: skip
+def run_search(search: Search, compose: Compose, *, again: Sequence[int] = ()) -> list[str]:
     """Do trials until there are ``n_trials``, test the winner once, write the report; give what failed, in words.
 
     Parameters
@@ -52,7 +49,7 @@ def run_search(
         study = open_study(search, default=default)
         wake_the_dead(study)
         repeat_failed(study, begins=True, again=again)
-    objective = Objective(search, compose, dealing, train)
+    objective = Objective(search, compose, dealing)
     try:
         _do_trials(study, search, objective, dealing)
     except BaseException as error:    # what was begun is left to others, but for the error that is on its way
@@ -69,7 +66,7 @@ def run_search(
     best = winner(table, search)
     if best is None:
         raise RuntimeError(f"no trial came to its end; python scripts/sweep.py status {search.folder}")
-    if not try_winner(best, search, compose, train=train):
+    if not try_winner(best, search, compose):
         print("another worker tests the winner and writes the report")
         return []
     _write_best(search, compose)
