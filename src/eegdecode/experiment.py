@@ -18,7 +18,7 @@ from eegdecode.identity import describe, identify
 from eegdecode.protocols import Splitter
 from eegdecode.reporting.diagnosis.live import LiveDiagnosis
 from eegdecode.reporting.diagnosis.preflight import note_warning
-from eegdecode.reporting.diagnosis.remedies import settings_of
+from eegdecode.reporting.diagnosis.remedies import typed_settings
 from eegdecode.reporting.disk import clear_errors, write_text
 from eegdecode.reporting.environment import environment
 from eegdecode.reporting.folders import choose_folder, experiment_key, runs_root
@@ -112,7 +112,7 @@ def _train(
     todo, states = store.unfinished(), DiskStates(store.folder / FOLDER, store.keys)
     states.begin(todo)
     epochs = {run.name(): trainer.count_epochs(len(run.split.train)) for run in todo}
-    typed = settings_of(store.folder, store.facts)
+    typed = typed_settings(store.folder, store.facts)
     live = LiveDiagnosis(epochs, labels=trials.y, n_classes=len(trials.classes), settings=typed)
     shown = screen or partial(ProgressBar, verdicts=live.verdicts)
     with shown(epochs, n_reused=len(runs) - len(todo)) as bar:

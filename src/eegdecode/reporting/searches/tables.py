@@ -104,7 +104,7 @@ def status_text(folder: Path) -> str:
     if len(found.ranked):
         best = found.ranked.iloc[0]
         values = ", ".join(f"{name} {best[name]:.4g}" for name in found.about["objectives"])
-        settings = settings_of(best, found.about["space"])
+        settings = settings_text(best, found.about["space"])
         lines.append(f"best so far: trial {best['trial']}, {values} (validation): {settings}")
     lines += failed_trials(folder)
     tested = ", ".join(look["folder"] for look in found.final.get("looks", []))
@@ -114,7 +114,7 @@ def status_text(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def settings_of(row: Mapping[str, Any] | pd.Series, space: Mapping[str, Any]) -> str:
+def settings_text(row: Mapping[str, Any] | pd.Series, space: Mapping[str, Any]) -> str:
     """The searched settings of a trial in a line."""
     return " ".join(f"{path}={short(row[path])}" for path in space if row[path] == row[path])
 
