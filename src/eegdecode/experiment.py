@@ -98,7 +98,7 @@ def run_experiment(
 def table_of_trials(dataset: Dataset, preprocess: Preprocess) -> tuple[pd.DataFrame, Mapping[str, str]]:
     """What a protocol is told of the trials of an experiment, to look at its splits before any training.
 
-    With it the fingerprint of each subject's trials, by which other data show.
+    Beside it the fingerprint of each subject's trials, which tells whether data are the same.
     """
     trials = load_trials(dataset, preprocess)
     return trials.meta, trials.fingerprints
