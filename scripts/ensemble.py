@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from eegdecode.launching.record import interrupted
 from options import read_options
 
 OPTIONS = ("by", "out")
@@ -27,6 +28,8 @@ def main() -> None:
         print(save_ensembles(Path(words.folder), **options))
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        interrupted("checkpoints that were written are whole; the same command writes all of them")
 
 
 if __name__ == "__main__":

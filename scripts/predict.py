@@ -7,7 +7,7 @@ from errors import told_in_words
 from typed import parts_of
 from words import words_checked
 
-PARTS = ("checkpoint", "dataset", "preprocess", "decode", "by", "out")
+TAKEN = ("checkpoint", "dataset", "preprocess", "decode", "by", "out")
 
 
 @hydra.main(version_base="1.3", config_path="../configs", config_name="predict")
@@ -16,7 +16,7 @@ def main(cfg: DictConfig) -> None:
         from eegdecode.prediction import predict  # here, so that --help and a typo answer at once
 
         parts = parts_of(cfg, predict)
-        print(predict(**{part: parts[part] for part in PARTS}))
+        print(predict(**{part: parts[part] for part in TAKEN}))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from eegdecode.launching.record import interrupted
 from options import read_options
 
 OPTIONS = ("out", "metric")
@@ -32,6 +33,8 @@ def main() -> None:
         print(write_comparison(folders, **options))
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        interrupted("the report is not finished; the same command writes it anew")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,10 @@ GOES_ON = "the same command goes on where it stopped"
     ("prepare", "card.prepare", "", "prepared subjects are kept in the cache; the same command prepares the others"),
     ("predict", "prediction.predict", "checkpoint=x", "no table was written; prepared subjects are kept in the cache"),
     ("sweep", "search.commands.obey", "sweep=eegnet_search", f"finished trials are kept; {GOES_ON}"),
+    ("report", "reporting.comparison.write.write_comparison", "x",
+     "the report is not finished; the same command writes it anew"),
+    ("ensemble", "reporting.stacking.save_ensembles", "x",
+     "checkpoints that were written are whole; the same command writes all of them"),
 ])    # fmt: skip
 def test_what_is_left_is_said(tmp_path, door, story, words, left):
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("src", "scripts"))}

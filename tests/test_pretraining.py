@@ -174,6 +174,7 @@ def test_folders_lie_where_run_folders_lie(story, monkeypatch, tmp_path):
     ({"frontend": CSP()}, "frontend=csp learns from labels"),
     ({"task": partial(MaskedAutoencoder, heads=2, depth=0)}, "task.depth must be at least 1, got 0"),
     ({"model": partial(STTransformer, width=8, heads=2, spatial="after")}, "take signals or off"),
+    ({"model": partial(STTransformer, width=8, heads=2, drop=2)}, r"model\.drop=2: dropout must be in"),
     ({"model": partial(EEGNet)}, "EEGNet has no `encode` to pretrain"),
 ], ids=lambda value: value if isinstance(value, str) else "")    # fmt: skip
 def test_what_cannot_be_pretrained_is_said_before_there_is_a_folder(story, tmp_path, other, message):

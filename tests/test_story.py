@@ -121,7 +121,7 @@ def test_what_is_refused_leaves_the_results_alone(finished):
     folder, _ = finished
     before = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
     for word in (
-        "model.depth=0", "model.drop=1.5", "augment.symmetry=0.5 augment=chain preprocess.channels=[C3,Cz]",
+        "model.depth=0", "augment.symmetry=0.5 augment=chain preprocess.channels=[C3,Cz]",
         "frontend=csp augment=symmetry",
     ):    # fmt: skip
         words = [*SMALL, "trainer.epochs=2", *word.split(), "out_dir=out"]
@@ -250,7 +250,7 @@ def test_a_network_of_braindecode_is_trained_under_its_own_name(tmp_path):
         (["augment=chain"], "augment=chain names no change: give one, augment.noise=0.1"),
         (["trainer.average=mean"], "trainer.average must be one of none, ema, swa; got 'mean'"),
         (["augment=snr", "augment.segments=0"], "augment.segments must be a whole number of at least 1, got 0"),
-        (["model.drop=2"], "drop must be in [0, 1), got 2"),
+        (["model.drop=2"], "error: model.drop=2: dropout must be in [0, 1)"),
         (["trainer.fine_tune=head"], "trainer.fine_tune=head is for networks that start from others"),
         (["trainer.new_head=false"], "trainer.new_head=false is for networks that start from others"),
         (["trainer.replay=maybe"], "trainer.replay=maybe must be true or false"),

@@ -45,10 +45,13 @@ class Calibration:
 
     def __post_init__(self) -> None:
         check_duplicates_setting(self.duplicates)
-        numbers = [self.trials] if isinstance(self.trials, int) else list(self.trials)
-        if not numbers or any(n < 0 for n in numbers) or len(set(numbers)) < len(numbers):
+        if not self.numbers or min(self.numbers) < 0 or len(set(self.numbers)) < len(self.numbers):
             raise ValueError(f"protocol.trials={self.trials} must be different numbers of at least 0, e.g. [0,5,10,20]")
-        object.__setattr__(self, "trials", tuple(numbers))
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Training trials of each class, a number a split."""
+        return (self.trials,) if isinstance(self.trials, int) else tuple(self.trials)
 
     def __call__(self, meta: pd.DataFrame, *, validation: float) -> list[Split]:
         """Make a split for each subject and number of trials."""
@@ -58,13 +61,12 @@ class Calibration:
         return guarded(splits, meta, duplicates=self.duplicates)
 
     def _splits(self, meta: pd.DataFrame, rows: np.ndarray, subject: str, validation: float) -> list[Split]:
-        numbers = [self.trials] if isinstance(self.trials, int) else self.trials
         earlier, test, tested = _last_part(meta, rows, subject)
-        first = {n: self._first(meta, earlier, n, subject) for n in numbers}
+        first = {n: self._first(meta, earlier, n, subject) for n in self.numbers}
         if not len(test):    # one run: what comes after the largest number
             test = earlier[earlier > max(chosen.max(initial=-1) for chosen in first.values())]
         if not len(test):
-            raise ValueError(f"subject {subject}: protocol.trials={max(numbers)} a class leaves no trial to test on")
+            raise ValueError(f"subject {subject}: protocol.trials={max(first)} a class leaves no trial to test on")
         splits = []
         for n, chosen in first.items():
             train, val = hold_out(chosen, meta, validation, seed=self.shuffle_seed)

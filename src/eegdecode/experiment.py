@@ -18,7 +18,7 @@ from eegdecode.identity import describe, identify
 from eegdecode.protocols import Splitter
 from eegdecode.reporting.diagnosis.live import LiveDiagnosis
 from eegdecode.reporting.diagnosis.preflight import note_warning
-from eegdecode.reporting.diagnosis.remedies import settings_of
+from eegdecode.reporting.diagnosis.remedies import typed_settings
 from eegdecode.reporting.disk import clear_errors, write_text
 from eegdecode.reporting.environment import environment
 from eegdecode.reporting.folders import choose_folder, experiment_key, runs_root
@@ -32,7 +32,7 @@ from eegdecode.reporting.store import Store
 from eegdecode.reporting.tracking import Tracker
 from eegdecode.reporting.transfer import begin_from, told
 from eegdecode.runs import Run
-from eegdecode.sweeps import Sweep, expand, stacks
+from eegdecode.sweeps import Sweep, check_drop, expand, stacks
 from eegdecode.trials import Trials
 
 
@@ -66,6 +66,7 @@ def run_experiment(
     """
     network, init_from, choices = _named(model, choices)
     check_pair(network, trainer, choices)
+    check_drop(model=network)
     trials = load_trials(dataset, preprocess)
     splits = protocol(trials.meta, validation=trainer.validation)
     runs = expand(splits, sweep, seed=seed, n_seeds=getattr(trainer, "seeds", None))
@@ -97,7 +98,7 @@ def run_experiment(
 def table_of_trials(dataset: Dataset, preprocess: Preprocess) -> tuple[pd.DataFrame, Mapping[str, str]]:
     """What a protocol is told of the trials of an experiment, to look at its splits before any training.
 
-    With it the fingerprint of each subject's trials, by which other data show.
+    Beside it the fingerprint of each subject's trials, which tells whether data are the same.
     """
     trials = load_trials(dataset, preprocess)
     return trials.meta, trials.fingerprints
@@ -111,7 +112,7 @@ def _train(
     todo, states = store.unfinished(), DiskStates(store.folder / FOLDER, store.keys)
     states.begin(todo)
     epochs = {run.name(): trainer.count_epochs(len(run.split.train)) for run in todo}
-    typed = settings_of(store.folder, store.facts)
+    typed = typed_settings(store.folder, store.facts)
     live = LiveDiagnosis(epochs, labels=trials.y, n_classes=len(trials.classes), settings=typed)
     shown = screen or partial(ProgressBar, verdicts=live.verdicts)
     with shown(epochs, n_reused=len(runs) - len(todo)) as bar:

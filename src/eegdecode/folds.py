@@ -107,6 +107,7 @@ def groups(meta: pd.DataFrame, columns: list[str]) -> list[tuple[tuple[str, ...]
     named = [(key if isinstance(key, tuple) else (key,), np.sort(rows)) for key, rows in found.items()]
     return [(tuple(str(value) for value in key), rows) for key, rows in named]
 
+
 def name_runs(meta: pd.DataFrame) -> pd.Series:
     """Name each trial's run, and its session too where there are several."""
     if len(meta["session"].unique()) == 1:

@@ -22,7 +22,7 @@ from eegdecode.reporting.pretraining import PretrainingFolder, last_words
 from eegdecode.reporting.progress import ProgressBar
 from eegdecode.reporting.states import FOLDER, DiskStates
 from eegdecode.runs import Split
-from eegdecode.sweeps import Sweep, expand, stacks
+from eegdecode.sweeps import Sweep, check_drop, expand, stacks
 
 
 def pretrain(
@@ -48,6 +48,7 @@ def pretrain(
     bool
         Whether every encoder is done.
     """
+    check_drop(model=model, task=task)
     trials = load_trials(dataset, preprocess, labelled=False)
     splits = split_without_labels(protocol, trials.meta, validation=trainer.validation)
     runs = expand(splits, sweep, seed=seed)

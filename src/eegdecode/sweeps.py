@@ -6,6 +6,7 @@ import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from eegdecode.runs import Run, Split
@@ -66,6 +67,14 @@ class Sweep:
 def is_sane(name: str, value: float) -> bool:
     """Whether a swept number is within its `BOUNDS`; NaN is not."""
     return {"lr": 0 < value <= 10, "weight_decay": 0 <= value <= 100, "drop": 0 <= value < 1}[name]
+
+
+def check_drop(**parts: partial) -> None:
+    """Refuse a dropout that none can be, by the name that is typed (``model=...``: ``model.drop``), before any work."""
+    for name, part in parts.items():
+        drop = part.keywords.get("drop")
+        if isinstance(drop, int | float) and not is_sane("drop", drop):
+            raise ValueError(f"{name}.drop={drop:g}: {BOUNDS['drop']}")
 
 
 def expand(splits: Sequence[Split], sweep: Sweep, *, seed: int, n_seeds: int | None = None) -> list[Run]:

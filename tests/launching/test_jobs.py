@@ -207,7 +207,7 @@ def test_a_job_that_slurm_lost_is_told_and_a_controller_that_does_not_answer_is_
 ):    # fmt: skip
     jobs = [job("0", number) for number in range(3)]
     waiting = {f"7_{n}": (job, Handle(tmp_path, job, n)) for n, job in enumerate(jobs)}
-    lost, late = slurm.State("NODE_FAIL", "None"), slurm.State("PENDING", "PartitionTimeLimit")
+    lost, late = slurm.QueueState("NODE_FAIL", "None"), slurm.QueueState("PENDING", "PartitionTimeLimit")
     answers = iter([None, {"7_0": lost, "7_1": late, "7_2": late}, *[{"7_0": lost, "7_1": late}] * 100])
 
     def ask(_):

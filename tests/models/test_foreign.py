@@ -2,7 +2,6 @@
 
 import pickle
 import sys
-import warnings
 from dataclasses import replace
 
 import pytest
@@ -13,12 +12,6 @@ from eegdecode.models.foreign import braindecode
 from eegdecode.runs import Run, Split
 from eegdecode.training.deep import DeepTrainer
 from eegdecode.training.frontend import ZScore
-
-
-@pytest.fixture
-def library():
-    warnings.simplefilter("ignore")    # of its imports
-    return pytest.importorskip("braindecode.models", exc_type=ImportError)
 
 
 def test_the_missing_extra_is_named(monkeypatch):
@@ -35,19 +28,19 @@ def test_the_missing_extra_is_named(monkeypatch):
         ("EEGNet", {"n_chans": 3}, r"model.options.n_chans is unknown to EEGNet"),
     ],
 )
-def test_a_wrong_name_is_told(library, name, options, message):
+def test_a_wrong_name_is_told(peers, name, options, message):
     with pytest.raises(ValueError, match=message):
         braindecode(name, options)
 
 
-def test_what_cannot_be_trained_is_told(library):
+def test_what_cannot_be_trained_is_told(peers):
     with pytest.raises(ValueError, match=r"model\.name=HybridNet gives"):
         braindecode("HybridNet")(n_chans=3, n_times=1000, n_classes=2, sfreq=250.0)
     with pytest.raises(ValueError, match=r"drop and sweep\.drop are"):
         braindecode("EEGNet")(n_chans=3, n_times=200, n_classes=2, sfreq=100.0, drop=0.3)
 
 
-def test_options_and_version_are_of_the_network_and_of_its_identity(library):
+def test_options_and_version_are_of_the_network_and_of_its_identity(peers):
     model = braindecode("ShallowFBCSPNet", {"drop_prob": 0.2})
     net = model(n_chans=3, n_times=200, n_classes=2, sfreq=100.0)
     assert net.training
@@ -58,7 +51,7 @@ def test_options_and_version_are_of_the_network_and_of_its_identity(library):
     assert describe(braindecode("ShallowFBCSPNet")) != said
 
 
-def test_it_is_trained_one_by_one(library, make_trials):
+def test_it_is_trained_one_by_one(peers, make_trials):
     trials = make_trials(n_subjects=1, n_sessions=2, n_trials=24)
     train, test = trials.meta.groupby("session").indices.values()
     split = Split(train[:18], train[18:], test, "1", "s1", 0, "toy")

@@ -1,8 +1,6 @@
 """Our networks give what other implementations give, with their weights. Needs the extra ``braindecode``."""
 
-import warnings
 
-import pytest
 import torch
 
 from eegdecode.models.atcnet import ATCNet
@@ -16,12 +14,6 @@ from eegdecode.models.shallow_convnet import ShallowConvNet
 from eegdecode.models.tcformer import TCFormer
 
 SIZES = {"n_chans": 22, "n_outputs": 4, "n_times": 1000, "sfreq": 250.0}
-
-
-@pytest.fixture
-def peers():
-    warnings.simplefilter("ignore")    # of its imports
-    return pytest.importorskip("braindecode.models", exc_type=ImportError)
 
 
 def copy(theirs, ours, names):

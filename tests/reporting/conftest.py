@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -127,6 +126,3 @@ def make_store(meta: pd.DataFrame, runs: list[Run], tmp_path: Path) -> Any:
         return Store(folder, **{**settings, **changed})
 
     return open_store
-
-
-StoreFactory = Callable[..., Store]

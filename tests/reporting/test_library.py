@@ -159,7 +159,7 @@ def test_what_no_folder_holds_is_pruned(make_store: Any, tmp_path: Path, librari
         file.unlink()
     (libraries[0].path(keys[1]).parent / f".{keys[1]}.npz.1.part").write_text("half")
     gone = {path.name for path in libraries[1].prune()}
-    assert gone == {*(f"{keys[0]}{suffix}" for suffix in (".npz", *shared.WEIGHTS)), f".{keys[1]}.npz.1.part"}
+    assert gone == {*(f"{keys[0]}{suffix}" for suffix in (".npz", *shared.CHECKPOINT)), f".{keys[1]}.npz.1.part"}
     assert sorted(path.stem for path in libraries[0].folder.glob("??/*.npz")) == sorted(keys[1:])
     assert not list(libraries[0].folder.rglob("*.part"))
 
@@ -175,7 +175,7 @@ def test_where_files_are_copies_those_of_run_folders_stay(make_store: Any, tmp_p
     assert libraries[1].prune() == []
     key = next(iter(store.keys.values()))
     (store.folder / "finished" / f"{key}.npz").unlink()
-    assert {path.name for path in libraries[1].prune()} == {f"{key}{suffix}" for suffix in (".npz", *shared.WEIGHTS)}
+    assert {path.name for path in libraries[1].prune()} == {f"{key}{suffix}" for suffix in (".npz", *shared.CHECKPOINT)}
 
 
 def test_the_key_holds_what_the_random_numbers_depend_on(make_store: Any, runs: list[Run]) -> None:

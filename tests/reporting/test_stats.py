@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from eegdecode.reporting import stats
 
@@ -76,3 +79,43 @@ def test_test_trials_of_folds_add_up_and_those_of_seeds_do_not() -> None:
     assert stats.n_test_trials(scores).to_dict() == {"1": 20}
     assert stats.n_test_trials(scores, cues=True).to_dict() == {"1": 20}    # of a folder of before
     assert stats.n_test_trials(scores.assign(test_cues=2), cues=True).to_dict() == {"1": 4}
+
+
+def differences(n: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(0.5, 1, n)
+
+
+@pytest.mark.parametrize("n", [5, 9, 15, 16, 40])
+def test_wilcoxon_is_scipys_where_scipy_is_exact(n: int) -> None:
+    d = differences(n)
+    assert stats.wilcoxon(d) == pytest.approx(scipy.stats.wilcoxon(d, method="exact").pvalue)
+
+
+def test_wilcoxon_with_ties_is_exact_and_leaves_zeros_out() -> None:
+    d = np.array([1.0, 1, 1, -1, 2, 0])
+    ranks = np.array([2.5, 2.5, 2.5, -2.5, 5])
+    sums = [abs(np.dot(ranks, signs)) for signs in itertools.product([1, -1], repeat=5)]
+    assert stats.wilcoxon(d) == pytest.approx(np.mean(np.array(sums) >= 10))
+
+
+@pytest.mark.parametrize("n", [4, 11])
+def test_permutation_is_scipys(n: int) -> None:
+    d = differences(n)
+    expected = scipy.stats.permutation_test(
+        (d, np.zeros(n)), lambda x, y: (x - y).mean(), permutation_type="samples", n_resamples=np.inf
+    )
+    assert stats.permutation(d) == pytest.approx(expected.pvalue)
+
+
+def test_random_signs_come_close_to_the_exact_test_and_are_the_same_each_time() -> None:
+    d = differences(stats.EXACT + 1)
+    signs = np.array(list(itertools.product([1, -1], repeat=len(d))))
+    exact = (np.abs(signs @ d) >= abs(d.sum()) - 1e-9).mean()
+    assert stats.permutation(d) == pytest.approx(exact, abs=0.006)
+    assert stats.permutation(d) == stats.permutation(d) > 0
+
+
+def test_interval_of_the_mean_is_students() -> None:
+    d = differences(7)
+    expected = scipy.stats.ttest_1samp(d, 0).confidence_interval()
+    assert stats.mean_interval(d) == pytest.approx((expected.low, expected.high))

@@ -1,4 +1,4 @@
-"""A worker of a search that other processes kill, or whose database they stop: see `test_work`."""
+"""A worker of a search that other processes kill, or whose database they stop: see `stub.start`."""
 
 import sys
 from pathlib import Path

@@ -246,7 +246,7 @@ def test_a_trial_is_held_before_the_database_is_asked_for_its_settings(joined, t
         raise NoAnswerError("the database has not answered")
 
     monkeypatch.setattr(objective, "suggest", away)
-    run = objective.Objective(stub.search(tmp_path), stub.compose, tmp_path, FileLock(tmp_path / ".dealing"))
+    run = objective.Objective(stub.search(tmp_path), stub.compose, FileLock(tmp_path / ".dealing"))
     with pytest.raises(NoAnswerError):
         try_one(joined, run)
     assert held == [True]

@@ -30,7 +30,7 @@ def test_a_search_that_is_killed_ten_times_at_random_moments(tmp_path, storage, 
     monkeypatch.chdir(tmp_path)
     seed = random.randrange(10**6)
     print(f"moments drawn with seed {seed}")
-    moments, killed = random.Random(seed), 0
+    moments, codes = random.Random(seed), []
     words, diary = (storage, "n_trials=25", "grace=1"), tmp_path / "diary"
     for _ in range(KILLS):
         process = stub.start("found", *words, EEGDECODE_DIARY=str(diary))
@@ -42,12 +42,14 @@ def test_a_search_that_is_killed_ten_times_at_random_moments(tmp_path, storage, 
             time.sleep(0.02)    # Python and Optuna are imported
         time.sleep(moments.uniform(0, 1.5))
         process.send_signal(signal.SIGKILL)
-        killed += process.wait() == -signal.SIGKILL
-        process.communicate()
+        said = process.communicate()[0]
+        codes.append(process.returncode)
+        assert codes[-1] in (-signal.SIGKILL, 0), said    # nobody fails by what another one has left
     last = stub.start("found", *words, EEGDECODE_DIARY=str(diary))
     said = last.communicate(timeout=300)[0]
     assert last.returncode == 0, said
-    assert killed >= 3
+    killed = codes.count(-signal.SIGKILL)
+    assert killed >= 3    # where this machine is so fast that the search was over, there was nobody to kill
     found = table_of(open_study(search_of(Path("found")), create=False), search_of(Path("found")))
     counted = found[~found["repeated"]]
     assert counted["state"].tolist() == ["done"] * 25

@@ -24,11 +24,6 @@ from eegdecode.search.work import run_search
 from eegdecode.training.keeper import Keeper
 
 
-@pytest.fixture
-def trials(monkeypatch):
-    return stub.without_data(monkeypatch.setattr)
-
-
 def test_the_folder_of_a_crashed_trial_is_free_before_another_worker_may_take_it(tmp_path, trials, monkeypatch):
     holders, given = [], repeats.give_again
 

@@ -16,11 +16,6 @@ from eegdecode.search.work import run_search
 
 
 @pytest.fixture
-def trials(monkeypatch):
-    return stub.without_data(monkeypatch.setattr)
-
-
-@pytest.fixture
 def begun(tmp_path, trials):
     """A search of two trials, over and tested."""
     run_search(stub.search(tmp_path, n_trials=2), stub.compose)

@@ -25,11 +25,6 @@ from eegdecode.search.study import MedianOfNow, TrialState, open_study, table_of
 from eegdecode.search.work import run_search
 
 
-@pytest.fixture
-def trials(monkeypatch):
-    return stub.without_data(monkeypatch.setattr)
-
-
 def table(folder):
     return pd.read_csv(folder / "trials.csv")
 
@@ -182,12 +177,14 @@ def test_samplers_and_conditions(tmp_path, trials, sampler):
     assert found["trainer.lr"].between(1e-4, 1e-1).all()
 
 
-def test_several_objectives(tmp_path, trials):
-    objectives = {"score": "maximize", "n_params": "minimize", "seconds": "minimize"}
+def test_several_objectives(tmp_path, trials, capsys):
+    objectives = {"n_params": "minimize", "score": "maximize", "seconds": "minimize"}
     run_search(stub.search(tmp_path, objectives=objectives, n_trials=8), stub.compose)
     found = table(tmp_path)
     assert (found["n_params"] == 100 * found["trainer.depth"]).all()
-    assert winner(found, search_of(tmp_path))["score"] == found["score"].max()
+    best = winner(found, search_of(tmp_path))
+    assert best["score"] == found["score"].max()
+    assert f"best {best['score']:.4g} (trial {best['trial']})" in capsys.readouterr().out
     assert (tmp_path / "figures" / "front.png").exists()
 
 

@@ -4,11 +4,12 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from tests.training.few import some_runs
 from torch import nn
 
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.models.sttransformer import STTransformer
-from eegdecode.protocols import CrossSession, WithinSession
+from eegdecode.protocols import CrossSession
 from eegdecode.sweeps import Sweep, expand
 from eegdecode.training import batches as batches_module
 from eegdecode.training import step
@@ -28,10 +29,6 @@ def fit(trials, runs, *, augment=QUARTERS, model=NETWORKS[0], frontend=None, **s
     return list(trainer.fit(
         model, trials, [runs], frontend=frontend or ZScore(), on_epoch=lambda run, row: None, augment=augment,
     ))    # fmt: skip
-
-
-def some_runs(trials, n=3):
-    return expand(WithinSession(folds=4)(trials.meta, validation=0.25), Sweep(), seed=0)[:n]
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["kept", "seen anew"])
@@ -71,7 +68,7 @@ def test_every_segment_is_a_training_trials_of_the_class_where_it_stood(monkeypa
 @pytest.mark.parametrize("frontend", [ZScore(), Align()], ids=["zscore", "align"])
 def test_a_run_alone_in_a_loop_and_in_a_stack_gives_the_same(make_trials, model, frontend):
     trials = make_trials()
-    runs = some_runs(trials)
+    runs = some_runs(trials, 3)
     loop, stack = (fit(trials, runs, model=model, frontend=frontend, ensemble=mode) for mode in ("loop", "vectorise"))
     for run, one, other in zip(runs, loop, stack, strict=True):
         (alone,) = fit(trials, [run], model=model, frontend=frontend, ensemble="vectorise")

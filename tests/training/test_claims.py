@@ -9,19 +9,14 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer
+from tests.training.few import some_runs
 
 from eegdecode.models.eegnet import EEGNet
-from eegdecode.protocols import WithinSession
-from eegdecode.sweeps import Sweep, expand
 from eegdecode.training.classical import ClassicalTrainer, pipeline
 from eegdecode.training.collecting import collect
 from eegdecode.training.deep import DeepTrainer
 from eegdecode.training.frontend import ZScore
 from eegdecode.training.room import train_as_fits
-
-
-def some_runs(trials, n=4):
-    return expand(WithinSession(folds=4)(trials.meta, validation=0.25), Sweep(), seed=0)[:n]
 
 
 def flatten(X):

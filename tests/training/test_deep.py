@@ -4,12 +4,13 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from tests.training.few import some_runs
 from torch import nn
 
 from eegdecode.identity import identify, run_key
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.models.sttransformer import STTransformer
-from eegdecode.protocols import CrossSession, WithinSession
+from eegdecode.protocols import CrossSession
 from eegdecode.runs import WATCHED
 from eegdecode.sweeps import Sweep, expand
 from eegdecode.training.align import Align
@@ -25,11 +26,6 @@ NETWORKS = [partial(EEGNet, drop=0.0), partial(STTransformer, width=8, heads=2, 
 def fit(trials, runs, *, model=NETWORKS[0], frontend=None, on_epoch=lambda run, row: None, **settings):
     trainer = DeepTrainer(**{"epochs": 3, "batch_size": 16, "device": "cpu", "workers": 1, **settings})
     return list(trainer.fit(model, trials, [runs], frontend=frontend or ZScore(), on_epoch=on_epoch))
-
-
-def some_runs(trials, n=4, **sweep):
-    splits = WithinSession(folds=4)(trials.meta, validation=0.25)
-    return expand(splits, Sweep(**sweep), seed=0)[:n]
 
 
 @pytest.mark.parametrize("model", NETWORKS, ids=["eegnet", "sttransformer"])

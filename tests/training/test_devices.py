@@ -7,20 +7,15 @@ from functools import partial
 
 import numpy as np
 import pytest
+from tests.training.few import some_runs
 
 from eegdecode.models.eegnet import EEGNet
-from eegdecode.protocols import WithinSession
-from eegdecode.sweeps import Sweep, expand
 from eegdecode.training import workers
 from eegdecode.training.deep import DeepTrainer
 from eegdecode.training.frontend import CSP, ZScore
 from eegdecode.training.job import job_folder
 
 MODEL = partial(EEGNet, drop=0.0)
-
-
-def some_runs(trials, n):
-    return expand(WithinSession(folds=4)(trials.meta, validation=0.25), Sweep(), seed=0)[:n]
 
 
 def on_two_devices(trials, stacks, *, frontend=None, on_epoch=lambda run, row: None):

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from tests.training.few import some_runs
 from torch.nn import functional as F
 
 from eegdecode.models.eegnet import EEGNet
@@ -51,10 +52,6 @@ def fit(trials, runs, *, model=NETWORKS["eegnet"], augment=None, **settings):
     return list(trainer.fit(model, trials, [runs], augment=augment, **told))
 
 
-def some_runs(trials, n=3):
-    return expand(WithinSession(folds=4)(trials.meta, validation=0.25), Sweep(), seed=0)[:n]
-
-
 @pytest.fixture
 def placed(make_trials):
     """Return a factory of trials in which left hand and right hand have a channel on either side."""
@@ -80,7 +77,7 @@ def test_a_lever_trains_and_what_is_learned_holds(placed, name):
 @pytest.mark.parametrize("name", LEVERS)
 def test_a_lever_gives_the_same_in_a_loop_in_a_stack_and_alone(placed, name):
     trials = placed()
-    runs = some_runs(trials)
+    runs = some_runs(trials, 3)
     loop, stack = (fit(trials, runs, **LEVERS[name], ensemble=mode) for mode in ("loop", "vectorise"))
     for run, one, other in zip(runs, loop, stack, strict=True):
         (alone,) = fit(trials, [run], **LEVERS[name], ensemble="vectorise")

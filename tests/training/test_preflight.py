@@ -5,14 +5,13 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from tests.training.few import some_runs
 from torch import nn
 
 from eegdecode.identity import describe
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.models.s3t import S3T
 from eegdecode.models.sttransformer import STTransformer
-from eegdecode.protocols import WithinSession
-from eegdecode.sweeps import Sweep, expand
 from eegdecode.training.deep import DeepTrainer
 from eegdecode.training.frontend import CSP, Identity, ZScore
 from eegdecode.training.preflight import find_rate, preflight, small_task
@@ -24,10 +23,6 @@ SMALL = partial(STTransformer, width=8, heads=2, depth=1)
 def no_hurry(monkeypatch):
     """A busy machine ends the trial of a batch after a second, with too few steps to say anything."""
     monkeypatch.setattr("eegdecode.training.preflight.SECONDS", 600.0)
-
-
-def some_runs(trials, n=1):
-    return expand(WithinSession(folds=4)(trials.meta, validation=0.25), Sweep(), seed=0)[:n]
 
 
 def look(trials, model, *, frontend=None, **settings):
@@ -98,7 +93,7 @@ def test_warnings_and_the_rate_are_logged(make_trials, caplog):
     caplog.set_level(logging.INFO, "eegdecode")
     trainer = DeepTrainer(epochs=1, device="cpu", workers=1, find_rate=True)
     model, parts = partial(Faulty, fault="unused"), {"frontend": ZScore(), "on_epoch": lambda run, row: None}
-    list(trainer.fit(model, trials, [some_runs(trials)], **parts))
+    list(trainer.fit(model, trials, [some_runs(trials, 1)], **parts))
     assert "preflight: no gradient reaches spare.weight" in caplog.text
     assert "to begin with: trainer.lr=" in caplog.text
 

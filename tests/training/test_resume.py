@@ -13,13 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tests.training.few import some_runs
 
 from eegdecode.identity import run_key
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.models.sttransformer import STTransformer
-from eegdecode.protocols import WithinSession
 from eegdecode.reporting.states import DiskStates
-from eegdecode.sweeps import Sweep, expand
 from eegdecode.training.augment import Recombination
 from eegdecode.training.batches import Material
 from eegdecode.training.chain import Chain
@@ -88,10 +87,6 @@ def train(trials, runs, states, *, mode="loop", kill_after=None, model=NETWORKS[
 def keys_of(trials, runs, **context):
     about = {"meta": trials.meta, "fingerprints": trials.fingerprints, "context": context}
     return {run.name(): run_key(run, **about) for run in runs}
-
-
-def some_runs(trials, n, *, validation=0.25):
-    return expand(WithinSession(folds=4)(trials.meta, validation=validation), Sweep(), seed=0)[:n]
 
 
 def assert_equal(one, other):

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from tests.training.few import some_runs
 
 from eegdecode.protocols import WithinSession
 from eegdecode.sweeps import Sweep, expand, stacks
@@ -33,10 +34,6 @@ class Card:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
 
-def some_runs(trials, seeds):
-    return expand(WithinSession(folds=4)(trials.meta, validation=0.25), Sweep(seeds=seeds), seed=0)
-
-
 def size_on(card, dealt, device="cuda:1", **settings):
     trainer = DeepTrainer(device="cpu", **{"epochs": 300, "patience": 7, **settings})
     return stack_size(trainer, card.train, dealt, device=device)
@@ -50,7 +47,7 @@ def size_on(card, dealt, device="cuda:1", **settings):
 def test_a_stack_takes_a_share_of_the_free_memory(make_trials, monkeypatch, each, free, size):
     """A power of two, from what a few runs took in one epoch; if not even those fit, from half of them."""
     card = Card(monkeypatch, each=each, free=free)
-    assert size_on(card, stacks(some_runs(make_trials(), 8)), ensemble="vectorise", compile=True) == size
+    assert size_on(card, stacks(some_runs(make_trials(), None, seeds=8)), ensemble="vectorise", compile=True) == size
     assert card.trained == [(1, None, False, FEW)]
 
 
@@ -65,7 +62,7 @@ def test_the_stack_with_the_most_trials_is_measured(make_trials, monkeypatch):
 
 
 def test_nothing_is_measured_where_it_is_not_needed(make_trials, monkeypatch):
-    card, runs = Card(monkeypatch, each=GB, free=60 * GB), some_runs(make_trials(), 8)
+    card, runs = Card(monkeypatch, each=GB, free=60 * GB), some_runs(make_trials(), None, seeds=8)
     assert size_on(card, [runs], device="cpu") == size_on(card, [runs], device="mps") == UNMEASURED
     assert size_on(card, [runs[:FEW], runs[:2]]) >= FEW
     assert size_on(card, [runs], stack=48) == 48
@@ -80,11 +77,11 @@ def test_other_errors_of_the_measurement_pass(make_trials, monkeypatch):
 
     card.train = broken
     with pytest.raises(RuntimeError, match="shapes differ"):
-        size_on(card, [some_runs(make_trials(), 2)])
+        size_on(card, [some_runs(make_trials(), None, seeds=2)])
 
 
 def test_every_device_gets_a_part_of_each_stack(make_trials):
-    runs = some_runs(make_trials(), 8)
+    runs = some_runs(make_trials(), None, seeds=8)
     assert list(map(len, deal([runs[:10], runs[10:13]], size=4, n_devices=2))) == [4, 4, 2, 2, 1]
     assert list(map(len, deal([runs[:10]], size=64, n_devices=3))) == [4, 4, 2]
     assert list(map(len, deal([runs[:2]], size=64, n_devices=8))) == [1, 1]

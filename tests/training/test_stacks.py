@@ -4,10 +4,9 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from tests.training.few import some_runs
 
 from eegdecode.models.eegnet import EEGNet
-from eegdecode.protocols import WithinSession
-from eegdecode.sweeps import Sweep, expand
 from eegdecode.training.align import Align
 from eegdecode.training.batches import Material
 from eegdecode.training.deep import DeepTrainer
@@ -16,10 +15,6 @@ from eegdecode.training.frontend import ZScore
 from eegdecode.training.loop import train_stack
 
 MODEL = partial(EEGNet, drop=0.0)
-
-
-def some_runs(trials, n=4):
-    return expand(WithinSession(folds=4)(trials.meta, validation=0.25), Sweep(), seed=0)[:n]
 
 
 def train(trials, runs, *, mode, frontend, **settings):

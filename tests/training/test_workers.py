@@ -15,11 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.training.few import some_runs
 from torch import nn
 
 from eegdecode.models.eegnet import EEGNet
-from eegdecode.protocols import WithinSession
-from eegdecode.sweeps import Sweep, expand
 from eegdecode.training import workers as wing
 from eegdecode.training.deep import DeepTrainer
 from eegdecode.training.frontend import CSP, ZScore
@@ -52,10 +51,6 @@ def one_thread_and_a_folder(monkeypatch, tmp_path):
     torch.set_num_threads(before)
     assert multiprocessing.active_children() == []
     assert list(tmp_path.glob("eegdecode-*")) == []
-
-
-def some_runs(trials, n=4, **sweep):
-    return expand(WithinSession(folds=4)(trials.meta, validation=0.25), Sweep(**sweep), seed=0)[:n]
 
 
 def fit(trials, runs, *, model=MODEL, frontend=None, workers=2, epochs=2, on_epoch=lambda run, row: None):
@@ -183,15 +178,15 @@ def test_what_a_worker_sends_is_one_piece(make_trials, monkeypatch):
 LONG = """
 import multiprocessing, sys
 from functools import partial
-from tests.training.test_workers import MODEL, expand, DeepTrainer, Sweep, WithinSession, ZScore
 from tests.conftest import make_trials
+from tests.training.few import some_runs
+from tests.training.test_workers import MODEL, DeepTrainer, ZScore
 
 if __name__ == "__main__":
     trials = make_trials.__wrapped__()() if hasattr(make_trials, "__wrapped__") else make_trials._fixture_function()()
-    runs = expand(WithinSession(folds=4)(trials.meta, validation=0.25), Sweep(), seed=0)
     tell = lambda run, row: print(*(child.pid for child in multiprocessing.active_children()), flush=True)
     trainer = DeepTrainer(epochs=100_000, device="cpu", workers=2)
-    list(trainer.fit(MODEL, trials, [runs], frontend=ZScore(), on_epoch=tell))
+    list(trainer.fit(MODEL, trials, [some_runs(trials, None)], frontend=ZScore(), on_epoch=tell))
 """
 
 

@@ -24,7 +24,7 @@ WHY = {    # what submitit says of a job whose time is up -> in words
 GRACE = 30.0    # s that a result may take to be seen on a file system of a network after its job has left the queue
 
 
-class State(NamedTuple):
+class QueueState(NamedTuple):
     """What Slurm says of a job: ``PENDING`` and, why."""
 
     name: str
@@ -116,7 +116,7 @@ def _watch(waiting: dict[str, tuple[Job, Any]], poll: float) -> Iterator[Ended]:
             if handle.paths.result_pickle.exists():
                 ended = _result(job, handle, time.monotonic() - began)
             else:
-                state = None if states is None else states.get(number, State("NO LONGER KNOWN", ""))
+                state = None if states is None else states.get(number, QueueState("NO LONGER KNOWN", ""))
                 if state is None or state.name in ALIVE:
                     gone.pop(number, None)
                     continue
@@ -138,7 +138,7 @@ def _result(job: Job, handle: Any, seconds: float) -> Ended:
         return Ended(job, next((words for sign, words in WHY.items() if sign in text), said), seconds)
 
 
-def _states(numbers: Sequence[str]) -> dict[str, State] | None:
+def _states(numbers: Sequence[str]) -> dict[str, QueueState] | None:
     """State of each job that the controller still knows; None if it does not answer."""
     arrays = sorted({number.partition("_")[0] for number in numbers})
     ask = ["squeue", "--noheader", "--array", "--states=all", "--format=%i %T %r", f"--jobs={','.join(arrays)}"]
@@ -149,7 +149,7 @@ def _states(numbers: Sequence[str]) -> dict[str, State] | None:
     if done.returncode:
         return {} if "Invalid job id" in done.stderr else None
     rows = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
-    return {row[0]: State(row[1], row[2]) for row in rows if len(row) == 3}
+    return {row[0]: QueueState(row[1], row[2]) for row in rows if len(row) == 3}
 
 
 def _submitit() -> Any:

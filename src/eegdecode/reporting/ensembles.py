@@ -20,6 +20,7 @@ from jaxtyping import Float
 
 from eegdecode.reporting.metrics import METRICS, probabilities, score
 from eegdecode.reporting.predictions import Kept, load_predictions
+from eegdecode.reporting.stats import mean_interval
 
 BY = ("probabilities", "logits")
 SPLIT = ("subject", "session", "fold")
@@ -112,8 +113,6 @@ def summarise_ensemble(rows: pd.DataFrame, *, n_members: int, n_splits: int) -> 
     """
     if rows.empty:
         return None
-    from eegdecode.reporting.comparison.pairs import mean_interval  # scipy.stats takes half a second to import
-
     means = rows.drop(columns=["session", "fold"]).groupby("subject", sort=False).mean()
     ways: dict[str, dict[str, Any]] = {by: {} for by in BY}
     for by in BY:

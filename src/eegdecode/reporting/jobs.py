@@ -20,8 +20,8 @@ STATES = ("failed", "waiting", "in work", "pruned", "done")
 
 
 @dataclass(frozen=True)
-class Job:
-    """One run folder.
+class JobFolder:
+    """One run folder, and how far the job is that writes into it.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Job:
         return text
 
 
-def list_jobs(places: Sequence[Path | str]) -> list[Job]:
+def list_jobs(places: Sequence[Path | str]) -> list[JobFolder]:
     """Look at every run folder at or below some folders; those that need somebody come first."""
     for place in places:
         if not Path(place).is_dir():
@@ -65,12 +65,12 @@ def list_jobs(places: Sequence[Path | str]) -> list[Job]:
     return sorted(map(look, found), key=lambda job: (STATES.index(job.state), str(job.folder)))
 
 
-def look(folder: Path) -> Job:
+def look(folder: Path) -> JobFolder:
     """Look at one run folder, also while others write into it."""
     if not (folder / MARKER).exists():
         error = read_json(folder / ERROR)
         command, moved = command_for(folder, str(error.get("command", "")))
-        return Job(folder, "failed", 0, 0, command, "", _joined(str(error.get("reason", "")), moved))
+        return JobFolder(folder, "failed", 0, 0, command, "", _joined(str(error.get("reason", "")), moved))
     marker = read_json(folder / MARKER)
     encoders = read_json(folder / SUMMARY) if marker.get("kind") == PRETRAINING else {}    # they have no scores
     n_expected = encoders.get("n_expected") or sum(row["n"] for row in marker.get("expected", []))
@@ -98,7 +98,7 @@ def look(folder: Path) -> Job:
     elif state in ("failed", "waiting"):
         command, moved = command_for(folder, str(command))
         reason = _joined(reason, moved)
-    return Job(folder, state, n_done, n_expected, command, str(log), reason)
+    return JobFolder(folder, state, n_done, n_expected, command, str(log), reason)
 
 
 def _joined(*texts: str) -> str:
@@ -116,19 +116,19 @@ def _trial(folder: Path) -> dict[str, str]:
     return {str(name): str(value) for row in last.to_dict("records") for name, value in row.items()}
 
 
-def without_jobs(places: Sequence[Path | str], jobs: Sequence[Job]) -> list[str]:
+def without_jobs(places: Sequence[Path | str], jobs: Sequence[JobFolder]) -> list[str]:
     """Say which of the folders that were looked through hold no job."""
     return [f"{place} holds no job: no run folder at or below it" for place in places
             if not any(job.folder.is_relative_to(place) for job in jobs)]    # fmt: skip
 
 
-def summary(jobs: Sequence[Job]) -> str:
+def summary(jobs: Sequence[JobFolder]) -> str:
     """Count jobs and runs."""
     counts = ", ".join(f"{n} {state}" for state in STATES if (n := sum(job.state == state for job in jobs)))
     return f"{len(jobs)} jobs: {counts or 'none'}; {sum(j.n_done for j in jobs)}/{sum(j.n_expected for j in jobs)} runs"
 
 
-def retry(jobs: Sequence[Job]) -> Iterator[str]:
+def retry(jobs: Sequence[JobFolder]) -> Iterator[str]:
     """Type the commands of jobs that have failed or wait again, one after the other, and look again.
 
     Jobs of one multirun share their command. Yields the commands that fail, and what then still waits or has failed.

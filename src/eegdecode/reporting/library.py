@@ -10,13 +10,13 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from eegdecode.reporting.checkpoints import checkpoint_belongs
+from eegdecode.reporting.checkpoints import ABOUT, WEIGHTS, checkpoint_belongs
 from eegdecode.reporting.disk import TEMPORARY, clear_errors, make_folder, write_whole
 from eegdecode.reporting.folders import runs_root
 from eegdecode.reporting.leases import Leases
 from eegdecode.reporting.outcomes import DamagedError, Outcome, read_outcome
 
-WEIGHTS = (".safetensors", ".json")    # the files of a checkpoint
+CHECKPOINT = (WEIGHTS, ABOUT)    # its two files
 _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)    # other disk, other file system
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Library:
                 if not checkpoint_belongs(entry.parent, key, key):
                     raise DamagedError(f"{entry} has no whole checkpoint")
                 checkpoints = make_folder(folder / "checkpoints")
-                for suffix in WEIGHTS:
+                for suffix in CHECKPOINT:
                     _link(entry.with_suffix(suffix), checkpoints / (outcome.checkpoint + suffix))
             _link(entry, folder / "finished" / entry.name)    # last: it makes the run count
         except FileNotFoundError:    # or removed while it was read
@@ -74,13 +74,13 @@ class Library:
             if entry.exists():
                 return
             entry.parent.mkdir(parents=True, exist_ok=True)
-            for suffix in WEIGHTS if outcome.checkpoint else ():
+            for suffix in CHECKPOINT if outcome.checkpoint else ():
                 _link(folder / "checkpoints" / (outcome.checkpoint + suffix), entry.with_suffix(suffix))
             _link(folder / "finished" / entry.name, entry)
 
     def remove(self, key: str) -> None:
         """Forget a run; run folders keep theirs."""
-        for suffix in (".npz", *WEIGHTS):    # what makes it count goes first
+        for suffix in (".npz", *CHECKPOINT):    # what makes it count goes first
             self.path(key).with_suffix(suffix).unlink(missing_ok=True)
 
     def claim(self, key: str) -> bool:

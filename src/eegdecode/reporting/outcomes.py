@@ -14,7 +14,7 @@ from eegdecode.reporting.checkpoints import file_name
 from eegdecode.reporting.disk import write_whole
 from eegdecode.runs import Prediction, Run
 
-PARTS = ("val", "test")
+ANSWERED = ("val", "test")    # parts of a split whose trials a run gives logits for
 
 
 class DamagedError(ValueError):
@@ -60,7 +60,7 @@ _HEADER = (
 
 def shapes_of(run: Run, n_classes: int) -> dict[str, tuple[int, int]]:
     """Shape of a run's logits by part."""
-    return {part: (len(getattr(run.split, part)), n_classes) for part in PARTS}
+    return {part: (len(getattr(run.split, part)), n_classes) for part in ANSWERED}
 
 
 def _floats(logits: np.ndarray) -> np.ndarray:
@@ -71,10 +71,10 @@ def _floats(logits: np.ndarray) -> np.ndarray:
 def outcome_of(prediction: Prediction, *, key: str, n_classes: int, folder: str) -> Outcome:
     """What is kept of a prediction; one that is called done but holds NaN has failed."""
     run, status = prediction.run, prediction.status
-    logits = {part: _floats(prediction.logits[part]) for part in PARTS}
+    logits = {part: _floats(prediction.logits[part]) for part in ANSWERED}
     if status == "done" and any(np.isnan(array).any() for array in logits.values()):
         status = "failed: the logits hold NaN"
-    shapes = {part: logits[part].shape for part in PARTS}
+    shapes = {part: logits[part].shape for part in ANSWERED}
     if status == "done" and shapes != shapes_of(run, n_classes):
         raise ValueError(f"{run.name()}: logits have shapes {shapes}, expected {shapes_of(run, n_classes)}")
     history = prediction.history
@@ -97,7 +97,7 @@ def outcome_of(prediction: Prediction, *, key: str, n_classes: int, folder: str)
 def write_outcome(path: Path, outcome: Outcome) -> None:
     """Write one outcome whole: arrays, and a JSON header as bytes. No pickle."""
     header = json.dumps({name: getattr(outcome, name) for name in _HEADER}).encode()
-    arrays = {f"logits_{part}": outcome.logits[part] for part in PARTS}
+    arrays = {f"logits_{part}": outcome.logits[part] for part in ANSWERED}
     packed = {"header": np.frombuffer(header, np.uint8), "history": outcome.history, **arrays}
     write_whole(path, lambda file: np.savez(file, allow_pickle=False, **packed))
 
@@ -114,7 +114,7 @@ def read_outcome(path: Path) -> Outcome:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as packed:
             header = json.loads(packed["header"].tobytes())
             header["columns"] = tuple(header["columns"])
-            logits = {part: packed[f"logits_{part}"] for part in PARTS}
+            logits = {part: packed[f"logits_{part}"] for part in ANSWERED}
             outcome = Outcome(logits=logits, history=packed["history"], **header)
     except FileNotFoundError:
         raise

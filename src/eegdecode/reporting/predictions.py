@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from eegdecode.reporting.disk import write_whole
-from eegdecode.reporting.outcomes import PARTS, DamagedError
+from eegdecode.reporting.outcomes import ANSWERED, DamagedError
 from eegdecode.runs import Run
 
 
@@ -44,7 +44,7 @@ def write_predictions(
     classes: Sequence[str],
 ) -> None:
     """Write the logits of all finished runs, each given as key, run and logits by part."""
-    rows = {part: [getattr(run.split, part) for _, run, _ in finished] for part in PARTS}
+    rows = {part: [getattr(run.split, part) for _, run, _ in finished] for part in ANSWERED}
     used = np.unique(np.concatenate([np.zeros(0, np.int64), *rows["val"], *rows["test"]]).astype(np.int64))
     arrays = {
         "classes": np.array(list(classes), dtype=np.str_),
@@ -54,7 +54,7 @@ def write_predictions(
         "names": np.array([run.name() for _, run, _ in finished], dtype=np.str_),
         "subjects": np.array([run.split.subject for _, run, _ in finished], dtype=np.str_),
     }
-    for part in PARTS:
+    for part in ANSWERED:
         logits = [np.zeros((0, len(classes)), np.float32), *(by_part[part] for _, _, by_part in finished)]
         positions = np.concatenate([np.zeros(0, np.int64), *rows[part]]).astype(np.int64)
         arrays[f"{part}_starts"] = np.cumsum([0, *map(len, rows[part])])
@@ -77,17 +77,17 @@ def load_predictions(folder: Path) -> list[Kept]:
     for r, (key, name, subject) in enumerate(
         zip(arrays["keys"], arrays["names"], arrays["subjects"], strict=True)
     ):
-        own = {part: slice(*arrays[f"{part}_starts"][r : r + 2]) for part in PARTS}
-        at = {part: arrays[f"{part}_trials"][own[part]] for part in PARTS}
+        own = {part: slice(*arrays[f"{part}_starts"][r : r + 2]) for part in ANSWERED}
+        at = {part: arrays[f"{part}_trials"][own[part]] for part in ANSWERED}
         kept.append(
             Kept(
                 key=str(key),
                 name=str(name),
                 subject=str(subject),
                 classes=classes,
-                logits={part: arrays[f"{part}_logits"][own[part]] for part in PARTS},
-                labels={part: arrays["labels"][at[part]] for part in PARTS},
-                trials={part: arrays["trials"][at[part]] for part in PARTS},
+                logits={part: arrays[f"{part}_logits"][own[part]] for part in ANSWERED},
+                labels={part: arrays["labels"][at[part]] for part in ANSWERED},
+                trials={part: arrays["trials"][at[part]] for part in ANSWERED},
             )
         )
     return kept
@@ -97,7 +97,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: it is written when an experiment ends")
     names = {"classes", "trials", "labels", "keys", "names", "subjects"}
-    names |= {f"{part}_{what}" for part in PARTS for what in ("starts", "trials", "logits")}
+    names |= {f"{part}_{what}" for part in ANSWERED for what in ("starts", "trials", "logits")}
     try:
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:    # of a cut one numpy closes nothing
             arrays = {name: file[name] for name in names}

@@ -25,7 +25,7 @@ from eegdecode.reporting.folders import (
     release,
 )
 from eegdecode.reporting.library import Library
-from eegdecode.reporting.outcomes import PARTS, DamagedError, Outcome, outcome_of, shapes_of
+from eegdecode.reporting.outcomes import ANSWERED, DamagedError, Outcome, outcome_of, shapes_of
 from eegdecode.reporting.predictions import write_predictions
 from eegdecode.reporting.results import Results, load_results
 from eegdecode.reporting.sharing import Sharing
@@ -198,7 +198,7 @@ class Store:
         return outcome
 
     def _fits(self, run: Run, outcome: Outcome) -> bool:
-        return {part: outcome.logits[part].shape for part in PARTS} == shapes_of(run, len(self.classes))
+        return {part: outcome.logits[part].shape for part in ANSWERED} == shapes_of(run, len(self.classes))
 
     def _append_rows(self, run: Run, outcome: Outcome) -> None:
         append_text(self.folder / "scores.csv", self._score_line(run, outcome))
@@ -211,7 +211,7 @@ class Store:
             log.warning(text)
 
     def _score_line(self, run: Run, outcome: Outcome) -> str:
-        labels = {part: self._labels[getattr(run.split, part)] for part in PARTS}
+        labels = {part: self._labels[getattr(run.split, part)] for part in ANSWERED}
         cues = len(np.unique(self._cues[run.split.test]))
         about = {"labels": labels, "n_classes": len(self.classes), "test_cues": cues, "facts": self.facts}
         row = tables.score_row(run, outcome, **about)

@@ -57,12 +57,11 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def draw_chance(ax: Axes, chance: float, bound: float, *, text: bool = True) -> None:
+def draw_chance(ax: Axes, chance: float, bound: float) -> None:
     """The line of chance, and the zone in which a score is no evidence."""
     ax.axhspan(chance, bound, color=CHANCE, alpha=0.15, lw=0)
     ax.axhline(chance, color=CHANCE, lw=1, ls=(0, (4, 2)))
-    if text:
-        label_line(ax, bound, "chance (95 %)")
+    label_line(ax, bound, "chance (95 %)")
 
 
 def label_line(ax: Axes, height: float, text: str) -> None:

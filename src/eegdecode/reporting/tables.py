@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from eegdecode.reporting.metrics import METRICS, score
-from eegdecode.reporting.outcomes import PARTS, Outcome
+from eegdecode.reporting.outcomes import ANSWERED, Outcome
 from eegdecode.reporting.stats import chance_level
-from eegdecode.runs import COSTS, WATCHED, Run
+from eegdecode.runs import COSTS, PARTS, WATCHED, Run
 
 TEXT_COLUMNS = ("dataset", "protocol", "subject", "session", "model", "chosen", "status", "key")
 _ABOUT = ("dataset", "protocol", "transductive", "subject", "session", "fold", "seed", "model", "n_params")
@@ -53,7 +53,7 @@ def score_row(
     split = run.split
     scores = {
         f"{part}_{metric}": value
-        for part in PARTS
+        for part in ANSWERED
         for metric, value in score(outcome.logits[part], labels[part]).items()
     }
     return {
@@ -66,7 +66,7 @@ def score_row(
         "seed": run.seed,
         "model": facts["model"],
         "n_params": outcome.n_params,
-        **{f"n_{part}": len(getattr(split, part)) for part in ("train", "val", "test")},
+        **{f"n_{part}": len(getattr(split, part)) for part in PARTS},
         "test_cues": test_cues,
         "chance": chance_level(labels["test"], n_classes),
         "best_epoch": outcome.best_epoch,

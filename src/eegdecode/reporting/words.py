@@ -7,6 +7,7 @@ from typing import Any
 from eegdecode.reporting.ensembles import BY, ensemble_note
 from eegdecode.reporting.results import Results
 
+FEW = 10    # subjects: a percentile bootstrap of fewer covers less than it says, of 4 about 80 %
 PROTOCOLS = {
     "within_session": "Trained and tested on trials of the same session and subject (k folds).",
     "cross_session": "Trained on some sessions of a subject, tested on other sessions of the same subject.",
@@ -30,12 +31,10 @@ def describe_setting(results: Results) -> str:
     numbers = "".join(f", {name} = {value:g}" for name, value in setting.items())
     return f"{row['model']} on {row['dataset']}{numbers}"
 
-FEW = 10    # subjects: a percentile bootstrap of fewer covers less than it says, of 4 about 80 %
 
-
-def percent(value: float | None, digits: int = 1) -> str:
+def percent(value: float | None) -> str:
     """A fraction as per cent, a dash where there is none."""
-    return "–" if value is None or value != value else f"{100 * value:.{digits}f}"
+    return "–" if value is None or value != value else f"{100 * value:.1f}"
 
 
 def mean_sentence(summary: dict[str, Any]) -> str:

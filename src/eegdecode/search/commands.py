@@ -16,8 +16,10 @@ from eegdecode.search.settings import Search, make_search, read_search
 from eegdecode.search.study import open_study, table_of
 from eegdecode.search.work import run_search, write_tables
 
-SHARED = ("n_trials", "sampler", "pruner", "storage", "heartbeat", "patience", "objectives", "metric", "share",
-          "test_subjects", "final_seeds")    # fmt: skip
+KEPT = (    # options that search.json holds
+    "n_trials", "sampler", "pruner", "storage", "heartbeat", "patience", "objectives", "metric", "share",
+    "test_subjects", "final_seeds",
+)    # fmt: skip
 
 
 def obey(words: Sequence[str], *, configs: Path, compose: Compose) -> list[str]:
@@ -63,7 +65,7 @@ def search_of(folder: Path) -> Search:
     if not about:
         raise ValueError(f"{folder} holds no search: {MARKER} is missing")
     words = {"space": {path: _as_yaml(words) for path, words in about["space"].items()}, "base": about["base"]}
-    options = {name: about[name] for name in SHARED if name in about} | {"out_dir": str(folder)}
+    options = {name: about[name] for name in KEPT if name in about} | {"out_dir": str(folder)}
     return make_search(about["name"], words, typed=about["typed"], options=options)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from eegdecode.nested import Final
 from eegdecode.reporting.disk import make_folder, read_json, write_json
 from eegdecode.reporting.folders import hold, release
 from eegdecode.reporting.results import Results
-from eegdecode.reporting.searches.tables import only_diverged
+from eegdecode.reporting.searches.tables import only_diverged, ranked
 from eegdecode.search.check import Compose
 from eegdecode.search.objective import nested_of
 from eegdecode.search.settings import Search
@@ -23,13 +23,9 @@ APART = 1000    # between the seeds of a search and those of its final test
 
 
 def winner(table: pd.DataFrame, search: Search) -> Mapping[str, Any] | None:
-    """The finished trial with the best score, or first objective; the earliest of equals. None without any."""
-    done = table[table["state"] == "done"]
-    if done.empty:
-        return None
-    by = "score" if "score" in search.objectives else next(iter(search.objectives))
-    order = done.sort_values(by, ascending=search.objectives[by] == "minimize", kind="stable")
-    return {str(name): value for name, value in order.iloc[0].to_dict().items()}
+    """The best of the finished trials, see `ranked`; None without any."""
+    best = ranked(table, search.objectives).head(1).to_dict("records")
+    return {str(name): value for name, value in best[0].items()} if best else None
 
 
 def chosen_by(row: Mapping[str, Any], search: Search) -> dict[str, Any]:
@@ -42,9 +38,7 @@ def chosen_by(row: Mapping[str, Any], search: Search) -> dict[str, Any]:
     return chosen
 
 
-def try_winner(
-    row: Mapping[str, Any], search: Search, compose: Compose, *, train: Callable[..., Results] = run_experiment
-) -> bool:    # fmt: skip
+def try_winner(row: Mapping[str, Any], search: Search, compose: Compose) -> bool:
     """Test a winner, and the default beside it; a finished test is not done again.
 
     False if another worker is at it. Runs that diverge leave their side without a score (`without_score`). Every winner
@@ -65,7 +59,7 @@ def try_winner(
         found = {"looks": looks, "winner": here, "default": "final/default", "seeds": seeds}
         write_json(search.folder / "final.json", found)    # before the look, which a crash does not undo
         for name, words in (("default", []), (Path(here["folder"]).name, chosen)):
-            results = _train(search, compose, words, folder / name, seeds, train)
+            results = _train(search, compose, words, folder / name, seeds)
             if not results.complete and not only_diverged(results):
                 raise RuntimeError(f"{results.folder}: not all runs of the test are done; the same command goes on")
     finally:
@@ -92,11 +86,8 @@ def final_overrides(search: Search, compose: Compose, chosen: Sequence[str], see
     return [*words, f"trainer.validation={trainer.validation if getattr(trainer, 'steered', False) else 0.0}"]
 
 
-def _train(
-    search: Search, compose: Compose, chosen: Sequence[str], folder: Path, seeds: Sequence[int],
-    train: Callable[..., Results],
-) -> Results:    # fmt: skip
+def _train(search: Search, compose: Compose, chosen: Sequence[str], folder: Path, seeds: Sequence[int]) -> Results:
     composed = compose(final_overrides(search, compose, chosen, seeds))
     parts = composed.build()
     parts |= {"protocol": Final(nested_of(search, parts["protocol"])), "out_dir": str(folder)}
-    return train(**parts, choices=composed.choices, config=composed.text)
+    return run_experiment(**parts, choices=composed.choices, config=composed.text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -17,7 +16,6 @@ from eegdecode.experiment import run_experiment
 from eegdecode.nested import Inner, Nested
 from eegdecode.reporting.disk import make_folder, write_text
 from eegdecode.reporting.folders import hold, release
-from eegdecode.reporting.results import Results
 from eegdecode.reporting.stats import subject_means
 from eegdecode.runs import DIVERGED
 from eegdecode.search.alive import folder_of
@@ -35,25 +33,18 @@ class Objective:
     ----------
     compose : callable
         The door's: overrides -> `Composed`.
-    folder : Path
-        Of the search.
     dealing : FileLock
         Held while a trial is taken, so that no two workers take the last one; let go as soon as it is ours.
-    train : callable
-        `run_experiment`, or what stands for it in a test.
     """
 
-    def __init__(
-        self, search: Search, compose: Compose, folder: Path, dealing: FileLock,
-        train: Callable[..., Results] = run_experiment,
-    ) -> None:    # fmt: skip
-        self.search, self.compose, self.folder, self.dealing, self.train = search, compose, folder, dealing, train
+    def __init__(self, search: Search, compose: Compose, dealing: FileLock) -> None:
+        self.search, self.compose, self.dealing = search, compose, dealing
         self._kept: Path | None = None    # folder of the trial, ours until the study knows how it ended: see `let_go`
 
     def __call__(self, trial: Trial) -> tuple[float, ...]:
         """Run a trial. A setting that diverges is pruned, for nobody has to try it again; a crash is raised."""
         self.dealing.release(force=True)
-        folder = make_folder(self.folder / folder_of(frozen(trial)))
+        folder = make_folder(self.search.folder / folder_of(frozen(trial)))
         hold(folder)    # before the database is asked for settings: it may be away, and the trial taken for dead
         self._kept = folder
         try:
@@ -80,7 +71,7 @@ class Objective:
         judge = partial(_judge, trial) if self.search.pruner != "none" else lambda step, value: None
         watch = Watch(judge, stack=_side_by_side(parts["trainer"]))
         began = time.perf_counter()
-        results = self.train(**parts, choices=composed.choices, config=composed.text, screen=watch)
+        results = run_experiment(**parts, choices=composed.choices, config=composed.text, screen=watch)
         hold(folder)    # training has let it go; with a database away the trial would be taken for dead
         scores = results.scores
         if not results.complete:

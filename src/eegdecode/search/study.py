@@ -1,7 +1,7 @@
 """The study: Optuna's storage, sampler and pruner for a search, and what it holds as a plain table.
 
-Its stale-trial machinery gives the trial of a process that died to another worker; storages are in `database` and
-`journal`.
+Optuna finds the trials of processes that died (`wake_the_dead`), `repeats` gives them to other workers; storages are in
+`database` and `journal`.
 """
 
 from __future__ import annotations

@@ -6,19 +6,18 @@ import shlex
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 from filelock import FileLock
 
-from eegdecode.experiment import run_experiment, table_of_trials
+from eegdecode.experiment import table_of_trials
 from eegdecode.identity import split_digest
 from eegdecode.reporting.disk import make_folder, read_json, write_json, write_text
-from eegdecode.reporting.results import Results
 from eegdecode.reporting.searches.page import write_page
-from eegdecode.reporting.searches.tables import MARKER, failed_trials, read_search_folder, without_score
+from eegdecode.reporting.searches.tables import MARKER, failed_trials, judged_by, read_search_folder, without_score
 from eegdecode.search.best import best_yaml
 from eegdecode.search.check import Compose, check_space
 from eegdecode.search.final import final_overrides, try_winner, winner
@@ -33,9 +32,7 @@ LEAVING = 10.0    # s that a worker which ends by an error waits for its turn to
 SUSPICIOUS = 4    # failures in a row from the start that are no accident: a trial and its repetition, twice
 
 
-def run_search(
-    search: Search, compose: Compose, *, again: Sequence[int] = (), train: Callable[..., Results] = run_experiment
-) -> list[str]:    # fmt: skip
+def run_search(search: Search, compose: Compose, *, again: Sequence[int] = ()) -> list[str]:
     """Do trials until there are ``n_trials``, test the winner once, write the report; give what failed, in words.
 
     Parameters
@@ -52,7 +49,7 @@ def run_search(
         study = open_study(search, default=default)
         wake_the_dead(study)
         repeat_failed(study, begins=True, again=again)
-    objective = Objective(search, compose, search.folder, dealing, train)
+    objective = Objective(search, compose, dealing)
     try:
         _do_trials(study, search, objective, dealing)
     except BaseException as error:    # what was begun is left to others, but for the error that is on its way
@@ -69,7 +66,7 @@ def run_search(
     best = winner(table, search)
     if best is None:
         raise RuntimeError(f"no trial came to its end; python scripts/sweep.py status {search.folder}")
-    if not try_winner(best, search, compose, train=train):
+    if not try_winner(best, search, compose):
         print("another worker tests the winner and writes the report")
         return []
     _write_best(search, compose)
@@ -168,7 +165,7 @@ def _one(study: Study, search: Search, objective: Objective) -> None:
 def _line(row: dict[str, Any], table: pd.DataFrame, search: Search) -> str:
     values = ", ".join(f"{name} {row[name]:.4g}" for name in search.objectives if row[name] == row[name])
     over, best = table["state"].isin(["done", "pruned", "failed"]) & ~table["repeated"], winner(table, search)
-    by = "" if best is None else f", best {best[next(iter(search.objectives))]:.4g} (trial {best['trial']})"
+    by = "" if best is None else f", best {best[judged_by(search.objectives)]:.4g} (trial {best['trial']})"
     what = values or f"{row['state']}: {row['why']}"
     return f"[{int(over.sum())}/{search.n_trials}] trial {row['trial']}: {what}{by}, {row['took']:.1f} s"
 

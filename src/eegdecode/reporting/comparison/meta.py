@@ -15,7 +15,8 @@ import pandas as pd
 from jaxtyping import Float
 from scipy import stats
 
-from eegdecode.reporting.comparison.pairs import EXACT, N_FLIPS, Differences, effect_size, holm
+from eegdecode.reporting.comparison.pairs import effect_size, holm
+from eegdecode.reporting.stats import EXACT, N_FLIPS, Differences
 
 FEW = 20    # subjects: a permutation test below, Wilcoxon from here on (MOABB's perm_cutoff)
 _COLUMNS = ("a", "b", "sets", "n_subjects", "smd", "p")

@@ -6,21 +6,17 @@ generalises over, trials and seeds of one subject are not independent.
 
 from __future__ import annotations
 
-import functools
 import itertools
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from scipy import special, stats
 
+from eegdecode.reporting.stats import Differences, mean_interval, permutation, wilcoxon
+
 ALPHA = 0.05
 POWER = 0.8
-EXACT = 15    # subjects: up to here all 2^n signs are tried
-N_FLIPS = 20_000    # beyond: an error of .0015 at p = .05
-
-Differences = Float[np.ndarray, " subject"]
 
 
 def compare_pairs(scores: pd.DataFrame) -> pd.DataFrame:
@@ -70,27 +66,6 @@ def _pair(scores: pd.DataFrame, a: str, b: str, *, alpha: float) -> tuple:
     return (a, b, *seen, wilcoxon(d), permutation(d), *effect_size(d), detectable(d, alpha=alpha))
 
 
-def permutation(d: Differences) -> float:
-    """Two-sided p of the mean difference when each subject's sign is a coin's: exact up to `EXACT` subjects."""
-    if len(d) == 0 or not d.any():
-        return 1.0
-    observed, flipped = abs(d.sum()), np.abs(_signs(len(d)) @ d)
-    as_large = flipped >= observed - 1e-9 * np.abs(d).sum()
-    return float(as_large.mean() if len(d) <= EXACT else (as_large.sum() + 1) / (len(as_large) + 1))
-
-
-def wilcoxon(d: Differences) -> float:
-    """Two-sided p of Wilcoxon's signed-rank test: exact for few subjects, also with ties; zeros are left out.
-
-    scipy's exact test, and its normal approximation for many subjects with ties.
-    """
-    d = d[d != 0]
-    if len(d) <= EXACT:    # the permutation test of the signed ranks
-        return permutation(np.sign(d) * stats.rankdata(np.abs(d)))
-    result: Any = stats.wilcoxon(d)
-    return float(result.pvalue)
-
-
 def holm(p: Float[np.ndarray, " pair"]) -> Float[np.ndarray, " pair"]:
     """Holm's (1979) step-down correction: below .05 in at most 5 % of cases in which any null hypothesis is true."""
     order = np.argsort(p, kind="stable")
@@ -98,14 +73,6 @@ def holm(p: Float[np.ndarray, " pair"]) -> Float[np.ndarray, " pair"]:
     result = np.empty_like(p)
     result[order] = np.minimum(corrected, 1)
     return result
-
-
-def mean_interval(d: Differences) -> tuple[float, float]:
-    """95 % interval of the mean by Student's t; NaN with fewer than two subjects."""
-    if len(d) < 2:
-        return float("nan"), float("nan")
-    half = float(stats.t.ppf(1 - ALPHA / 2, len(d) - 1) * d.std(ddof=1) / np.sqrt(len(d)))
-    return float(d.mean()) - half, float(d.mean()) + half
 
 
 def effect_size(d: Differences) -> tuple[float, float, float]:
@@ -139,12 +106,3 @@ def detectable(d: Differences, *, alpha: float = ALPHA) -> float:
 def smallest_p(n_subjects: int) -> float:
     """Smallest p that a two-sided signed-rank or sign-flip test of so many subjects can give: all on one side."""
     return min(1.0, 2 / 2**n_subjects)
-
-
-@functools.lru_cache(maxsize=4)
-def _signs(n: int) -> Float[np.ndarray, "flip subject"]:
-    """Signs: all of them (half is enough: |sum| does not change when all flip), or random ones with a fixed seed."""
-    if n > EXACT:
-        return np.random.default_rng(0).choice([-1.0, 1.0], size=(N_FLIPS, n))
-    bits = np.arange(2 ** (n - 1))[:, None] >> np.arange(n)
-    return 1.0 - 2.0 * (bits & 1)

@@ -48,9 +48,9 @@ def rank_models(scores: pd.DataFrame) -> Ranks | None:
     return Ranks(ranks, p, difference, _level(ranks.to_numpy(float), difference))
 
 
-def critical_difference(n_models: int, n_subjects: int, *, alpha: float = ALPHA) -> float:
+def critical_difference(n_models: int, n_subjects: int) -> float:
     """Nemenyi's critical difference of mean ranks: q sqrt(k (k + 1) / 6 n) (Demšar, 2006, section 3.2.2)."""
-    q = stats.studentized_range.ppf(1 - alpha, n_models, np.inf) / np.sqrt(2)
+    q = stats.studentized_range.ppf(1 - ALPHA, n_models, np.inf) / np.sqrt(2)
     return float(q * np.sqrt(n_models * (n_models + 1) / (6 * n_subjects)))
 
 

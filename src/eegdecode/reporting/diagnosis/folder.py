@@ -10,7 +10,7 @@ import pandas as pd
 
 from eegdecode.reporting.diagnosis.diagnose import diagnose
 from eegdecode.reporting.diagnosis.measures import Answers, read_answers
-from eegdecode.reporting.diagnosis.remedies import explaining, fitting, settings_of
+from eegdecode.reporting.diagnosis.remedies import explaining, fitting, typed_settings
 from eegdecode.reporting.diagnosis.verdicts import MEANING, NOTES, WELL, to_type
 from eegdecode.reporting.disk import write_text
 from eegdecode.reporting.predictions import load_predictions
@@ -33,7 +33,7 @@ def write_diagnoses(results: Results) -> pd.DataFrame:
     """
     folder, scores = results.folder, results.setting()
     histories = {str(key): own for key, own in read_history(folder).groupby("key", sort=False)}
-    classes, typed = results.summary["classes"], settings_of(folder, results.summary.get("facts") or {})
+    classes, typed = results.summary["classes"], typed_settings(folder, results.summary.get("facts") or {})
     answers = _answers(folder, classes)
     written = explaining(typed)
     rows = []

@@ -50,7 +50,7 @@ class LiveDiagnosis:
         Of all trials; test trials give the level of chance alone.
     n_classes : int
     settings : mapping, optional
-        What the experiment was made with, see `settings_of`; a run's own numbers replace them.
+        What the experiment was made with, see `typed_settings`; a run's own numbers replace them.
     share : float
         Of the time since the start that looks may take.
 

@@ -19,7 +19,7 @@ EXPLAINING = {    # settings that explain a course, by the names of `measure`
 }    # fmt: skip
 
 
-def settings_of(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+def typed_settings(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     """What an experiment was made with, as it is typed: its settings, and the choice of each group."""
     return {**facts, **read_settings(folder)}
 

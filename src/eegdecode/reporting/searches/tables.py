@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from eegdecode.reporting.comparison.pairs import mean_interval, wilcoxon
 from eegdecode.reporting.disk import read_json
 from eegdecode.reporting.results import Results, load_results
-from eegdecode.reporting.stats import subject_means
+from eegdecode.reporting.stats import mean_interval, subject_means, wilcoxon
 from eegdecode.runs import DIVERGED
 
 MARKER = "search.json"
@@ -44,21 +43,29 @@ class SearchFolder:
 
     @property
     def objective(self) -> str:
-        """What the winner is chosen by: the score, or the first objective."""
-        names = list(self.about["objectives"])
-        return "score" if "score" in names else names[0]
+        """What the winner is chosen by."""
+        return judged_by(self.about["objectives"])
 
     @property
     def ranked(self) -> pd.DataFrame:
         """Finished trials, the best first."""
-        done = self.trials[self.trials["state"] == "done"]
-        rising = self.about["objectives"][self.objective] == "minimize"
-        return done.sort_values(self.objective, ascending=rising, kind="stable")
+        return ranked(self.trials, self.about["objectives"])
 
     @property
     def counted(self) -> pd.DataFrame:
         """Trials that no later one repeats."""
         return self.trials[~self.trials["repeated"]]
+
+
+def judged_by(objectives: Mapping[str, str]) -> str:
+    """What the winner of a search is chosen by: the score, or the first objective."""
+    return "score" if "score" in objectives else next(iter(objectives))
+
+
+def ranked(trials: pd.DataFrame, objectives: Mapping[str, str]) -> pd.DataFrame:
+    """Finished trials, the best first; of equals the earliest."""
+    done, by = trials[trials["state"] == "done"], judged_by(objectives)
+    return done.sort_values(by, ascending=objectives[by] == "minimize", kind="stable")
 
 
 def read_search_folder(folder: Path) -> SearchFolder:
@@ -97,7 +104,7 @@ def status_text(folder: Path) -> str:
     if len(found.ranked):
         best = found.ranked.iloc[0]
         values = ", ".join(f"{name} {best[name]:.4g}" for name in found.about["objectives"])
-        settings = settings_of(best, found.about["space"])
+        settings = settings_text(best, found.about["space"])
         lines.append(f"best so far: trial {best['trial']}, {values} (validation): {settings}")
     lines += failed_trials(folder)
     tested = ", ".join(look["folder"] for look in found.final.get("looks", []))
@@ -107,7 +114,7 @@ def status_text(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def settings_of(row: Mapping[str, Any] | pd.Series, space: Mapping[str, Any]) -> str:
+def settings_text(row: Mapping[str, Any] | pd.Series, space: Mapping[str, Any]) -> str:
     """The searched settings of a trial in a line."""
     return " ".join(f"{path}={short(row[path])}" for path in space if row[path] == row[path])
 
