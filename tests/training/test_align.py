@@ -7,7 +7,7 @@ import torch
 from pyriemann.geometry.geodesic import geodesic_riemann
 
 from eegdecode.models.eegnet import EEGNet
-from eegdecode.protocols import CrossSession, CrossSubject
+from eegdecode.protocols import CrossSession, CrossSubject, WithinSession
 from eegdecode.sweeps import Sweep, expand
 from eegdecode.training.align import Align, align_trials, fit_frontend
 from eegdecode.training.batches import Signals
@@ -117,6 +117,18 @@ def test_the_transductive_form_sees_them_and_says_so(mixed):
     split = split_of(trials)
     assert not np.allclose(maps_of(trials, split, "all"), maps_of(changed_after(trials, split, 5), split, "all"))
     assert Align(reference="all").transductive
+
+
+@pytest.mark.parametrize("by", [[], ["session"], ["subject"]])
+def test_subjects_that_have_no_trial_in_a_run_change_nothing_in_it(mixed, by):
+    """Its key tells of the others alone: what is finished would be taken for what it is not."""
+    trials = mixed()
+    split = WithinSession(folds=3)(trials.meta, validation=0.25)[0]
+    (others,) = np.where(trials.meta["subject"] != split.subject)
+    X = trials.X.copy()
+    X[others] *= 3
+    maps = [fit_frontend(Align(by=by), Moments.of(x), trials.y, trials.meta, split) for x in (trials.X, X)]
+    np.testing.assert_array_equal(*(m.filters[m.which[split.train]] for m in maps))
 
 
 @pytest.mark.parametrize("then", [CSP(n_filters=2), None])
