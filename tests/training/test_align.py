@@ -70,12 +70,16 @@ def test_of_an_average_reference_the_mean_is_that_of_the_other_directions(mixed)
     np.testing.assert_allclose(mean.sum(0), 0, atol=1e-6 * np.abs(mean).max())
 
 
+def first(reference):
+    return {"n_first": 5} if reference == "first" else {}
+
+
 @pytest.mark.parametrize("reference", ["all", "first", "train"])
 @pytest.mark.parametrize("metric", ["euclid", "riemann"])
 def test_no_label_alters_the_maps(mixed, reference, metric):
     trials = mixed()
     other = replace(trials, meta=trials.meta.assign(label=(trials.y + 1) % 3))
-    settings = {"reference": reference, "metric": metric, "n_first": 5}
+    settings = {"reference": reference, "metric": metric, **first(reference)}
     np.testing.assert_array_equal(aligned(trials, **settings), aligned(other, **settings))
 
 
@@ -87,7 +91,7 @@ def changed_after(trials, split, n):
 
 
 def maps_of(trials, split, reference):
-    front = Align(reference=reference, n_first=5)
+    front = Align(reference=reference, **first(reference))
     matrices, which = front.maps(Moments.of(trials.X), trials.meta, split)
     return matrices[which]
 
@@ -239,3 +243,10 @@ def test_an_average_reference_stays_finite(make_trials):
 def test_bad_settings_are_named(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         Align(**settings)
+
+
+@pytest.mark.parametrize("reference", ["all", "train"])
+def test_a_number_of_first_trials_is_of_one_reference_alone(reference):
+    said = f"frontend.n_first=5 is of frontend.reference=first, and that is {reference}: type both"
+    with pytest.raises(ValueError, match=said):
+        Align(reference=reference, n_first=5)

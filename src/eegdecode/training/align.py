@@ -48,7 +48,7 @@ class Align:
         So no trial depends on a later one. ``"train"``: training trials alone; a group without any gets the reference
         of all.
     n_first : int
-        Trials, without labels, that a new subject gives before it is aligned.
+        Trials, without labels, that a new subject gives before it is aligned, with ``reference="first"``.
     own : float
         How far each trial is re-centred by its own covariance C: 0, by R alone; 1, by C alone.
     """
@@ -66,6 +66,9 @@ class Align:
                 raise ValueError(f"frontend.{name}={getattr(self, name)!r} is not one of: {', '.join(choices)}")
         if self.n_first < 1:
             raise ValueError(f"frontend.n_first must be at least 1, got {self.n_first}")
+        if self.reference != "first" and self.n_first != type(self).n_first:
+            raise ValueError(f"frontend.n_first={self.n_first} is of frontend.reference=first, and that is "
+                             f"{self.reference}: type both, or leave frontend.n_first out")    # fmt: skip
         if not 0 <= self.own <= 1:
             raise ValueError(f"frontend.own must be in [0, 1], got {self.own}")
         if isinstance(self.by, str) or not set(self.by) <= {"subject", "session", "run"}:
