@@ -137,8 +137,8 @@ def test_layerwise_steps_fall_by_the_factor(make_trials, tmp_path):
     trials = make_trials(n_subjects=3)
     (run, *_) = begin_from(learn(tmp_path, trials), few(trials, [4]), meta=trials.meta, dataset="toy")
     steps = {}
-    for fine_tune in ("full", "layerwise"):
-        settings = DeepTrainer(**DEEP, fine_tune=fine_tune, layer_factor=3.0, weight_decay=0.1)
+    for fine_tune, factor in (("full", {}), ("layerwise", {"layer_factor": 3.0})):
+        settings = DeepTrainer(**DEEP, fine_tune=fine_tune, **factor, weight_decay=0.1)
         task = Task.build(settings, NETWORKS["eegnet"], Material.of(trials, per_trial=False, device="cpu"), [run],
                           frontend=ZScore(), mode="loop")    # fmt: skip
         before, adam = task.ensemble.state(), Adam(rates=task.rates)
