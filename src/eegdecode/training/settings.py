@@ -24,7 +24,7 @@ class DeepSettings:
     epochs : int or None
         Passes over the training trials, at most. None: as many as ``updates`` take, rounded up.
     updates : int
-        Steps of a run, where ``epochs`` is None. Runs with 26 and with 1000 training trials then learn equally long.
+        Steps of a run; ``epochs`` go before them. Runs with 26 and with 1000 training trials then learn equally long.
     batch_size : int
         Trials that go through the networks at once, at most (see `draw_epoch`).
     accumulate : int
