@@ -19,7 +19,7 @@ from eegdecode.models.sttransformer import STTransformer
 from eegdecode.protocols import CrossSubject
 from eegdecode.reporting.store import Store
 from eegdecode.reporting.transfer import begin_from
-from eegdecode.runs import Source
+from eegdecode.runs import WATCHED, Source
 from eegdecode.sweeps import Sweep, expand, stacks
 from eegdecode.training.align import Align
 from eegdecode.training.batches import Material
@@ -197,6 +197,10 @@ def test_adapted_norms_use_the_session_and_no_label(make_trials):
     other.loc[run.split.test, "label"] = (other.loc[run.split.test, "label"] + 1) % 3
     (blind,) = fit(replace(trials, meta=other), [run], adapt_norms=True)
     np.testing.assert_array_equal(blind.logits["test"], adapted.logits["test"])
+    (watched,) = fit(replace(trials, X=loud), [run], adapt_norms=True, watch_test=True)    # as it is scored
+    accuracy = (watched.logits["test"].argmax(1) == trials.y[run.split.test]).mean()
+    assert watched.history[WATCHED].iloc[-1] == pytest.approx(accuracy)
+    assert equal(watched.weights, moved.weights)
     assert DeepTrainer(**DEEP, adapt_norms=True).transductive
     with pytest.raises(ValueError, match="adapt_norms=true is for batch norm, which this network has not"):
         fit(trials, [run], network="sttransformer", adapt_norms=True)
