@@ -17,7 +17,7 @@ def main(cfg: DictConfig) -> None:
     with told_in_words("finished encoders are kept; the same command goes on where it stopped"):
         from eegdecode.pretraining import pretrain  # here, so that --help and a typo answer at once
 
-        parts = parts_of(cfg, pretrain)
+        parts = parts_of(cfg, pretrain, HydraConfig.get().overrides.task)
         said, complete = pretrain(**parts, choices=choices, config=OmegaConf.to_yaml(cfg, resolve=True))
         print(said)
         if not complete:

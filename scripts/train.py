@@ -32,7 +32,7 @@ def main(cfg: DictConfig) -> None:
         from eegdecode.experiment import run_experiment  # here, so that --help and a typo answer at once
         logging.basicConfig(format="%(message)s")
         logging.getLogger("eegdecode").setLevel(logging.INFO)
-        parts, config = parts_of(cfg, run_experiment), OmegaConf.to_yaml(cfg, resolve=True)
+        parts, config = parts_of(cfg, run_experiment, typed), OmegaConf.to_yaml(cfg, resolve=True)
         results = run_experiment(**parts, choices=choices, config=config)
         if not results.complete:
             fail(f"{results.folder}: not all runs are done; the same command tries the others again", command=command)

@@ -11,12 +11,21 @@ from omegaconf import DictConfig, OmegaConf
 WHOLE = ("dataset.events",)    # what is typed for these replaces the mapping of the YAML file
 
 
-def parts_of(cfg: DictConfig, taker: Callable | None = None) -> dict[str, Any]:
-    """Instantiate a configuration for the function that takes it; refuse the first value of a wrong type."""
+def parts_of(cfg: DictConfig, taker: Callable | None = None, typed: Sequence[str] = ()) -> dict[str, Any]:
+    """Instantiate a configuration for the function that takes it.
+
+    Refuse the first value of a wrong type, and steps that are ``typed`` where an experiment has a number of epochs, or
+    one is typed too: that goes before. A YAML file may have both, as ``trainer=long trainer.epochs=50`` does, and the
+    base of a search.
+    """
     from eegdecode.launching.types import wrong_types  # here, so that --help answers at once
 
     if said := next(wrong_types(OmegaConf.to_container(cfg, resolve=True), taker), ""):
         raise ValueError(said)
+    steps = next((word.lstrip("+") for word in typed if word.lstrip("+").startswith("trainer.updates=")), "")
+    if steps and (epochs := OmegaConf.select(cfg, "trainer.epochs")) is not None:
+        raise ValueError(f"{steps} does nothing beside trainer.epochs={epochs}: leave it out, or take "
+                         "trainer.epochs=null")    # fmt: skip
     return instantiate(cfg, _convert_="all")
 
 

@@ -68,6 +68,31 @@ def test_every_choice_composes_and_instantiates(path, monkeypatch, tmp_path):
     instantiate(cfg, _convert_="all")
 
 
+PLAIN = [    # choices that stand for a class as it is
+    "augment=chain", "augment=snr", "dataset=simulated", "frontend=align", "frontend=csp", "frontend=none",
+    "frontend=zscore", "logger=wandb", "protocol=cross_session", "protocol=cross_subject", "protocol=pooled",
+    "protocol=within_session", "sweep=none", "task=forecast", "task=masked", "trainer=classical", "trainer=deep",
+    "trainer=pretrain",
+]    # fmt: skip
+ON_PURPOSE = {"frontend=zscore per_trial", "frontend=csp per_trial", "dataset=simulated sfreq"}    # the classes say why
+
+
+@pytest.mark.parametrize("choice", PLAIN)
+def test_a_choice_and_its_class_have_the_same_defaults(choice):
+    group, _, name = choice.partition("=")
+    root = "pretrain" if group == "task" or name == "pretrain" else "train"
+    chosen = compose(root, overrides=[choice])[group]
+    other = set()
+    for part in targets(chosen):
+        known = inspect.signature(get_class(part._target_)).parameters
+        for key, value in OmegaConf.to_container(part, resolve=True).items():
+            default = known[key].default if key in known else inspect.Parameter.empty    # _target_ and the like
+            default = list(default) if isinstance(default, tuple) else default
+            if default is not inspect.Parameter.empty and not isinstance(value, dict) and value != default:
+                other.add(f"{choice} {key}")
+    assert other == {each for each in ON_PURPOSE if each.startswith(f"{choice} ")}
+
+
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: p.stem)
 def test_every_experiment_composes_and_says_what_it_claims(path):
     cfg = compose("train", overrides=[f"experiment={path.stem}"])

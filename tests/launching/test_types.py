@@ -1,5 +1,6 @@
 """Values of a configuration against the types of its settings."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from omegaconf import OmegaConf
 
 from eegdecode.experiment import run_experiment
 from eegdecode.launching.types import wrong_types
+from typed import parts_of
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -55,6 +57,19 @@ def test_what_each_choice_brings_has_the_types_that_it_declares():
 ])    # fmt: skip
 def test_what_may_be_typed_is_let_pass(words):
     assert told(*words.split()) == []
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    ("trainer.epochs=50 trainer.updates=20", "trainer.updates=20 does nothing beside trainer.epochs=50: leave it out"),
+    ("experiment=s3t_bci4_2a ++trainer.updates=20", "beside trainer.epochs=1000: leave it out, or take trainer.epochs"),
+    ("experiment=s3t_bci4_2a trainer.epochs=null trainer.updates=20", ""), ("trainer=long trainer.epochs=50", ""),
+    ("model=ts_lr", ""), ("trainer.updates=20", ""),
+])    # fmt: skip
+def test_steps_that_are_typed_where_epochs_go_before_are_refused(words, said):
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+        config = compose("train", words.split())
+    with pytest.raises(ValueError, match=said) if said else nullcontext():
+        parts_of(config, run_experiment, words.split())
 
 
 class Odd:

@@ -150,6 +150,7 @@ def test_errors_are_those_of_the_network_of_the_mean_and_of_repeating(target):
     (MaskedAutoencoder, {"piece": 0.0}, "task.piece must be a time above 0 s, got 0.0"),
     (MaskedAutoencoder, {"band": [4]}, "task.band must be two frequencies"),
     (Forecaster, {"band": [-4, 40]}, "task.band must be two frequencies"),
+    (Forecaster, {"band": [8, 30], "target": "signal"}, "30] is of task.target=power, and that is signal: type"),
     (MaskedAutoencoder, {"ratio": 0.2}, "task.ratio=0.2 hides a whole piece in only"),
 ])    # fmt: skip
 def test_bad_settings_are_refused(kind, settings, said):

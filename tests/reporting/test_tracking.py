@@ -139,7 +139,7 @@ def test_jobs_belong_to_their_folder_unless_told_otherwise(
     monkeypatch.delenv("WANDB_RUN_GROUP", raising=False)
     if outside:
         monkeypatch.setenv("WANDB_RUN_GROUP", outside)
-    WandbTracker(group=typed).start({}, tmp_path / "out")
+    WandbTracker(mode="offline", group=typed).start({}, tmp_path / "out")
     assert opened[0]["group"] == (str(tmp_path / "out") if group == "out" else group)    # None: of the environment
 
 
@@ -185,7 +185,7 @@ def test_thinned_curves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     job = SimpleNamespace(define_metric=lambda *_, **__: None, log=logged.append)
     fake = SimpleNamespace(init=lambda **_: job, Settings=lambda **_: None)
     monkeypatch.setitem(sys.modules, "wandb", fake)
-    tracker = WandbTracker(every=10)
+    tracker = WandbTracker(mode="offline", every=10)
     tracker.start({}, tmp_path)
     for epoch in range(1, 31):
         tracker.epoch("r", {"epoch": epoch, "val_loss": 1.0})

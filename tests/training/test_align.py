@@ -7,7 +7,7 @@ import torch
 from pyriemann.geometry.geodesic import geodesic_riemann
 
 from eegdecode.models.eegnet import EEGNet
-from eegdecode.protocols import CrossSession, CrossSubject
+from eegdecode.protocols import CrossSession, CrossSubject, WithinSession
 from eegdecode.sweeps import Sweep, expand
 from eegdecode.training.align import Align, align_trials, fit_frontend
 from eegdecode.training.batches import Signals
@@ -70,12 +70,16 @@ def test_of_an_average_reference_the_mean_is_that_of_the_other_directions(mixed)
     np.testing.assert_allclose(mean.sum(0), 0, atol=1e-6 * np.abs(mean).max())
 
 
+def first(reference):
+    return {"n_first": 5} if reference == "first" else {}
+
+
 @pytest.mark.parametrize("reference", ["all", "first", "train"])
 @pytest.mark.parametrize("metric", ["euclid", "riemann"])
 def test_no_label_alters_the_maps(mixed, reference, metric):
     trials = mixed()
     other = replace(trials, meta=trials.meta.assign(label=(trials.y + 1) % 3))
-    settings = {"reference": reference, "metric": metric, "n_first": 5}
+    settings = {"reference": reference, "metric": metric, **first(reference)}
     np.testing.assert_array_equal(aligned(trials, **settings), aligned(other, **settings))
 
 
@@ -87,7 +91,7 @@ def changed_after(trials, split, n):
 
 
 def maps_of(trials, split, reference):
-    front = Align(reference=reference, n_first=5)
+    front = Align(reference=reference, **first(reference))
     matrices, which = front.maps(Moments.of(trials.X), trials.meta, split)
     return matrices[which]
 
@@ -117,6 +121,18 @@ def test_the_transductive_form_sees_them_and_says_so(mixed):
     split = split_of(trials)
     assert not np.allclose(maps_of(trials, split, "all"), maps_of(changed_after(trials, split, 5), split, "all"))
     assert Align(reference="all").transductive
+
+
+@pytest.mark.parametrize("by", [[], ["session"], ["subject"]])
+def test_subjects_that_have_no_trial_in_a_run_change_nothing_in_it(mixed, by):
+    """Its key tells of the others alone: what is finished would be taken for what it is not."""
+    trials = mixed()
+    split = WithinSession(folds=3)(trials.meta, validation=0.25)[0]
+    (others,) = np.where(trials.meta["subject"] != split.subject)
+    X = trials.X.copy()
+    X[others] *= 3
+    maps = [fit_frontend(Align(by=by), Moments.of(x), trials.y, trials.meta, split) for x in (trials.X, X)]
+    np.testing.assert_array_equal(*(m.filters[m.which[split.train]] for m in maps))
 
 
 @pytest.mark.parametrize("then", [CSP(n_filters=2), None])
@@ -227,3 +243,10 @@ def test_an_average_reference_stays_finite(make_trials):
 def test_bad_settings_are_named(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         Align(**settings)
+
+
+@pytest.mark.parametrize("reference", ["all", "train"])
+def test_a_number_of_first_trials_is_of_one_reference_alone(reference):
+    said = f"frontend.n_first=5 is of frontend.reference=first, and that is {reference}: type both"
+    with pytest.raises(ValueError, match=said):
+        Align(reference=reference, n_first=5)

@@ -156,5 +156,8 @@ def test_bad_settings_are_named(settings, message):
 
 def test_more_segments_than_samples_are_named(make_trials):
     trials = make_trials()
-    with pytest.raises(ValueError, match=r"augment.segments=200 are more than a trial has samples"):
-        fit(trials, some_runs(trials, 1), augment=Recombination(segments=200))
+    many = Recombination(segments=200)
+    with pytest.raises(ValueError, match=r"augment.segments=200 are more than a trial has samples \(128\); lower it"):
+        fit(trials, some_runs(trials, 1), augment=many)
+    with pytest.raises(ValueError, match=r"augment.segments=200"):    # before there is a folder
+        DeepTrainer(device="cpu").check(NETWORKS[0], trials, some_runs(trials), frontend=ZScore(), augment=many)

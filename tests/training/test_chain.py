@@ -9,6 +9,7 @@ import torch
 
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.protocols import CrossSession, WithinSession
+from eegdecode.runs import Source
 from eegdecode.sweeps import Sweep, expand
 from eegdecode.training import transforms
 from eegdecode.training.align import Align
@@ -175,20 +176,31 @@ def some_runs(trials, n=1):
     ("chain", "message"),
     [(Chain(), r"augment=chain names no change: give one"), (Chain(symmetry=0.5), r"partners across the midline"),
      (Chain(time_shift=1.0), r"augment.time_shift=1.0 s is no less than a trial's 1 s"),
+     (Chain(noise=0.1, probability=0.0), r"augment.probability=0 leaves every change out: raise it"),
+     (Chain(segments=4, probability=0.9), r"augment.probability=0.9 is of neither segments nor symmetry"),
+     (Chain(segments=129), r"augment.segments=129 are more than a trial has samples \(128\); lower it"),
      (Chain(time_mask=2.0), r"augment.time_mask"), (Chain(frequency_shift=64.0), r"augment.frequency_shift=64.0 Hz")],
 )    # fmt: skip
 def test_what_does_not_suit_the_trials_is_named_before_training(make_trials, chain, message):
     trials = make_trials()
     with pytest.raises(ValueError, match=message):
         fit(trials, some_runs(trials), chain)
+    with pytest.raises(ValueError, match=message):    # and before there is a folder
+        DeepTrainer(device="cpu").check(partial(EEGNet), trials, some_runs(trials), frontend=ZScore(), augment=chain)
 
 
 def test_symmetry_needs_electrodes_behind_the_front_end(make_trials):
     trials = placed(make_trials())
     for frontend in (ZScore(), Align()):
         assert fit(trials, some_runs(trials), Chain(symmetry=0.5), frontend=frontend)[0].status == "done"
-    with pytest.raises(ValueError, match="take frontend=zscore, align or whiten"):
-        fit(trials, some_runs(trials), Chain(symmetry=0.5), frontend=CSP(n_filters=2))
+    refused = pytest.raises(ValueError, match="take frontend=zscore, align or whiten")
+    csp, (run,) = CSP(n_filters=2), some_runs(trials)
+    with refused:
+        fit(trials, [run], Chain(symmetry=0.5), frontend=csp)
+    begun = replace(run, source=Source(fit(trials, [run], None, frontend=csp)[0].weights, {}, ""))
+    for each in (run, begun):    # before there is a folder, also of a run that starts from another
+        with refused:
+            DeepTrainer(device="cpu").check(partial(EEGNet), trials, [each], frontend=csp, augment=Chain(symmetry=0.5))
 
 
 @pytest.mark.parametrize(
@@ -197,7 +209,8 @@ def test_symmetry_needs_electrodes_behind_the_front_end(make_trials):
      ({"symmetry": -0.1}, "augment.symmetry"), ({"channel_dropout": 1.0}, "augment.channel_dropout"),
      ({"crop": 1.0}, r"augment.crop must be in \[0, 1\), got 1.0"),
      ({"noise": -1.0}, "augment.noise must be 0 deviations or more, got -1"), ({"time_shift": float("nan")}, "got nan"),
-     ({"segments": -1}, "augment.segments must be a whole number"), ({"segments": 4, "share": 1.0}, "augment.share")],
+     ({"segments": -1}, "augment.segments must be a whole number"), ({"segments": 4, "share": 1.0}, "augment.share"),
+     ({"noise": 0.1, "share": 0.3}, "augment.share=0.3 is of the trials that augment.segments puts together")],
 )    # fmt: skip
 def test_bad_strengths_are_named(settings, message):
     with pytest.raises(ValueError, match=message):

@@ -234,7 +234,8 @@ def test_the_average_is_what_is_measured_kept_and_tested(make_trials, kind, sele
     (run,) = some_runs(trials, 1)
     settings = {"epochs": 8, "lr": 0.02, "model": NETWORKS["eegnet"], "schedule": "constant"}
     (plain,) = fit(trials, [run], **settings)
-    (mean,) = fit(trials, [run], average=kind, swa_share=0.5, select=select, **settings)
+    lever = {"average": kind, **({"swa_share": 0.5} if kind == "swa" else {})}
+    (mean,) = fit(trials, [run], select=select, **lever, **settings)
     np.testing.assert_array_equal(plain.history["running_loss"], mean.history["running_loss"])    # training is the same
     assert any(np.abs(plain.weights[name] - mean.weights[name]).max() > 1e-4 for name in plain.weights)
     shown = mean.history["val_loss"].iloc[mean.best_epoch - 1]
@@ -320,6 +321,11 @@ def test_the_gradient_is_that_of_the_worst_place_nearby_and_nothing_else_moves()
         ({"schedule": "linear"}, "trainer.schedule must be one of cosine, constant, one_cycle, plateau; got 'linear'"),
         ({"plateau_patience": 0}, "trainer.plateau_patience must be a whole number of at least 1, got 0"),
         ({"plateau_factor": 1.0}, "trainer.plateau_factor must lie between 0 and 1, got 1.0"),
+        ({"ema_decay": 0.99}, "trainer.ema_decay=0.99 is of trainer.average=ema, and that is none: type both"),
+        ({"swa_share": 0.5, "average": "ema"}, "trainer.swa_share=0.5 is of trainer.average=swa, and that is ema"),
+        ({"plateau_patience": 3}, "trainer.plateau_patience=3 is of trainer.schedule=plateau, and that is cosine"),
+        ({"plateau_factor": 0.1}, "trainer.plateau_factor=0.1 is of trainer.schedule=plateau"),
+        ({"layer_factor": 2.0}, "trainer.layer_factor=2.0 is of trainer.fine_tune=layerwise, and that is full"),
         ({"sam": 0.05, "compile": True, "ensemble": "vectorise"}, "take trainer.compile=false with"),
         ({"mixup": 0.1, "compile": True, "ensemble": "vectorise"}, "take trainer.compile=false with"),
     ],

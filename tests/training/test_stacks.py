@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,7 +12,7 @@ from eegdecode.training.align import Align
 from eegdecode.training.batches import Material
 from eegdecode.training.deep import DeepTrainer
 from eegdecode.training.ensemble import Ensemble
-from eegdecode.training.frontend import ZScore
+from eegdecode.training.frontend import CSP, ZScore
 from eegdecode.training.loop import train_stack
 
 MODEL = partial(EEGNet, drop=0.0)
@@ -53,6 +54,19 @@ def test_runs_that_stop_leave_the_stack_and_change_no_other(make_trials, monkeyp
         assert one.best_epoch == other.best_epoch
         for part in ("val", "test"):
             np.testing.assert_allclose(one.logits[part], other.logits[part], atol=1e-4 if mode == "loop" else 2e-2)
+
+
+def test_runs_whose_features_are_unequally_many_are_no_stack(make_trials):
+    """CSP has filters for each class that it saw; one by one such runs train."""
+    trials = make_trials()
+    run, other = some_runs(trials, 2)
+    lacks = run.split.train[trials.y[run.split.train] < 2]
+    cut = [replace(run.split, train=lacks), replace(other.split, train=other.split.train[: len(lacks)])]
+    runs = [replace(run, split=split) for split in cut]
+    settings = {"frontend": CSP(n_filters=2), "epochs": 1}
+    assert [train(trials, [each], mode="loop", **settings)[0].status for each in runs] == ["done"] * 2
+    with pytest.raises(ValueError, match=r"unequally many features.*lack a class: take trainer.ensemble=loop"):
+        train(trials, runs, mode="vectorise", **settings)
 
 
 def fit(trials, stacks):

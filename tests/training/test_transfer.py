@@ -19,7 +19,7 @@ from eegdecode.models.sttransformer import STTransformer
 from eegdecode.protocols import CrossSubject
 from eegdecode.reporting.store import Store
 from eegdecode.reporting.transfer import begin_from
-from eegdecode.runs import Source
+from eegdecode.runs import WATCHED, Source
 from eegdecode.sweeps import Sweep, expand, stacks
 from eegdecode.training.align import Align
 from eegdecode.training.batches import Material
@@ -137,8 +137,8 @@ def test_layerwise_steps_fall_by_the_factor(make_trials, tmp_path):
     trials = make_trials(n_subjects=3)
     (run, *_) = begin_from(learn(tmp_path, trials), few(trials, [4]), meta=trials.meta, dataset="toy")
     steps = {}
-    for fine_tune in ("full", "layerwise"):
-        settings = DeepTrainer(**DEEP, fine_tune=fine_tune, layer_factor=3.0, weight_decay=0.1)
+    for fine_tune, factor in (("full", {}), ("layerwise", {"layer_factor": 3.0})):
+        settings = DeepTrainer(**DEEP, fine_tune=fine_tune, **factor, weight_decay=0.1)
         task = Task.build(settings, NETWORKS["eegnet"], Material.of(trials, per_trial=False, device="cpu"), [run],
                           frontend=ZScore(), mode="loop")    # fmt: skip
         before, adam = task.ensemble.state(), Adam(rates=task.rates)
@@ -197,6 +197,10 @@ def test_adapted_norms_use_the_session_and_no_label(make_trials):
     other.loc[run.split.test, "label"] = (other.loc[run.split.test, "label"] + 1) % 3
     (blind,) = fit(replace(trials, meta=other), [run], adapt_norms=True)
     np.testing.assert_array_equal(blind.logits["test"], adapted.logits["test"])
+    (watched,) = fit(replace(trials, X=loud), [run], adapt_norms=True, watch_test=True)    # as it is scored
+    accuracy = (watched.logits["test"].argmax(1) == trials.y[run.split.test]).mean()
+    assert watched.history[WATCHED].iloc[-1] == pytest.approx(accuracy)
+    assert equal(watched.weights, moved.weights)
     assert DeepTrainer(**DEEP, adapt_norms=True).transductive
     with pytest.raises(ValueError, match="adapt_norms=true is for batch norm, which this network has not"):
         fit(trials, [run], network="sttransformer", adapt_norms=True)

@@ -39,7 +39,8 @@ class SimulatedDataset:
     subjects : sequence of int or str, optional
         The selected ones; None for all.
     sfreq : float
-        Sampling rate in Hz.
+        Sampling rate in Hz: by default that of 2a; ``dataset=simulated`` takes half, so that a first run takes half the
+        time.
 
     References
     ----------

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from eegdecode.models.decoder import Decoder
-from eegdecode.models.pieces import EDGE, Pieces, Reconstruction, build_encoder, errors
+from eegdecode.models.pieces import BAND, EDGE, Pieces, Reconstruction, build_encoder, errors
 
 
 class Forecaster(nn.Module):
@@ -44,7 +44,7 @@ class Forecaster(nn.Module):
     def __init__(
         self, n_chans: int, n_times: int, n_classes: int, sfreq: float, *, network: Callable[..., Any],
         positions: Sequence[Sequence[float]] | None = None, context: float = 0.5, sampling: float = 0.5,
-        piece: float = 0.5, target: str = "power", band: Sequence[float] = (4.0, 40.0), depth: int = 1, heads: int = 4,
+        piece: float = 0.5, target: str = "power", band: Sequence[float] = BAND, depth: int = 1, heads: int = 4,
         drop: float | None = 0.1,
     ) -> None:    # fmt: skip
         super().__init__()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from eegdecode.models.decoder import Decoder
 from eegdecode.models.patches import seen_samples
-from eegdecode.models.pieces import Pieces, Reconstruction, build_encoder, errors
+from eegdecode.models.pieces import BAND, Pieces, Reconstruction, build_encoder, errors
 
 LEAST_HIDING = 0.9    # share of the trials of which something is told; of the others the error is 0
 
@@ -44,7 +44,7 @@ class MaskedAutoencoder(nn.Module):
     def __init__(
         self, n_chans: int, n_times: int, n_classes: int, sfreq: float, *, network: Callable[..., Any],
         positions: Sequence[Sequence[float]] | None = None, ratio: float = 0.75, piece: float = 0.5,
-        target: str = "power", band: Sequence[float] = (4.0, 40.0), depth: int = 1, heads: int = 4,
+        target: str = "power", band: Sequence[float] = BAND, depth: int = 1, heads: int = 4,
         drop: float | None = 0.1,
     ) -> None:    # fmt: skip
         super().__init__()

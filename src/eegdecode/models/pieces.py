@@ -20,6 +20,7 @@ Chosen = Bool[Tensor, "batch piece"]
 
 EDGE = 0.05    # share of a piece that may lie in a visible patch beside it
 TARGETS = ("power", "signal")
+BAND = (4.0, 40.0)    # Hz, that of our motor imagery
 LEAST = 1e-6    # power below which all is silence, as in `eegdecode.models.stems`
 
 
@@ -59,7 +60,7 @@ class Pieces(nn.Module):
         Of a piece, in s.
     target : {"power", "signal"}
     band : sequence of float
-        Least and largest frequency of ``power``, in Hz.
+        Least and largest frequency of ``power``, in Hz; no other target has one.
     """
 
     def __init__(
@@ -71,6 +72,9 @@ class Pieces(nn.Module):
             raise ValueError(f"task.piece must be a time above 0 s, got {length}")
         if len(band) != 2 or not 0 < band[0] < band[1]:
             raise ValueError(f"task.band must be two frequencies above 0 Hz, [4,40], got {list(band)}")
+        if target != "power" and tuple(band) != BAND:
+            raise ValueError(f"task.band={list(band)} is of task.target=power, and that is {target}: type both, or "
+                             "leave task.band out")    # fmt: skip
         self.size = max(2, round(length * sfreq))
         self.n_pieces = n_times // self.size
         if self.n_pieces < 2:

@@ -68,7 +68,7 @@ class WandbTracker:
     def __init__(
         self,
         *,
-        mode: str = "offline",
+        mode: str = "online",
         project: str = "eegdecode",
         entity: str | None = None,
         group: str | None = None,

@@ -42,12 +42,13 @@ class Align:
     metric : {"euclid", "riemann"}
         Which mean of the trials' covariances is the reference.
     reference : {"all", "first", "train"}
-        From which trials. ``"all"``: all of the group, which for a group under test are test trials
-        (transductive). ``"first"``: of a group without training trials the first ``n_first``, which serve those
-        after them; the first ones themselves get the reference of all training trials. So no trial depends on a
-        later one. ``"train"``: training trials alone; a group without any gets the reference of all.
+        From which trials. ``"all"``: all of the group, which for a group under test are test trials (transductive); of
+        subjects without a trial in the run, none. ``"first"``: of a group without training trials the first
+        ``n_first``, which serve those after them; the first ones themselves get the reference of all training trials.
+        So no trial depends on a later one. ``"train"``: training trials alone; a group without any gets the reference
+        of all.
     n_first : int
-        Trials, without labels, that a new subject gives before it is aligned.
+        Trials, without labels, that a new subject gives before it is aligned, with ``reference="first"``.
     own : float
         How far each trial is re-centred by its own covariance C: 0, by R alone; 1, by C alone.
     """
@@ -65,6 +66,9 @@ class Align:
                 raise ValueError(f"frontend.{name}={getattr(self, name)!r} is not one of: {', '.join(choices)}")
         if self.n_first < 1:
             raise ValueError(f"frontend.n_first must be at least 1, got {self.n_first}")
+        if self.reference != "first" and self.n_first != type(self).n_first:
+            raise ValueError(f"frontend.n_first={self.n_first} is of frontend.reference=first, and that is "
+                             f"{self.reference}: type both, or leave frontend.n_first out")    # fmt: skip
         if not 0 <= self.own <= 1:
             raise ValueError(f"frontend.own must be in [0, 1], got {self.own}")
         if isinstance(self.by, str) or not set(self.by) <= {"subject", "session", "run"}:
@@ -138,13 +142,15 @@ class Align:
         if self.by:
             groups = meta.groupby(list(self.by), sort=False).ngroup().to_numpy()
         n_groups, n_chans = int(groups.max()) + 1, moments.mean.shape[1]
+        mine = meta["subject"].iloc[np.concatenate([split.train, split.val, split.test])].unique()
+        known = meta["subject"].isin(mine).to_numpy()    # the key of a run tells of no other subject's trials
         which = groups.astype(np.int64)
         means = np.tile(np.eye(n_chans), (n_groups + 1, 1, 1))
         means[-1] = self.mean(moments.second[split.train]) if given is None else given
         if given is not None and not self.by:    # all are of one group, which is the other run's
             which[:], n_groups = n_groups, 0
         for group in range(n_groups):
-            rows = np.flatnonzero(groups == group)
+            rows = np.flatnonzero((groups == group) & known)
             trained = np.intersect1d(rows, split.train)
             if self.reference == "all":
                 source = rows

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from eegdecode.training.batches import Memory, draw_epoch
+from eegdecode.trials import Trials
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,12 @@ class Recombination:
             raise ValueError(f"augment.segments must be a whole number of at least 1, got {self.segments}")
         if not 0 < self.share < 1:
             raise ValueError(f"augment.share must lie between 0 and 1, got {self.share}; augment=none takes none")
+
+    def check(self, trials: Trials) -> None:
+        """Raise a ValueError if trials are too short for so many pieces."""
+        if self.segments > trials.X.shape[2]:
+            raise ValueError(f"augment.segments={self.segments} are more than a trial has samples "
+                             f"({trials.X.shape[2]}); lower it")    # fmt: skip
 
     def draw(
         self, batches: Sequence[Int[np.ndarray, "run _"]], rows: Sequence[np.ndarray], y: Int[np.ndarray, " trial"],
@@ -80,8 +87,6 @@ def extend(
 ) -> tuple[Float[Tensor, "run all feature time"], Int[Tensor, "run all"]]:    # fmt: skip
     """Add artificial trials to a batch; return it with a trial of the right class for each."""
     n_times, n_segments = x.shape[-1], donors.shape[-1]
-    if n_segments > n_times:
-        raise ValueError(f"augment.segments={n_segments} are more than a trial has samples ({n_times})")
     edges = [round(n_times * i / n_segments) for i in range(n_segments + 1)]
     pieces = [memory.piece(donors[..., i], slice(edges[i], edges[i + 1])) for i in range(n_segments)]
     made = torch.cat(pieces, dim=-1)                                                       # (R, A, F, T)

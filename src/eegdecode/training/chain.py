@@ -80,6 +80,9 @@ class Chain:
                 raise ValueError(f"augment.{name} must be 0 {unit} or more, got {getattr(self, name)}; 0 leaves it out")
         if self.segments:
             Recombination(segments=self.segments, share=self.share)    # says what is wrong
+        elif self.share != type(self).share:
+            raise ValueError(f"augment.share={self.share} is of the trials that augment.segments puts together, and "
+                             "those are 0: give augment.segments=8, or leave augment.share out")    # fmt: skip
 
     @property
     def recombination(self) -> Recombination | None:
@@ -88,8 +91,16 @@ class Chain:
 
     def check(self, trials: Trials) -> None:
         """Raise a ValueError if these trials cannot be changed so."""
-        if not (self.segments or self.symmetry or any(getattr(self, name) for name in CHANGES)):
+        changes = any(getattr(self, name) for name in CHANGES)
+        if not (self.segments or self.symmetry or changes):
             raise ValueError("augment=chain names no change: give one, augment.noise=0.1, or take augment=none")
+        if changes and self.probability == 0:
+            raise ValueError("augment.probability=0 leaves every change out: raise it, or take augment=none")
+        if not changes and self.probability != type(self).probability:
+            raise ValueError(f"augment.probability={self.probability} is of neither segments nor symmetry, and nothing "
+                             "else is on: leave it out")    # fmt: skip
+        if self.recombination is not None:
+            self.recombination.check(trials)
         seconds = trials.X.shape[2] / trials.signal.sfreq
         for name in ("time_shift", "time_mask"):
             if getattr(self, name) >= seconds:

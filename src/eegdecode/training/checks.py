@@ -17,6 +17,11 @@ NUMBERS = (
     "layer_factor", "validation",
 )    # fmt: skip
 
+OF_A_WORD = {    # a setting -> whose it is, and the word with which it counts
+    "plateau_patience": ("schedule", "plateau"), "plateau_factor": ("schedule", "plateau"),
+    "ema_decay": ("average", "ema"), "swa_share": ("average", "swa"), "layer_factor": ("fine_tune", "layerwise"),
+}    # fmt: skip
+
 
 def check_words(settings: DeepSettings) -> None:
     """Refuse a word that nobody knows, and what is neither true nor false."""
@@ -62,6 +67,15 @@ def check_numbers(settings: DeepSettings) -> None:
         raise ValueError(f"trainer.save_every must be null or at least 0 s, got {settings.save_every}")
     if settings.clip is not None and not (is_number(settings.clip) and settings.clip > 0):
         raise ValueError(f"trainer.clip must be positive or null, got {settings.clip}")
+
+
+def check_unused(settings: DeepSettings) -> None:
+    """Refuse a setting of what is not turned on: it would stand in the results and do nothing."""
+    for name, (whose, word) in OF_A_WORD.items():
+        value, now = getattr(settings, name), getattr(settings, whose)
+        if now != word and value != getattr(type(settings), name):
+            raise ValueError(f"trainer.{name}={value} is of trainer.{whose}={word}, and that is {now}: type both, or "
+                             f"leave trainer.{name} out")    # fmt: skip
 
 
 def is_number(value: object) -> TypeGuard[float]:

@@ -53,14 +53,14 @@ class DeepTrainer(DeepSettings):
     ) -> None:    # fmt: skip
         """Refuse what a network, a front end or an augmentation cannot be, before any folder is touched.
 
-        A network is built on a few trials; those that start from others are built by `compare`.
+        A network is built on a few trials; whether it may start from another one `compare` has said before.
         """
         self._check_mode(model)
-        if isinstance(augment, Chain):
+        if augment is not None:
             augment.check(trials)
-        plain = next((run for run in runs if len(run.split.train) and run.source is None), None)
-        if plain is not None:
-            task = small_task(self, model, trials, plain, frontend=frontend)
+        learning = next((run for run in runs if len(run.split.train)), None)
+        if learning is not None:
+            task = small_task(self, model, trials, learning, frontend=frontend)
             if isinstance(augment, Chain):
                 augment.prepare(trials, electrodes=task.maps[0].electrodes)
 
@@ -94,7 +94,7 @@ class DeepTrainer(DeepSettings):
         on_warning: Callable[[str], None], claim: Claim,
     ) -> Iterator[Prediction]:    # fmt: skip
         settings, devices = self, find_devices(self.device)
-        if isinstance(self.augment, Chain):
+        if self.augment is not None:
             self.augment.check(trials)
         self._check_mode(model)
         if not getattr(model.func, "stackable", True):

@@ -122,7 +122,8 @@ class ZScore:
     over : {"channel", "all"}
         A mean and a deviation for each channel, or one of both for all (as S3T does).
     per_trial : bool
-        Divide each trial by its own deviation first. Takes away what differs between subjects and amplifiers.
+        Divide each trial by its own deviation first. Takes away what differs between subjects and amplifiers, which is
+        why ``frontend=zscore`` does; by default it is the plain z-score.
     """
 
     over: str = "channel"
@@ -156,7 +157,7 @@ class CSP:
     n_filters : int
         Filters a class; S3T takes 4.
     per_trial : bool
-        Divide each trial by its own deviation first.
+        Divide each trial by its own deviation first, as ``frontend=csp`` does; by default it is the CSP of the papers.
     """
 
     n_filters: int = 4

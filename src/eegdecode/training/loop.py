@@ -58,6 +58,7 @@ def train_stack(
     rngs = [np.random.default_rng(seeds_of(run)) for run in runs]
     keeper = Keeper(len(runs), select=settings.select, patience=settings.patience)
     saves, replay = Saves(settings, runs), Replay(on=settings.replays(device.type))
+    sessions = material.trials.meta.groupby(["subject", "session"], sort=False).ngroup().to_numpy()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(seeds_of(runs[0]).generate_state(1)[0]))    # dropout
         task, rngs = saves.resume(Work(task, adam, average, plateau, rngs, keeper))
@@ -72,7 +73,8 @@ def train_stack(
             if epoch % every and epoch < epochs:
                 continue
             shown = task.with_weights(average.mean)
-            history = _measure(shown, *trained, replay=replay if shown is task else None) | gradient_flow(adam, task)
+            history = _measure(shown, *trained, sessions=sessions, replay=replay if shown is task else None)
+            history |= gradient_flow(adam, task)
             history |= {"epoch": np.full(len(task.runs), epoch), "lr": task.lr.cpu().numpy() * shares[-1]}
             before = keeper.active
             for run, row in keeper.note(epoch, history, state=shown.ensemble.state):
@@ -88,7 +90,6 @@ def train_stack(
                 average.take(torch.as_tensor(stay, device=device))
                 plateau.take(stay)
     whole.ensemble.load(keeper.best(task.with_weights(average.mean).ensemble.state))
-    sessions = material.trials.meta.groupby(["subject", "session"], sort=False).ngroup().to_numpy()
     measured = meter.read(n_runs=len(runs), before=saves.spent)
     return list(_predictions(whole, keeper, measured, sessions))
 
@@ -111,7 +112,9 @@ def train_epoch(
     return torch.stack(losses).sum(0), torch.stack(norms).mean(0)
 
 
-def _measure(task: Task, running: Tensor, norm: Tensor, *, replay: Replay | None) -> dict[str, np.ndarray]:
+def _measure(
+    task: Task, running: Tensor, norm: Tensor, *, sessions: np.ndarray, replay: Replay | None
+) -> dict[str, np.ndarray]:    # fmt: skip
     """Losses and accuracies after an epoch, in evaluation mode: name -> (R,)."""
     y = task.y.cpu().numpy()
     row = {"running_loss": running.cpu().numpy(), "grad_norm": norm.cpu().numpy()}
@@ -121,10 +124,15 @@ def _measure(task: Task, running: Tensor, norm: Tensor, *, replay: Replay | None
         scores = [_loss_and_accuracy(logits, y[r]) for logits, r in zip(predicted, rows, strict=True)]
         row[f"{part}_loss"], row[f"{part}_accuracy"] = np.array(scores).T
     if task.settings.watch_test:    # noted, and used by nothing here
-        rows = [run.split.test for run in task.runs]
-        pairs = zip(task.predict(rows, replay=replay), rows, strict=True)
-        row[WATCHED] = np.array([_loss_and_accuracy(logits, y[r])[1] for logits, r in pairs])
+        pairs = zip(_answers(task, sessions, replay=replay), task.runs, strict=True)
+        row[WATCHED] = np.array([_loss_and_accuracy(logits, y[run.split.test])[1] for logits, run in pairs])
     return row
+
+
+def _answers(task: Task, sessions: np.ndarray, *, replay: Replay | None = None) -> list[np.ndarray]:
+    """Logits of each run for its test trials, as they are scored."""
+    rows = [run.split.test for run in task.runs]
+    return predict_adapted(task, rows, sessions) if task.settings.adapt_norms else task.predict(rows, replay=replay)
 
 
 def _loss_and_accuracy(logits: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -138,9 +146,7 @@ def _predictions(
     task: Task, keeper: Keeper, measured: Mapping[str, Any], sessions: np.ndarray
 ) -> Iterator[Prediction]:    # fmt: skip
     """Make the result of each run out of the kept weights."""
-    logits = {part: task.predict([getattr(run.split, part) for run in task.runs]) for part in ("val", "test")}
-    if task.settings.adapt_norms:
-        logits["test"] = predict_adapted(task, [run.split.test for run in task.runs], sessions)
+    logits = {"val": task.predict([run.split.val for run in task.runs]), "test": _answers(task, sessions)}
     state = task.ensemble.state()
     n_params = sum(p[0].numel() for p in task.ensemble.params.values())
     for i, run in enumerate(task.runs):

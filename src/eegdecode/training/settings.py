@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from eegdecode.training.augment import Recombination
 from eegdecode.training.batches import steps_per_epoch
 from eegdecode.training.chain import Chain
-from eegdecode.training.checks import check_numbers, check_words, is_count
+from eegdecode.training.checks import check_numbers, check_unused, check_words, is_count
 from eegdecode.training.devices import find_devices
 from eegdecode.training.states import States
 
@@ -24,7 +24,7 @@ class DeepSettings:
     epochs : int or None
         Passes over the training trials, at most. None: as many as ``updates`` take, rounded up.
     updates : int
-        Steps of a run, where ``epochs`` is None. Runs with 26 and with 1000 training trials then learn equally long.
+        Steps of a run; ``epochs`` go before them. Runs with 26 and with 1000 training trials then learn equally long.
     batch_size : int
         Trials that go through the networks at once, at most (see `draw_epoch`).
     accumulate : int
@@ -152,6 +152,7 @@ class DeepSettings:
         object.__setattr__(self, "betas", tuple(self.betas if isinstance(self.betas, Sequence) else [self.betas]))
         check_words(self)
         check_numbers(self)
+        check_unused(self)
         if self.validation == 0 and self.chooses:
             raise ValueError(
                 "trainer.select=best_val and trainer.patience need validation trials: set trainer.validation=0.2, "

@@ -54,6 +54,11 @@ class Task:
         trials, device = material.trials, material.x.device
         given = (frontend, material.moments, trials.y, trials.meta)
         maps = [fit_frontend(*given, run.split, source=run.source) for run in runs]
+        if len({m.filters.shape[-2] for m in maps}) > 1:    # networks of other sizes
+            raise ValueError(
+                "frontend=csp gives runs of one stack unequally many features, for the training trials of some lack a "
+                "class: take trainer.ensemble=loop"
+            )
         signals = Signals(material.x, maps, material.scales)
         sizes = {
             "n_chans": maps[0].filters.shape[-2], "n_times": material.x.shape[2],
