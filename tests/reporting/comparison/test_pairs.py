@@ -119,6 +119,14 @@ def test_the_truly_best_model_is_called_worse_in_at_most_five_per_cent_of_studie
     assert lost / 300 < 0.05
 
 
+def test_a_mean_that_one_subject_makes_establishes_nothing_against_the_ranks_of_all_others() -> None:
+    d = np.r_[0.9, np.linspace(-0.03, -0.01, 19)]
+    row = pairs.compare_pairs(pd.DataFrame({"lucky": 0.05 + d, "steady": 0.05})).iloc[0]
+    assert (row["a"], row["wins"], row["losses"]) == ("lucky", 1, 19)
+    assert row["p_wilcoxon"] < 0.001 < row["p_best"] == 1
+    assert pairs.of_mean(np.abs(d)) == pairs.wilcoxon(d - 1) < 0.001
+
+
 def test_a_missing_score_is_refused() -> None:
     with pytest.raises(ValueError, match="missing"):
         pairs.compare_pairs(pd.DataFrame({"a": [0.5, np.nan], "b": [0.5, 0.6]}))

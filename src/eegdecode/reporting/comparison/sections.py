@@ -102,8 +102,9 @@ def _tests(comparison: Comparison) -> Folded:
     measured = unit.points.strip() or words(comparison.metric)
     caption = (
         f"Paired over subjects, seeds averaged first; differences in {measured}; better–worse: subjects. p are "
-        f"two-sided; Holm: over all {n} pairs, which stand in `pairs.csv`. d_z: mean by deviation of the differences, "
-        "95 % interval. Detectable: true difference that 80 % of such studies find."
+        "two-sided; what decides is 1 where ranks are against the mean. Holm: over all "
+        f"{n} pairs, which stand in `pairs.csv`. d_z: mean by deviation of the differences, 95 % interval. "
+        "Detectable: true difference that 80 % of such studies find."
     )
     ranks = comparison.ranks
     friedman = [Paragraph(f"Friedman's test of no difference at all: p {p_text(ranks.p_friedman)}.")] if ranks else []

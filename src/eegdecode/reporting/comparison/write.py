@@ -38,9 +38,9 @@ METHOD = (
     "Seeds are averaged first, then folds and sessions: one number a subject. Tests are paired over subjects. Subjects "
     "tested by leaving them out share training subjects, so there the tests are somewhat too sure.",
     "A model is called worse than the best if Wilcoxon's signed-rank test (two-sided, exact for few subjects), times "
-    "the number of other models, stays below .05: a model that is truly the best keeps its mark in 95 % of studies "
-    "(multiple comparisons with the best; Hsu, 1981). For claims on other pairs, `pairs.csv` has Holm's correction "
-    "over all of them.",
+    "the number of other models, stays below .05, and its ranks point where the mean does: a model that is truly the "
+    "best keeps its mark in 95 % of studies (multiple comparisons with the best; Hsu, 1981). For claims on other pairs "
+    "`pairs.csv` has Holm's correction over all of them.",
     "Settings that were swept are one row where validation trials chose among them, else a row each.",
 )
 

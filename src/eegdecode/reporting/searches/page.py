@@ -84,7 +84,7 @@ def verdict(found: SearchFolder, scores: pd.DataFrame | None) -> str:
     said = f"{unit.change(d['difference'])}{unit.points} {interval}, ahead in {d['ahead']} and behind in " \
            f"{d['behind']} of {d['n_subjects']} subjects, Wilcoxon p {d['p']:.3g}"    # fmt: skip
     established = "beats" if d["difference"] > 0 else "is WORSE than"
-    word = established if d["p"] < ALPHA else "is not shown to beat"
+    word = established if d["p_of_mean"] < ALPHA else "is not shown to beat"
     return f"The winner {word} the default on test trials: {means}: {said}."
 
 
