@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -42,6 +43,18 @@ def test_one_subject_one_model_and_none(make_folder: MakeFolder, place: Path) ->
     make_folder("whole")
     assert "there is no other to compare it with" in said(place)
     assert "`half` (2/6 runs)" in said(place)
+
+
+def test_runs_that_are_done_and_have_no_such_score_are_not_called_missing(make_folder: MakeFolder, place: Path) -> None:
+    make_folder("half", keep=2)
+    make_folder("whole")
+    entries, _ = gather([place])
+    blank = [replace(e, runs=e.runs.assign(test_auroc=e.runs["test_auroc"].where(e.runs.index > 0))) for e in entries]
+    why = "auroc is not defined in 1, where a class has no test trial"
+    (comparison,) = compare(blank, metric="auroc")
+    assert f"no model has this score in all of its runs: `whole` (5/6 runs; {why})" in " ".join(findings(comparison))
+    (comparison,) = compare([blank[0], entries[1]], metric="auroc")
+    assert f"in no test: `half` (1/6 runs; {why})" in " ".join(findings(comparison))
 
 
 def test_a_model_at_chance_is_named(make_folder: MakeFolder, place: Path) -> None:
