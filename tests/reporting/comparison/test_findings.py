@@ -28,6 +28,12 @@ def test_the_result_and_how_much_could_be_seen(make_folder: MakeFolder, place: P
     assert "With 9 subjects a true difference from the best must be about" in text
 
 
+def test_nothing_is_reckoned_from_models_that_answer_alike(make_folder: MakeFolder, place: Path) -> None:
+    for name in ("one", "two"):
+        make_folder(name, n_subjects=9)
+    assert "true difference" not in said(place)
+
+
 def test_too_few_subjects_establish_nothing_and_it_is_said(make_folder: MakeFolder, place: Path) -> None:
     for name, skill in (("best", 3.0), ("bad", -1.0)):
         make_folder(name, skill=skill, n_subjects=4)

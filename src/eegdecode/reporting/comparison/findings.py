@@ -84,6 +84,8 @@ def _power(comparison: Comparison) -> str:
             f"p times the number of other models is {p_text(min(1.0, least))}."
         )
     points = comparison.pairs.loc[comparison.pairs["a"] == comparison.best, "detectable"].median()
+    if not points > 0:    # all subjects differ alike: their differences tell no deviation
+        return ""
     unit = unit_of(comparison.metric)
     seen = f"{unit.number(float(points))}{unit.points}" + (" (median over the other models)" if rivals > 1 else "")
     return (
