@@ -111,9 +111,8 @@ def _metrics(summary: dict[str, Any]) -> str:
 
 def _spread(spread: dict[str, Any], name: str) -> list[str]:
     unit = unit_of(name)
-    low, high = map(unit.number, spread["interval"])
     deviations = [unit.number(spread[f"deviation_{over}"]) for over in ("subjects", "seeds")]
-    return [unit.text(spread["mean"]), *deviations, f"{low} to {high}"]
+    return [unit.text(spread["mean"]), *deviations, unit.interval(*spread["interval"])]
 
 
 def _ensemble(ensemble: dict[str, Any]) -> str:

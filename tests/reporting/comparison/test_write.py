@@ -145,6 +145,13 @@ def test_what_an_earlier_report_left_is_removed_and_not_linked(
     assert "pairs.csv](" not in (tmp_path / "out" / "report.md").read_text()
 
 
+def test_no_interval_of_nothing_is_written(make_folder: MakeFolder, place: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):    # which answer alike
+        make_folder(name)
+    write_comparison([place], out=tmp_path / "out")
+    assert "nan" not in (tmp_path / "out" / "report.md").read_text()
+
+
 @pytest.mark.parametrize("metric", ["kappa", "f1_macro", "auroc"])
 def test_every_number_has_the_unit_of_its_metric(
     make_folder: MakeFolder, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str
