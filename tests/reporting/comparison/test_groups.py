@@ -97,6 +97,18 @@ def test_rows_that_start_from_others_are_named_by_the_folder(make_folder: MakeFo
     assert set(comparison.entries) == {"net", *started}
 
 
+@pytest.mark.parametrize("values", [("runs/a/masked", "runs/b/masked"), ("x" * 40 + "1", "x" * 40 + "2")])
+def test_no_row_is_lost_where_two_names_would_be_one(
+    make_folder: MakeFolder, place: Path, values: tuple[str, str]
+) -> None:
+    for i, value in enumerate(values):
+        make_folder(f"{i}", model="net", skill=i, config={"model": {"init_from": value}})
+    (comparison,) = compare(gather([place])[0])
+    first, second = comparison.entries
+    assert second == f"{first} #2"
+    assert set(comparison.scores) == {first, second}
+
+
 def test_an_incomplete_model_has_no_mean_and_is_in_no_test(make_folder: MakeFolder, place: Path) -> None:
     for name, skill in (("best", 3.0), ("good", 1.0), ("failed", 2.0)):
         make_folder(name, skill=skill, seeds=[0, 1], n_failed=1 if name == "failed" else 0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -28,8 +29,8 @@ def name_entries(groups: Sequence[Sequence[Entry]]) -> dict[int, str]:
         for model in {entry.model for entry in group}:
             keys.setdefault(model, {}).update(dict.fromkeys(_differing([e for e in group if e.model == model])))
     numbers: dict[str, list[str]] = {}
-    labels = {}
-    for entry in (entry for group in groups for entry in group):
+    labels: dict[int, str] = {}
+    for rows, entry in ((group, entry) for group in groups for entry in group):
         own = {name: _value(entry, name) for name in keys[entry.model]}
         told = {name: value for name, value in own.items() if value is not None or not _left_out(name, own)}
         text = ", ".join(f"{name.rpartition('.')[2]}={short(value)}" for name, value in told.items())
@@ -37,8 +38,15 @@ def name_entries(groups: Sequence[Sequence[Entry]]) -> dict[int, str]:
             known = numbers.setdefault(entry.model, [])
             known += [repr(own)] if repr(own) not in known else []
             text = str(known.index(repr(own)) + 1)
-        labels[id(entry)] = f"{entry.model} ({text})" if text else entry.model
+        label = f"{entry.model} ({text})" if text else entry.model
+        labels[id(entry)] = _unused(label, {labels.get(id(other)) for other in rows})
     return labels
+
+
+def _unused(label: str, used: Collection[str | None]) -> str:
+    """A label that no other row has: long settings, and folders of one name elsewhere, are the same when cut short."""
+    numbered = (f"{label} #{n}" for n in itertools.count(2))
+    return label if label not in used else next(name for name in numbered if name not in used)
 
 
 def _differing(rows: Sequence[Entry]) -> list[str]:
