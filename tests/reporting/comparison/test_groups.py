@@ -7,6 +7,7 @@ import pytest
 
 from eegdecode.reporting.comparison.gather import gather
 from eegdecode.reporting.comparison.groups import Comparison, compare
+from eegdecode.reporting.comparison.write import write_comparison
 
 from .conftest import MakeFolder
 
@@ -107,6 +108,16 @@ def test_no_row_is_lost_where_two_names_would_be_one(
     first, second = comparison.entries
     assert second == f"{first} #2"
     assert set(comparison.scores) == {first, second}
+    assert comparison.meanings == {first: "", second: f"model.init_from={values[1]}"}
+
+
+def test_what_a_number_stands_for_is_told(make_folder: MakeFolder, place: Path, tmp_path: Path) -> None:
+    for i in (1, 2):
+        config = {"trainer": {"lr": i / 1000, "clip": i}, "model": {"drop": i, "width": i}}
+        make_folder(f"{i}", model="net", config=config)
+    write_comparison([place], out=tmp_path / "out")
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "; differs in `model.drop=1, model.width=1, trainer.clip=1, trainer.lr=0.001`" in text
 
 
 def test_an_incomplete_model_has_no_mean_and_is_in_no_test(make_folder: MakeFolder, place: Path) -> None:

@@ -6,7 +6,7 @@ import itertools
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,14 @@ OF_SOURCE = ("trainer.fine_tune", "trainer.new_head", "trainer.layer_factor")
 LINE = 26    # letters of a line beside or in a figure
 
 
-def name_entries(groups: Sequence[Sequence[Entry]]) -> dict[int, str]:
+class Name(NamedTuple):
+    """What a row is called, and the settings that its number or a name cut short stands for; else empty."""
+
+    label: str
+    meaning: str
+
+
+def name_entries(groups: Sequence[Sequence[Entry]]) -> dict[int, Name]:
     """A name for each entry (by id): its model, and where one comparison has several of it, what differs.
 
     Of a group whose choices differ the choice is named (``frontend=csp``), as it is typed, and not the settings that
@@ -29,7 +36,7 @@ def name_entries(groups: Sequence[Sequence[Entry]]) -> dict[int, str]:
         for model in {entry.model for entry in group}:
             keys.setdefault(model, {}).update(dict.fromkeys(_differing([e for e in group if e.model == model])))
     numbers: dict[str, list[str]] = {}
-    labels: dict[int, str] = {}
+    found: dict[int, Name] = {}
     for rows, entry in ((group, entry) for group in groups for entry in group):
         own = {name: _value(entry, name) for name in keys[entry.model]}
         told = {name: value for name, value in own.items() if value is not None or not _left_out(name, own)}
@@ -39,11 +46,13 @@ def name_entries(groups: Sequence[Sequence[Entry]]) -> dict[int, str]:
             known += [repr(own)] if repr(own) not in known else []
             text = str(known.index(repr(own)) + 1)
         label = f"{entry.model} ({text})" if text else entry.model
-        labels[id(entry)] = _unused(label, {labels.get(id(other)) for other in rows})
-    return labels
+        unused = _unused(label, {found[id(other)].label for other in rows if id(other) in found})
+        whole = ", ".join(f"{name}={entry.settings.get(name, value)}" for name, value in told.items())
+        found[id(entry)] = Name(unused, whole if len(told) > MOST_NAMED or unused != label else "")
+    return found
 
 
-def _unused(label: str, used: Collection[str | None]) -> str:
+def _unused(label: str, used: Collection[str]) -> str:
     """A label that no other row has: long settings, and folders of one name elsewhere, are the same when cut short."""
     numbered = (f"{label} #{n}" for n in itertools.count(2))
     return label if label not in used else next(name for name in numbered if name not in used)

@@ -120,6 +120,8 @@ def _sources(comparison: Comparison, out: Path, name: str) -> Iterator[Block]:
     for label, entry in comparison.entries.items():
         folders = ", ".join(f"[{folder.name}]({link(folder, out)})" for folder in entry.folders)
         commit = entry.facts.get("git_commit")
+        meaning = comparison.meanings.get(label)
         told = f"**{label}**: {folders}" + (f", commit `{commit}`" if commit else "")
+        told += f"; differs in `{meaning}`" if meaning else ""
         yield Paragraph(told, anchor=anchor(name, comparison, label))
         yield Code("\n".join(entry.commands) or "the command was not noted")
