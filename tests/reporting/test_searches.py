@@ -9,11 +9,23 @@ from eegdecode.reporting.searches.page import verdict
 from eegdecode.reporting.searches.tables import SearchFolder
 
 
-def test_a_winner_that_is_ahead_on_one_subject_alone_does_not_beat_the_default() -> None:
+def told(winner: np.ndarray) -> str:
+    """Verdict on the winner of a search, over a default of 0.05."""
     trials = pd.DataFrame({"trial": [0], "state": ["done"], "default": [False], "score": [0.6]})
     about = {"objectives": {"score": "maximize"}, "metric": "accuracy"}
-    found = SearchFolder(Path(), about, trials, {}, {"winner": {"trial": 0, "overrides": ["trainer.lr=1e-2"]}})
+    final = {"winner": {"trial": 0, "overrides": ["trainer.lr=1e-2"]}}
+    return verdict(SearchFolder(Path(), about, trials, {}, final), pd.DataFrame({"winner": winner, "default": 0.05}))
+
+
+def test_a_winner_that_is_ahead_on_one_subject_alone_does_not_beat_the_default() -> None:
     d = np.r_[0.9, np.linspace(-0.03, -0.01, 19)]
-    assert "winner is not shown to beat" in verdict(found, pd.DataFrame({"winner": 0.05 + d, "default": 0.05}))
-    assert "winner is not shown to beat" in verdict(found, pd.DataFrame({"winner": 0.05 - d, "default": 0.05}))
-    assert "winner beats" in verdict(found, pd.DataFrame({"winner": 0.05 + abs(d), "default": 0.05}))
+    assert "winner is not shown to beat" in told(0.05 + d)
+    assert "winner is not shown to beat" in told(0.05 - d)
+    assert "winner beats" in told(0.05 + abs(d))
+
+
+def test_too_few_subjects_show_nothing_and_it_is_said() -> None:
+    text = told(np.linspace(0.5, 0.6, 5))
+    assert "winner is not shown to beat" in text
+    assert text.endswith("5 subjects are too few: even if all of them agree, p is 0.062.")
+    assert "too few" not in told(np.linspace(0.5, 0.6, 6))
