@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from eegdecode.reporting.searches import figures
 from eegdecode.reporting.searches.page import verdict
 from eegdecode.reporting.searches.tables import SearchFolder
 
@@ -29,3 +31,12 @@ def test_too_few_subjects_show_nothing_and_it_is_said() -> None:
     assert "winner is not shown to beat" in text
     assert text.endswith("5 subjects are too few: even if all of them agree, p is 0.062.")
     assert "too few" not in told(np.linspace(0.5, 0.6, 6))
+
+
+def test_no_trial_has_half_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trials = pd.DataFrame({"trial": range(4), "state": "done", "default": False, "score": 0.5, "last": 0.5})
+    about = {"objectives": {"score": "maximize"}, "metric": "accuracy", "space": {}}
+    drawn = []
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure) or path)
+    figures.draw_search(SearchFolder(tmp_path, about, trials, {}, {}))
+    assert all(tick == round(tick) for tick in drawn[0].axes[0].get_xticks())
