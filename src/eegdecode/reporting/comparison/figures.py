@@ -117,18 +117,18 @@ def draw_learning(lines: pd.DataFrame, metric: str) -> Figure:
     """Mean score against the number of training trials, a line a model; bars: deviation of the mean over subjects."""
     unit, figure = unit_of(metric), new_figure(WIDTH, LEARNING + 0.7)
     ax = figure.subplots()
-    lines = [own.sort_values("n_train") for _, own in lines.groupby("model", sort=False)]
-    colours = [CLASS_COLOURS[place % len(CLASS_COLOURS)] for place in range(len(lines))]
-    for own, colour in zip(lines, colours, strict=True):
+    models = [own.sort_values("n_train") for _, own in lines.groupby("model", sort=False)]
+    colours = [CLASS_COLOURS[place % len(CLASS_COLOURS)] for place in range(len(models))]
+    for own, colour in zip(models, colours, strict=True):
         bars = {"yerr": unit.scale * own["error"], "marker": "o", "ms": 4, "capsize": 3}
         ax.errorbar(own["n_train"], unit.scale * own["mean"], color=colour, **bars)
     ax.set(xlabel="training trials a run", ylabel=unit.axis(words(metric)))
     ax.set_xlim(left=max(0.0, ax.get_xlim()[0]))    # constrained layout makes room for names at the right
     low, high = ax.get_ylim()
-    last = np.array([[own["n_train"].iloc[-1], unit.scale * own["mean"].iloc[-1]] for own in lines])
+    last = np.array([[own["n_train"].iloc[-1], unit.scale * own["mean"].iloc[-1]] for own in models])
     left, right = ax.get_xlim()
     points = 72 * (last - (left, low)) / (right - left, high - low) * (3.2, LEARNING)
-    name_dots(ax, last, points, [str(own["model"].iloc[0]) for own in lines], height=72 * LEARNING, colours=colours)
+    name_dots(ax, last, points, [str(own["model"].iloc[0]) for own in models], height=72 * LEARNING, colours=colours)
     return figure
 
 
