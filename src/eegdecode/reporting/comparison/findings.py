@@ -104,7 +104,7 @@ def _disagreement(comparison: Comparison) -> str:
 def _at_chance(comparison: Comparison) -> str:
     bound, unit = comparison.chance[1], unit_of(comparison.metric)
     low = [f"`{label}`" for label in comparison.scores if comparison.scores[label].mean() <= bound]
-    return f"No better than guessing ({unit.text(bound)} is reached in 5 % of cases): {_listed(low)}." if low else ""
+    return f"No better than guessing, which exceeds {unit.text(bound)} in 5 % of cases: {_listed(low)}." if low else ""
 
 
 def meta_findings(meta: pd.DataFrame) -> list[str]:
