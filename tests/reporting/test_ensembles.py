@@ -16,7 +16,7 @@ from scipy import stats
 
 from eegdecode.reporting.comparison.write import write_comparison
 from eegdecode.reporting.ensembles import BY, combine, ensemble_rows
-from eegdecode.reporting.metrics import probabilities, score
+from eegdecode.reporting.metrics import ECE_OF_FEW, probabilities, score
 from eegdecode.reporting.predictions import load_predictions
 from eegdecode.reporting.report import write_report
 from eegdecode.reporting.results import load_results
@@ -94,6 +94,8 @@ def test_it_is_told_in_report_screen_summary_and_comparison(seeds_of: Any, tmp_p
     write_comparison([results.folder], out=tmp_path / "page")
     page = (tmp_path / "page" / "report.md").read_text()
     assert f"| eegnet | 5/5 | {100 * results.summary['mean']:.1f} | {said} |" in page
+    assert f"; {ECE_OF_FEW}." in report
+    assert f"means over splits; {ECE_OF_FEW}." in page
     for text in (report, page, show(results)):
         assert "INCOMPLETE" not in text
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from sklearn import metrics as sk
@@ -48,6 +50,20 @@ def test_a_calibrated_answer_has_little_ece_and_a_sure_one_its_error_rate() -> N
     assert ours.ece(np.log(p), labels) < 0.02
     sure = 50 * np.eye(3)[p.argmax(axis=1)]
     assert ours.ece(sure, labels) == pytest.approx(1 - ours.accuracy(sure, labels))
+
+
+@pytest.mark.parametrize("spread", [0.5, 1.5])
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_the_ece_of_few_trials_is_as_high_as_it_is_said(n_classes: int, spread: float) -> None:
+    rng = np.random.default_rng(0)
+    for n, said in {16: 0.22, 32: 0.17, 288: 0.06}.items():
+        found = []
+        for _ in range(4000 // n):
+            logits = rng.normal(0, spread, (n, n_classes))
+            p = ours.probabilities(logits)
+            found.append(ours.ece(logits, (p.cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)))
+        assert np.mean(found) == pytest.approx(said, rel=0.25)
+        assert re.search(f"{100 * said:.0f} % on {n}\\b", ours.ECE_OF_FEW)
 
 
 def test_log_probabilities_give_back_probabilities() -> None:

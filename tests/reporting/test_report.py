@@ -181,4 +181,5 @@ def test_any_number_of_subjects(make_store: Any, n_subjects: int) -> None:
     store.score()
     assert set(draw_figures(folder)) == (FIGURES if n_subjects > 1 else FIGURES - {"curves_by_subject"})
     assert ("15 more" in show(folder)) == (n_subjects == 45)
+    assert "– to –" not in write_report(folder).read_text()
 

@@ -12,6 +12,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 N_BINS = 15    # equal-width confidence bins of the calibration error, as in Guo et al. (2017)
+ECE_OF_FEW = (    # a bin of one trial is off by what it is unsure of
+    "ece is too high where a run has few test trials: answers whose confidence is earned have about 22 % on 16 of "
+    "them, 17 % on 32 and 6 % on 288"
+)
 METRICS = ("accuracy", "balanced_accuracy", "kappa", "f1_macro", "auroc", "nll", "ece")
 RISING = METRICS[:-2]    # the more, the better: what may choose a model
 
@@ -90,7 +94,7 @@ def nll(logits: Logits, labels: Labels) -> float:
 
 
 def ece(logits: Logits, labels: Labels) -> float:
-    """Expected calibration error: mean |accuracy - confidence| of bins of confidence, by trials."""
+    """Expected calibration error: mean |accuracy - confidence| of bins of confidence, by trials; see `ECE_OF_FEW`."""
     p = probabilities(logits)
     confidence, right = p.max(axis=1), p.argmax(axis=1) == labels
     which = np.clip(np.ceil(confidence * N_BINS).astype(int) - 1, 0, N_BINS - 1)    # bins ]a, b]

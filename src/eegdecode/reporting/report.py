@@ -9,7 +9,7 @@ from typing import Any
 from eegdecode.reporting.diagnosis.folder import diagnosis_section, write_diagnoses
 from eegdecode.reporting.disk import write_text
 from eegdecode.reporting.ensembles import BY, ensemble_note
-from eegdecode.reporting.metrics import METRICS
+from eegdecode.reporting.metrics import ECE_OF_FEW, METRICS
 from eegdecode.reporting.results import Results, load_results
 from eegdecode.reporting.units import unit_of
 from eegdecode.reporting.words import (
@@ -103,7 +103,7 @@ def _subjects(summary: dict[str, Any]) -> str:
 
 def _metrics(summary: dict[str, Any]) -> str:
     rows = [[name, *_spread(summary["metrics"][name], name)] for name in METRICS]
-    note = "nll is in nats, ece has 15 bins, auroc is one-vs-rest (none where a class has no trial)."
+    note = f"nll is in nats, auroc is one-vs-rest (none where a class has no trial), ece has 15 bins; {ECE_OF_FEW}."
     columns = ["metric", "mean", "± over subjects", "± over seeds", "95 % interval"]
     runs = f"{summary['setting_done']}/{summary['setting_expected']} runs"
     return f"{_table(columns, rows)}\n\nTest trials, {runs}. {note}"
@@ -111,9 +111,8 @@ def _metrics(summary: dict[str, Any]) -> str:
 
 def _spread(spread: dict[str, Any], name: str) -> list[str]:
     unit = unit_of(name)
-    low, high = map(unit.number, spread["interval"])
     deviations = [unit.number(spread[f"deviation_{over}"]) for over in ("subjects", "seeds")]
-    return [unit.text(spread["mean"]), *deviations, f"{low} to {high}"]
+    return [unit.text(spread["mean"]), *deviations, unit.interval(*spread["interval"])]
 
 
 def _ensemble(ensemble: dict[str, Any]) -> str:

@@ -26,6 +26,10 @@ class Unit:
         """For a sentence."""
         return self.number(value) + self.sign
 
+    def interval(self, low: float, high: float) -> str:
+        """From one value to another; one dash where there is none, as of one subject."""
+        return "–" if low != low else f"{self.number(low)} to {self.number(high)}"
+
     def change(self, value: float) -> str:
         """A difference with its sign."""
         return "–" if value != value else f"{self.scale * value:+.{self.digits}f}"

@@ -17,8 +17,8 @@ from eegdecode.search.settings import NOT_IDENTITY, Search
 def best_yaml(composed: Composed, words: Sequence[str], *, search: Search, found: SearchFolder) -> str:
     """Write the overrides of the final test as an experiment, with its claim, its command and its number.
 
-    Groups become entries of the defaults list, settings the values that Hydra gave them; what a file cannot say stays in
-    the command.
+    Groups become entries of the defaults list, settings the values that Hydra gave them; what a file cannot say stays
+    in the command.
     """
     groups, settings, typed = [], {}, []
     for word in words:

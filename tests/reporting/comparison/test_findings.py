@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +29,12 @@ def test_the_result_and_how_much_could_be_seen(make_folder: MakeFolder, place: P
     assert "With 9 subjects a true difference from the best must be about" in text
 
 
+def test_nothing_is_reckoned_from_models_that_answer_alike(make_folder: MakeFolder, place: Path) -> None:
+    for name in ("one", "two"):
+        make_folder(name, n_subjects=9)
+    assert "true difference" not in said(place)
+
+
 def test_too_few_subjects_establish_nothing_and_it_is_said(make_folder: MakeFolder, place: Path) -> None:
     for name, skill in (("best", 3.0), ("bad", -1.0)):
         make_folder(name, skill=skill, n_subjects=4)
@@ -44,10 +52,22 @@ def test_one_subject_one_model_and_none(make_folder: MakeFolder, place: Path) ->
     assert "`half` (2/6 runs)" in said(place)
 
 
+def test_runs_that_are_done_and_have_no_such_score_are_not_called_missing(make_folder: MakeFolder, place: Path) -> None:
+    make_folder("half", keep=2)
+    make_folder("whole")
+    entries, _ = gather([place])
+    blank = [replace(e, runs=e.runs.assign(test_auroc=e.runs["test_auroc"].where(e.runs.index > 0))) for e in entries]
+    why = "auroc is not defined in 1, where a class has no test trial"
+    (comparison,) = compare(blank, metric="auroc")
+    assert f"no model has this score in all of its runs: `whole` (5/6 runs; {why})" in " ".join(findings(comparison))
+    (comparison,) = compare([blank[0], entries[1]], metric="auroc")
+    assert f"in no test: `half` (1/6 runs; {why})" in " ".join(findings(comparison))
+
+
 def test_a_model_at_chance_is_named(make_folder: MakeFolder, place: Path) -> None:
     make_folder("guesses", skill=-2.5)
     make_folder("knows", skill=2.0)
-    assert "No better than guessing" in said(place)
+    assert re.search(r"No better than guessing, which exceeds [\d.]+ % in 5 % of cases: `guesses`", said(place))
     assert said(place).endswith("`guesses`.")
 
 

@@ -76,6 +76,17 @@ def test_the_same_runs_again_count_once(make_folder: MakeFolder, place: Path) ->
     assert "same runs" in left_out[0]
 
 
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_fewer_of_the_same_runs_are_no_row_beside_all_of_them(
+    make_folder: MakeFolder, place: Path, names: tuple[str, str]
+) -> None:
+    make_folder(names[0], model="eegnet", seeds=[0, 1])
+    make_folder(names[1], model="eegnet", seeds=[0, 1, 2])
+    (entry,), left_out = gather([place])
+    assert (len(entry.runs), entry.folders[0].name) == (18, names[1])
+    assert left_out == [f"`{place / names[0]}`: holds the same runs as `{place / names[1]}`"]
+
+
 def test_a_folder_of_another_seed_that_has_just_begun_is_named(make_folder: MakeFolder, place: Path) -> None:
     make_folder("first", model="eegnet")
     make_folder("second", model="eegnet", seeds=[1], keep=0)

@@ -7,6 +7,7 @@ import pytest
 
 from eegdecode.reporting.comparison.gather import gather
 from eegdecode.reporting.comparison.groups import Comparison, compare
+from eegdecode.reporting.comparison.write import write_comparison
 
 from .conftest import MakeFolder
 
@@ -95,6 +96,28 @@ def test_rows_that_start_from_others_are_named_by_the_folder(make_folder: MakeFo
     (comparison,) = comparisons_of(place)
     started = {f"net (init_from=others, fine_tune={how})" for how in ("full", "head")}
     assert set(comparison.entries) == {"net", *started}
+
+
+@pytest.mark.parametrize("values", [("runs/a/masked", "runs/b/masked"), ("x" * 40 + "1", "x" * 40 + "2")])
+def test_no_row_is_lost_where_two_names_would_be_one(
+    make_folder: MakeFolder, place: Path, values: tuple[str, str]
+) -> None:
+    for i, value in enumerate(values):
+        make_folder(f"{i}", model="net", skill=i, config={"model": {"init_from": value}})
+    (comparison,) = compare(gather([place])[0])
+    first, second = comparison.entries
+    assert second == f"{first} #2"
+    assert set(comparison.scores) == {first, second}
+    assert comparison.meanings == {first: "", second: f"model.init_from={values[1]}"}
+
+
+def test_what_a_number_stands_for_is_told(make_folder: MakeFolder, place: Path, tmp_path: Path) -> None:
+    for i in (1, 2):
+        config = {"trainer": {"lr": i / 1000, "clip": i}, "model": {"drop": i, "width": i}}
+        make_folder(f"{i}", model="net", config=config)
+    write_comparison([place], out=tmp_path / "out")
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "; differs in `model.drop=1, model.width=1, trainer.clip=1, trainer.lr=0.001`" in text
 
 
 def test_an_incomplete_model_has_no_mean_and_is_in_no_test(make_folder: MakeFolder, place: Path) -> None:

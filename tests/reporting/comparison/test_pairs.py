@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from eegdecode.reporting.comparison import pairs
-from eegdecode.reporting.stats import permutation, wilcoxon
+from eegdecode.reporting.stats import of_mean, permutation, wilcoxon
 
 
 def differences(n: int) -> np.ndarray:
@@ -80,6 +80,14 @@ def test_the_truly_best_model_is_called_worse_in_at_most_five_per_cent_of_studie
         table = pairs.compare_pairs(pd.DataFrame(rng.normal(size=(9, 5)), columns=list("abcde")))
         lost += ((table["p_best"] < 0.05) & (table["b"] == "a")).any()
     assert lost / 300 < 0.05
+
+
+def test_a_mean_that_one_subject_makes_establishes_nothing_against_the_ranks_of_all_others() -> None:
+    d = np.r_[0.9, np.linspace(-0.03, -0.01, 19)]
+    row = pairs.compare_pairs(pd.DataFrame({"lucky": 0.05 + d, "steady": 0.05})).iloc[0]
+    assert (row["a"], row["wins"], row["losses"]) == ("lucky", 1, 19)
+    assert row["p_wilcoxon"] < 0.001 < row["p_best"] == 1
+    assert of_mean(np.abs(d)) == wilcoxon(d - 1) < 0.001
 
 
 def test_a_missing_score_is_refused() -> None:

@@ -130,6 +130,28 @@ def test_one_subject_is_reported_without_tests(make_folder: MakeFolder, place: P
     assert not (tmp_path / "out" / "pairs.csv").exists()
 
 
+def test_what_an_earlier_report_left_is_removed_and_not_linked(
+    make_folder: MakeFolder, place: Path, tmp_path: Path
+) -> None:
+    make_folder("toy/one")
+    make_folder("toy/two", skill=1.0)
+    for name in ("one", "two"):
+        make_folder(f"other/{name}", dataset="other_set")
+    write_comparison([place], out=tmp_path / "out")
+    (tmp_path / "out" / "notes.txt").touch()
+    write_comparison([place / "toy" / "one"], out=tmp_path / "out")
+    files = {path.name for path in (tmp_path / "out").iterdir()}
+    assert files == {"report.md", "report.html", "table.tex", "table.csv", "figures", "notes.txt"}
+    assert "pairs.csv](" not in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_no_interval_of_nothing_is_written(make_folder: MakeFolder, place: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):    # which answer alike
+        make_folder(name)
+    write_comparison([place], out=tmp_path / "out")
+    assert "nan" not in (tmp_path / "out" / "report.md").read_text()
+
+
 @pytest.mark.parametrize("metric", ["kappa", "f1_macro", "auroc"])
 def test_every_number_has_the_unit_of_its_metric(
     make_folder: MakeFolder, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from eegdecode.reporting.comparison.groups import Comparison
 from eegdecode.reporting.comparison.page import Table
 from eegdecode.reporting.ensembles import BY, ensemble_note, ensemble_of
+from eegdecode.reporting.metrics import ECE_OF_FEW
 from eegdecode.reporting.outcomes import DamagedError
 from eegdecode.reporting.units import unit_of
 from eegdecode.reporting.words import percent
@@ -42,6 +43,7 @@ def ensemble_table(comparison: Comparison) -> Iterator[Table]:
         ]  # fmt: skip
         told = (
             f"Seeds of one split answer together, by mean {BY[0]}; gain over the mean of the members, paired over "
-            "subjects (Student's t). Not part of the tests, which are of single runs." + "".join(notes)
+            "subjects (Student's t). Not part of the tests, which are of single runs. nll and ece are "
+            f"means over splits; {ECE_OF_FEW}." + "".join(notes)
         )
         yield Table(head, rows, told)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from eegdecode.reporting.card_plots import CLASS_COLOURS
 from eegdecode.reporting.comparison.groups import Comparison
+from eegdecode.reporting.comparison.labels import name_dots
 from eegdecode.reporting.comparison.names import LINE, wrapped
 from eegdecode.reporting.comparison.pairs import ALPHA
 from eegdecode.reporting.comparison.ranks import Ranks
@@ -18,6 +19,7 @@ from eegdecode.reporting.style import CHANCE, INK, TRAIN, VAL, new_figure
 from eegdecode.reporting.units import unit_of
 
 WIDTH = 5.0    # in: still readable when a phone shrinks it
+LEARNING = 2.7    # in: height of the axes of a learning curve
 MOST_PAIRS = 6    # so many pairs are all drawn; of more models, each against the best
 
 
@@ -113,17 +115,20 @@ def draw_ranks(ranks: Ranks) -> Figure:
 
 def draw_learning(lines: pd.DataFrame, metric: str) -> Figure:
     """Mean score against the number of training trials, a line a model; bars: deviation of the mean over subjects."""
-    unit, figure = unit_of(metric), new_figure(WIDTH, 3.4)
+    unit, figure = unit_of(metric), new_figure(WIDTH, LEARNING + 0.7)
     ax = figure.subplots()
-    for place, (model, own) in enumerate(lines.groupby("model", sort=False)):
-        own = own.sort_values("n_train")
-        colour = CLASS_COLOURS[place % len(CLASS_COLOURS)]
+    models = [own.sort_values("n_train") for _, own in lines.groupby("model", sort=False)]
+    colours = [CLASS_COLOURS[place % len(CLASS_COLOURS)] for place in range(len(models))]
+    for own, colour in zip(models, colours, strict=True):
         bars = {"yerr": unit.scale * own["error"], "marker": "o", "ms": 4, "capsize": 3}
         ax.errorbar(own["n_train"], unit.scale * own["mean"], color=colour, **bars)
-        ax.annotate(wrapped(str(model)), (own["n_train"].iloc[-1], unit.scale * own["mean"].iloc[-1]), xytext=(7, 0),
-                    textcoords="offset points", va="center", color=colour, fontsize=8)    # fmt: skip
     ax.set(xlabel="training trials a run", ylabel=unit.axis(words(metric)))
-    ax.margins(x=0.25)
+    ax.set_xlim(left=max(0.0, ax.get_xlim()[0]))    # constrained layout makes room for names at the right
+    low, high = ax.get_ylim()
+    last = np.array([[own["n_train"].iloc[-1], unit.scale * own["mean"].iloc[-1]] for own in models])
+    left, right = ax.get_xlim()
+    points = 72 * (last - (left, low)) / (right - left, high - low) * (3.2, LEARNING)
+    name_dots(ax, last, points, [str(own["model"].iloc[0]) for own in models], height=72 * LEARNING, colours=colours)
     return figure
 
 

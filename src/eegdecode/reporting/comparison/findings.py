@@ -25,7 +25,7 @@ def _sentences(comparison: Comparison) -> Iterator[str]:
     metric = comparison.metric.replace("_", " ")
     where = f"On **{comparison.title}**" + f" ({metric})" * (metric != "accuracy")
     if scores.empty:
-        yield f"{where} no model has all of its runs yet."
+        yield f"{where} {_no_mean(comparison)}."
     elif scores.shape[1] == 1:
         reached = _mean(comparison, comparison.best)
         yield f"{where} `{comparison.best}` reaches {reached}; there is no other to compare it with."
@@ -34,9 +34,24 @@ def _sentences(comparison: Comparison) -> Iterator[str]:
         yield _power(comparison)
         yield _disagreement(comparison)
     yield _at_chance(comparison)
-    missing = [f"`{label}` ({comparison.n_done(e)}/{e.n_expected} runs)" for label, e in comparison.entries.items()
-               if label not in scores]    # fmt: skip
+    missing = [_counts(comparison, label) for label in comparison.entries if label not in scores]
     yield f"Incomplete, so without a mean and in no test: {_listed(missing)}." if missing and len(scores) else ""
+
+
+def _no_mean(comparison: Comparison) -> str:
+    whole = [label for label, entry in comparison.entries.items() if entry.complete]
+    if not whole:
+        return "no model has all of its runs yet"
+    return f"no model has this score in all of its runs: {_cut([_counts(comparison, label) for label in whole])}"
+
+
+def _counts(comparison: Comparison, label: str) -> str:
+    """How many runs of a row have a score, and why others that are done have none."""
+    entry, metric = comparison.entries[label], comparison.metric.replace("_", " ")
+    n_done = comparison.n_done(entry)
+    undefined = len(entry.runs) - n_done
+    why = f"; {metric} is not defined in {undefined}, where a class has no test trial" if undefined else ""
+    return f"`{label}` ({n_done}/{entry.n_expected} runs{why})"
 
 
 def _result(comparison: Comparison, where: str) -> str:
@@ -69,6 +84,8 @@ def _power(comparison: Comparison) -> str:
             f"p times the number of other models is {p_text(min(1.0, least))}."
         )
     points = comparison.pairs.loc[comparison.pairs["a"] == comparison.best, "detectable"].median()
+    if not points > 0:    # all subjects differ alike: their differences tell no deviation
+        return ""
     unit = unit_of(comparison.metric)
     seen = f"{unit.number(float(points))}{unit.points}" + (" (median over the other models)" if rivals > 1 else "")
     return (
@@ -87,7 +104,7 @@ def _disagreement(comparison: Comparison) -> str:
 def _at_chance(comparison: Comparison) -> str:
     bound, unit = comparison.chance[1], unit_of(comparison.metric)
     low = [f"`{label}`" for label in comparison.scores if comparison.scores[label].mean() <= bound]
-    return f"No better than guessing ({unit.text(bound)} is reached in 5 % of cases): {_listed(low)}." if low else ""
+    return f"No better than guessing, which exceeds {unit.text(bound)} in 5 % of cases: {_listed(low)}." if low else ""
 
 
 def meta_findings(meta: pd.DataFrame) -> list[str]:

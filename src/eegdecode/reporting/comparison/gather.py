@@ -161,7 +161,7 @@ def _curve(done: pd.DataFrame, expected: pd.DataFrame, setting: Mapping[str, Any
 def _merge(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
     """Join folders that hold other seeds of the same row; the same runs again are left out, said in words."""
     rows: dict[str, list[Entry]] = {}
-    for entry in sorted(entries, key=lambda e: e.n_expected - len(e.runs)):    # the most complete first
+    for entry in sorted(entries, key=_missing_and_few):    # the most complete first, of those the one with most runs
         what = [entry.model, entry.settings, entry.dataset, entry.protocol, entry.facts.get("transductive")]
         what += [entry.marker.get(name) for name in ("data_hash", "split_hash")]
         rows.setdefault(digest(what), []).append(entry)
@@ -183,6 +183,10 @@ def _merge(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
         merged += kept
     place = {folder: i for i, entry in enumerate(entries) for folder in entry.folders}
     return sorted(merged, key=lambda e: place[e.folders[0]]), repeated
+
+
+def _missing_and_few(entry: Entry) -> tuple[int, int]:
+    return entry.n_expected - len(entry.runs), -len(entry.runs)
 
 
 def _joined(one: Entry, other: Entry) -> Entry:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import pandas as pd
@@ -27,6 +27,8 @@ class Comparison:
         Label -> row, in the order of the folders.
     apart : str
         Why these rows are not in the comparison of the same data set and protocol; empty for that itself.
+    meanings : mapping of str to str
+        Label -> the settings that its number stands for.
     """
 
     dataset: str
@@ -34,6 +36,7 @@ class Comparison:
     metric: str
     entries: Mapping[str, Entry]
     apart: str = ""
+    meanings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -104,7 +107,7 @@ def compare(entries: Sequence[Entry], *, metric: str = "accuracy") -> list[Compa
     for entry in entries:
         identity = (entry.dataset, entry.protocol, entry.marker["data_hash"], pools[entry.marker["split_hash"]])
         groups.setdefault(identity, []).append(entry)
-    labels = name_entries(list(groups.values()))
+    names = name_entries(list(groups.values()))
     largest: dict[tuple, list[Entry]] = {}
     for identity, group in groups.items():
         if _size(group) > _size(largest.get(identity[:2], [])):
@@ -113,7 +116,10 @@ def compare(entries: Sequence[Entry], *, metric: str = "accuracy") -> list[Compa
     for (dataset, protocol, *_), group in groups.items():
         main = largest[(dataset, protocol)]
         why = "" if group is main else why_apart(group[0], main[0])
-        comparisons.append(Comparison(dataset, protocol, metric, {labels[id(e)]: e for e in group}, why))
+        meanings = dict(names[id(e)] for e in group)
+        comparisons.append(
+            Comparison(dataset, protocol, metric, {names[id(e)].label: e for e in group}, why, meanings)
+        )
     return sorted(comparisons, key=lambda c: bool(c.apart))
 
 

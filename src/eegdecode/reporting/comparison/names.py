@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,14 @@ OF_SOURCE = ("trainer.fine_tune", "trainer.new_head", "trainer.layer_factor")
 LINE = 26    # letters of a line beside or in a figure
 
 
-def name_entries(groups: Sequence[Sequence[Entry]]) -> dict[int, str]:
+class Name(NamedTuple):
+    """What a row is called, and the settings that its number or a name cut short stands for; else empty."""
+
+    label: str
+    meaning: str
+
+
+def name_entries(groups: Sequence[Sequence[Entry]]) -> dict[int, Name]:
     """A name for each entry (by id): its model, and where one comparison has several of it, what differs.
 
     Of a group whose choices differ the choice is named (``frontend=csp``), as it is typed, and not the settings that
@@ -28,8 +36,8 @@ def name_entries(groups: Sequence[Sequence[Entry]]) -> dict[int, str]:
         for model in {entry.model for entry in group}:
             keys.setdefault(model, {}).update(dict.fromkeys(_differing([e for e in group if e.model == model])))
     numbers: dict[str, list[str]] = {}
-    labels = {}
-    for entry in (entry for group in groups for entry in group):
+    found: dict[int, Name] = {}
+    for rows, entry in ((group, entry) for group in groups for entry in group):
         own = {name: _value(entry, name) for name in keys[entry.model]}
         told = {name: value for name, value in own.items() if value is not None or not _left_out(name, own)}
         text = ", ".join(f"{name.rpartition('.')[2]}={short(value)}" for name, value in told.items())
@@ -37,8 +45,17 @@ def name_entries(groups: Sequence[Sequence[Entry]]) -> dict[int, str]:
             known = numbers.setdefault(entry.model, [])
             known += [repr(own)] if repr(own) not in known else []
             text = str(known.index(repr(own)) + 1)
-        labels[id(entry)] = f"{entry.model} ({text})" if text else entry.model
-    return labels
+        label = f"{entry.model} ({text})" if text else entry.model
+        unused = _unused(label, {found[id(other)].label for other in rows if id(other) in found})
+        whole = ", ".join(f"{name}={entry.settings.get(name, value)}" for name, value in told.items())
+        found[id(entry)] = Name(unused, whole if len(told) > MOST_NAMED or unused != label else "")
+    return found
+
+
+def _unused(label: str, used: Collection[str]) -> str:
+    """A label that no other row has: long settings, and folders of one name elsewhere, are the same when cut short."""
+    numbered = (f"{label} #{n}" for n in itertools.count(2))
+    return label if label not in used else next(name for name in numbered if name not in used)
 
 
 def _differing(rows: Sequence[Entry]) -> list[str]:

@@ -113,7 +113,7 @@ def caption(comparisons: Sequence[Comparison]) -> str:
             f"other models, {rivals}, is .05 or more), which is not the same as being equal."
         )
     if any("/" in cell.text for cell in cells):
-        told.append("17/20: so many of the runs are done, so there is no mean yet.")
+        told.append("17/20: so many of the runs have a score, so there is no mean.")
     if any(TRANSDUCTIVE in cell.marks for cell in cells):
         told.append(f"{TRANSDUCTIVE}: transductive, unlabelled test trials were used.")
     return " ".join(told)

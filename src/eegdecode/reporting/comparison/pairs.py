@@ -13,7 +13,7 @@ import pandas as pd
 from jaxtyping import Float
 from scipy import special, stats
 
-from eegdecode.reporting.stats import Differences, mean_interval, permutation, wilcoxon
+from eegdecode.reporting.stats import Differences, mean_interval, of_mean, permutation, wilcoxon
 
 ALPHA = 0.05
 POWER = 0.8
@@ -33,7 +33,7 @@ def compare_pairs(scores: pd.DataFrame) -> pd.DataFrame:
         A row a pair: ``difference`` of the means with the 95 % interval ``low`` to ``high`` (Student's t), ``wins``
         and ``losses`` of `a` in subjects, ``p_wilcoxon``, ``p_permutation`` and both with Holm's correction over all
         pairs (``holm_...``), ``dz`` with its interval, ``detectable``, and for pairs with the best model ``p_best``:
-        Wilcoxon's p times the number of the other models.
+        Wilcoxon's p times the number of the other models, 1 where the ranks are against the mean (`of_mean`).
 
     Notes
     -----
@@ -51,19 +51,19 @@ def compare_pairs(scores: pd.DataFrame) -> pd.DataFrame:
     for test in ("wilcoxon", "permutation"):
         table[f"holm_{test}"] = holm(table[f"p_{test}"].to_numpy(float))
     with_best = table["a"] == order[0] if len(order) else table["a"].isna()
-    return table.assign(p_best=(table["p_wilcoxon"].astype(float) * others).clip(upper=1).where(with_best))
+    return table.assign(p_best=(table.pop("p_of_mean").astype(float) * others).clip(upper=1).where(with_best))
 
 
 _COLUMNS = (
     "a", "b", "n_subjects", "difference", "low", "high", "wins", "losses", "p_wilcoxon", "p_permutation",
-    "dz", "dz_low", "dz_high", "detectable",
+    "dz", "dz_low", "dz_high", "detectable", "p_of_mean",
 )    # fmt: skip
 
 
 def _pair(scores: pd.DataFrame, a: str, b: str, *, alpha: float) -> tuple:
     d = (scores[a] - scores[b]).to_numpy(float).round(12)    # so that equal differences are ties
     seen = len(d), float(d.mean()), *mean_interval(d), int((d > 0).sum()), int((d < 0).sum())
-    return (a, b, *seen, wilcoxon(d), permutation(d), *effect_size(d), detectable(d, alpha=alpha))
+    return (a, b, *seen, wilcoxon(d), permutation(d), *effect_size(d), detectable(d, alpha=alpha), of_mean(d))
 
 
 def holm(p: Float[np.ndarray, " pair"]) -> Float[np.ndarray, " pair"]:

@@ -70,7 +70,7 @@ def _numbers(comparison: Comparison, rows: pd.DataFrame, out: Path) -> Table:
         lines.append(
             [
                 f"[{row['model']}]({where})", unit.number(row["mean"]), unit.number(row["deviation_subjects"]),
-                "–" if np.isnan(row["low"]) else f"{unit.number(row['low'])} to {unit.number(row['high'])}",
+                unit.interval(row["low"], row["high"]),
                 unit.number(row["deviation_seeds"]), str(row["n_seeds"]), f"{row['n_done']}/{row['n_expected']}",
                 "–" if pd.isna(row["rank"]) else f"{row['rank']:.2f}",
                 "–" if np.isnan(row["n_train"]) else f"{row['n_train']:,.0f}", *(amount(row[name]) for name in costs),
@@ -86,10 +86,10 @@ def _tests(comparison: Comparison) -> Folded:
     pairs, unit = comparison.pairs[comparison.pairs["a"] == comparison.best], unit_of(comparison.metric)
     lines = [
         [
-            row["b"], unit.number(row["difference"]), f"{unit.number(row['low'])} to {unit.number(row['high'])}",
+            row["b"], unit.number(row["difference"]), unit.interval(row["low"], row["high"]),
             f"{row['wins']}–{row['losses']}", p_text(row["p_wilcoxon"]), p_text(row["p_best"]),
             p_text(row["p_permutation"]), p_text(row["holm_wilcoxon"]), p_text(row["holm_permutation"]),
-            f"{row['dz']:.2f} ({row['dz_low']:.2f} to {row['dz_high']:.2f})", unit.number(row["detectable"]),
+            _effect(row["dz"], row["dz_low"], row["dz_high"]), unit.number(row["detectable"]),
         ]
         for row in pairs.to_dict("records")
     ]    # fmt: skip
@@ -102,18 +102,26 @@ def _tests(comparison: Comparison) -> Folded:
     measured = unit.points.strip() or words(comparison.metric)
     caption = (
         f"Paired over subjects, seeds averaged first; differences in {measured}; better–worse: subjects. p are "
-        f"two-sided; Holm: over all {n} pairs, which stand in `pairs.csv`. d_z: mean by deviation of the differences, "
-        "95 % interval. Detectable: true difference that 80 % of such studies find."
+        "two-sided; what decides is 1 where ranks are against the mean. Holm: over all "
+        f"{n} pairs, which stand in `pairs.csv`. d_z: mean by deviation of the differences, 95 % interval. "
+        "Detectable: true difference that 80 % of such studies find."
     )
     ranks = comparison.ranks
     friedman = [Paragraph(f"Friedman's test of no difference at all: p {p_text(ranks.p_friedman)}.")] if ranks else []
     return Folded("Tests against the best model", [Table(head, lines, caption), *friedman])
 
 
+def _effect(dz: float, low: float, high: float) -> str:
+    """With its interval, which differences without a deviation do not have."""
+    return f"{dz:.2f}" + (f" ({low:.2f} to {high:.2f})" if low == low else "")
+
+
 def _sources(comparison: Comparison, out: Path, name: str) -> Iterator[Block]:
     for label, entry in comparison.entries.items():
         folders = ", ".join(f"[{folder.name}]({link(folder, out)})" for folder in entry.folders)
         commit = entry.facts.get("git_commit")
+        meaning = comparison.meanings.get(label)
         told = f"**{label}**: {folders}" + (f", commit `{commit}`" if commit else "")
+        told += f"; differs in `{meaning}`" if meaning else ""
         yield Paragraph(told, anchor=anchor(name, comparison, label))
         yield Code("\n".join(entry.commands) or "the command was not noted")

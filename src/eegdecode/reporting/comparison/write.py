@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -38,9 +38,9 @@ METHOD = (
     "Seeds are averaged first, then folds and sessions: one number a subject. Tests are paired over subjects. Subjects "
     "tested by leaving them out share training subjects, so there the tests are somewhat too sure.",
     "A model is called worse than the best if Wilcoxon's signed-rank test (two-sided, exact for few subjects), times "
-    "the number of other models, stays below .05: a model that is truly the best keeps its mark in 95 % of studies "
-    "(multiple comparisons with the best; Hsu, 1981). For claims on other pairs, `pairs.csv` has Holm's correction "
-    "over all of them.",
+    "the number of other models, stays below .05, and its ranks point where the mean does: a model that is truly the "
+    "best keeps its mark in 95 % of studies (multiple comparisons with the best; Hsu, 1981). For claims on other pairs "
+    "`pairs.csv` has Holm's correction over all of them.",
     "Settings that were swept are one row where validation trials chose among them, else a row each.",
 )
 
@@ -57,15 +57,17 @@ def write_comparison(places: Sequence[Path | str], *, out: Path | str, metric: s
     folder = make_folder(Path(out))
     make_folder(folder / "figures")
     meta = meta_rows(comparisons)
+    tables = {"table": result_rows(comparisons), "pairs": pair_rows(comparisons), "meta": meta}
     with styled():
-        blocks = list(_blocks(comparisons, meta, left_out, folder))
+        blocks = [*_blocks(comparisons, meta, left_out, folder), Heading("Files"), _files(tables)]
     write_text(folder / "report.md", to_markdown(blocks, folder))
     write_text(folder / "report.html", to_html(blocks, _title(comparisons)))
     write_text(folder / "table.tex", latex([c for c in comparisons if not c.apart]))
-    tables = {"table": result_rows(comparisons), "pairs": pair_rows(comparisons), "meta": meta}
     for name, table in tables.items():
         if len(table):
             write_text(folder / f"{name}.csv", table.to_csv(index=False))
+        else:    # that of an earlier report
+            (folder / f"{name}.csv").unlink(missing_ok=True)
     said = [text for c in comparisons if not c.apart for text in findings(c)] + meta_findings(meta)
     apart = [f"Apart: {c.title}: {c.apart}." for c in comparisons if c.apart]
     lines = [*said, *apart, *_screen(left_out), f"Report: {folder / 'report.html'}"]
@@ -102,12 +104,6 @@ def _blocks(comparisons: list[Comparison], meta: pd.DataFrame, left_out: list[st
         yield from _over_sets(meta)
     yield Heading("Learning curve")
     yield from _learning(comparisons, out)
-    yield Heading("Files")
-    yield Paragraph(
-        "[table.csv](table.csv): a row a model and set. [pairs.csv](pairs.csv): a row a pair, all tests. "
-        "[table.tex](table.tex): the table for a paper. Each score links to its run folder, whose `predictions.npz` "
-        "holds every logit."
-    )
 
 
 def _title(comparisons: Sequence[Comparison]) -> str:
@@ -115,6 +111,16 @@ def _title(comparisons: Sequence[Comparison]) -> str:
     models = len({label for c in comparisons for label in c.entries})
     named = ", ".join(sets) if len(sets) <= 3 else f"{len(sets)} data sets"
     return f"{models} model{'s' * (models > 1)} on {named}"
+
+
+def _files(tables: Mapping[str, pd.DataFrame]) -> Paragraph:
+    """Which tables there are; an empty one is not written."""
+    rows = {"table": "a row a model and set", "pairs": "a row a pair, all tests", "meta": "a row a pair over data sets"}
+    told = " ".join(f"[{name}.csv]({name}.csv): {rows[name]}." for name, table in tables.items() if len(table))
+    return Paragraph(
+        f"{told} [table.tex](table.tex): the table for a paper. Each score links to its run folder, whose "
+        "`predictions.npz` holds every logit."
+    )
 
 
 def _names(comparison: Comparison) -> str:

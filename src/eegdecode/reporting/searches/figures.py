@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from eegdecode.reporting.searches.tables import SearchFolder, short
 from eegdecode.reporting.style import CHANCE, INK, TRAIN, VAL, new_figure, save, styled
@@ -48,6 +49,7 @@ def _history(found: SearchFolder, path: Path) -> Path:
         place = (row["trial"], row[found.objective])
         ax.annotate("default", place, xytext=(6, 4), textcoords="offset points", fontsize=8)
     ax.set(xlabel="trial", ylabel=_label(found, found.objective), title="The search")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend()
     return save(figure, path)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from eegdecode.reporting.comparison.pairs import ALPHA, smallest_p
 from eegdecode.reporting.disk import write_text
 from eegdecode.reporting.searches.tables import (
     SearchFolder,
@@ -21,7 +22,6 @@ from eegdecode.reporting.searches.tables import (
 from eegdecode.reporting.units import unit_of
 
 MOST_ROWS = 10    # of the best trials; all are in trials.csv
-ALPHA = 0.05
 _CAPTIONS = {
     "history": "Every trial by its number.",
     "importances": "Share of the score's variance that a setting explains (fANOVA), of those in every trial.",
@@ -84,8 +84,10 @@ def verdict(found: SearchFolder, scores: pd.DataFrame | None) -> str:
     said = f"{unit.change(d['difference'])}{unit.points} {interval}, ahead in {d['ahead']} and behind in " \
            f"{d['behind']} of {d['n_subjects']} subjects, Wilcoxon p {d['p']:.3g}"    # fmt: skip
     established = "beats" if d["difference"] > 0 else "is WORSE than"
-    word = established if d["p"] < ALPHA else "is not shown to beat"
-    return f"The winner {word} the default on test trials: {means}: {said}."
+    word = established if d["p_of_mean"] < ALPHA else "is not shown to beat"
+    least = smallest_p(d["n_subjects"])
+    few = f" {d['n_subjects']} subjects are too few: even if all of them agree, p is {least:.2g}."
+    return f"The winner {word} the default on test trials: {means}: {said}." + few * (least >= ALPHA)
 
 
 def _is_default(found: SearchFolder) -> bool:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from eegdecode.reporting.disk import read_json
 from eegdecode.reporting.results import Results, load_results
-from eegdecode.reporting.stats import mean_interval, subject_means, wilcoxon
+from eegdecode.reporting.stats import mean_interval, of_mean, subject_means, wilcoxon
 from eegdecode.runs import DIVERGED
 
 MARKER = "search.json"
@@ -167,8 +167,12 @@ def without_score(found: SearchFolder) -> str:
 
 
 def paired(scores: pd.DataFrame) -> dict[str, Any]:
-    """Winner minus default over subjects: mean, 95 % interval (Student's t), ahead and behind, Wilcoxon's p."""
+    """Winner minus default over subjects: mean, 95 % interval (Student's t), ahead and behind, Wilcoxon's p.
+
+    ``p_of_mean`` decides: it is 1 where the ranks are against the mean.
+    """
     d = (scores["winner"] - scores["default"]).to_numpy(float).round(12)
     low, high = mean_interval(d)
     counts = {"ahead": int((d > 0).sum()), "behind": int((d < 0).sum()), "n_subjects": len(d)}
-    return {"difference": float(d.mean()), "low": low, "high": high, **counts, "p": wilcoxon(d) if d.any() else 1.0}
+    p = {"p": wilcoxon(d), "p_of_mean": of_mean(d)}
+    return {"difference": float(d.mean()), "low": low, "high": high, **counts, **p}
