@@ -82,6 +82,20 @@ def test_costs_that_a_folder_notes_are_shown(make_folder: MakeFolder) -> None:
     assert "energy_wh" not in table
 
 
+def test_times_of_unlike_machines_are_told_to_compare_nothing(make_folder: MakeFolder, place: Path) -> None:
+    make_folder("a", device="cpu")
+    make_folder("b", device="cpu (1 threads), cpu (1 threads)")
+    (alike,) = compare(gather([place])[0])
+    assert gallery.unlike_machines(alike) == ""
+    make_folder("c", device="cuda (NVIDIA H200)")
+    (unlike,) = compare(gather([place])[0])
+    told = " Only times and memory of one machine compare: `c` on cuda (NVIDIA H200); the others on cpu."
+    assert gallery.unlike_machines(unlike) == told
+    write_comparison([place], out=place / "out")
+    text = (place / "out" / "report.md").read_text()
+    assert text.count(told) == 2    # below the table and the figure of seconds
+
+
 def test_sets_are_combined_within_a_protocol_and_without_what_is_apart(filled: Path) -> None:
     meta = meta_rows(compare(gather([filled])[0]))
     assert len(meta) == 1

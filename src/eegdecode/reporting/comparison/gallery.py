@@ -67,7 +67,8 @@ def _of_costs(comparison: Comparison, rows: pd.DataFrame) -> Iterator[Drawn]:
             heading = COSTS[column]
             told = "; ".join(f"{m} {amount(value)}" for m, value in zip(whole["model"], whole[column], strict=True))
             figure = draw_cost(whole, column, heading, metric=comparison.metric)
-            yield f"cost_{column}", figure, f"Score against {heading}.", f"Score against {heading}: {told}."
+            more = unlike_machines(comparison) if column == "seconds" else ""
+            yield f"cost_{column}", figure, f"Score against {heading}.{more}", f"Score against {heading}: {told}."
 
 
 def _of_answers(comparison: Comparison) -> Iterator[Drawn]:
@@ -89,6 +90,15 @@ def save_light(figure: Figure, path: Path) -> Path:
         light = image.convert("RGB").quantize(64)
     light.save(path)
     return path
+
+
+def unlike_machines(comparison: Comparison) -> str:
+    """Tell that times and memory compare nothing where the rows were not trained on one machine."""
+    if len(comparison.machines) < 2:
+        return ""
+    *few, most = sorted(comparison.machines.items(), key=lambda found: len(found[1]))
+    told = [f"{', '.join(f'`{label}`' for label in labels)} on {device}" for device, labels in few]
+    return f" Only times and memory of one machine compare: {'; '.join([*told, f'the others on {most[0]}'])}."
 
 
 def amount(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -84,6 +85,15 @@ class Comparison:
         """Who is tested, as the experiments expect it; groups of subjects that are tested together count as one."""
         first = next(iter(self.entries.values()))
         return list(dict.fromkeys(str(row["subject"]) for row in first.marker["expected"]))
+
+    @cached_property
+    def machines(self) -> dict[str, list[str]]:
+        """Device -> the rows that were trained there; threads do not count."""
+        found: dict[str, list[str]] = {}
+        for label, entry in self.entries.items():
+            devices = re.sub(r" \(\d+ threads\)", "", str(entry.facts.get("device") or "unknown")).split(", ")
+            found.setdefault(" and ".join(dict.fromkeys(devices)), []).append(label)
+        return found
 
     @cached_property
     def chance(self) -> tuple[float, float]:

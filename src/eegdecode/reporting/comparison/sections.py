@@ -12,7 +12,7 @@ from eegdecode.reporting.comparison.committees import ensemble_table
 from eegdecode.reporting.comparison.figures import words
 from eegdecode.reporting.comparison.findings import entry_notes, findings, p_text
 from eegdecode.reporting.comparison.frames import COSTS, result_rows
-from eegdecode.reporting.comparison.gallery import amount, pictures
+from eegdecode.reporting.comparison.gallery import amount, pictures, unlike_machines
 from eegdecode.reporting.comparison.groups import Comparison
 from eegdecode.reporting.comparison.overview import anchor, link
 from eegdecode.reporting.comparison.page import Block, Bullets, Code, Folded, Heading, Paragraph, Table
@@ -77,7 +77,7 @@ def _numbers(comparison: Comparison, rows: pd.DataFrame, out: Path) -> Table:
             ]
         )    # fmt: skip
     told = "Interval: of the mean over subjects (Student's t). Trained on: training trials of a run, mean."
-    costs_told = " Costs are means over runs, on the machine that ran them." if costs else ""
+    costs_told = f" Costs are means over runs.{unlike_machines(comparison)}" if costs else ""
     return Table([*head, *(COSTS[name] for name in costs)], lines, told + costs_told)
 
 
