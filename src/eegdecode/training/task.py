@@ -161,7 +161,20 @@ def _start(model: partial, run: Run, sizes: Mapping[str, Any], settings: DeepSet
     drop = {"drop": run.numbers["drop"]} if "drop" in run.numbers else {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(seeds_of(run).generate_state(2)[1]))
-        network = model(**sizes, **drop)
+        network = _built(model, sizes, drop)
     if run.source is not None:    # without a trial to learn from, a new head would know nothing
         load_source(network, run.source, new_head=settings.new_head and len(run.split.train) > 0)
     return network
+
+
+def _built(model: partial, sizes: Mapping[str, Any], drop: Mapping[str, float]) -> torch.nn.Module:
+    """Build a network; what it or torch refuses is told with the settings that are named, as they are typed."""
+    try:
+        return model(**sizes, **drop)
+    except ValueError as error:
+        if "model." in str(error):
+            raise
+        given = {**model.keywords, **drop}
+        named = {name: value for name, value in given.items() if name in str(error).split()} or given
+        told = ", ".join(f"model.{name}={value}" for name, value in named.items())
+        raise ValueError(f"{error} ({model.func.__name__} with {told})") from error
