@@ -240,7 +240,7 @@ def test_a_network_of_braindecode_is_trained_under_its_own_name(tmp_path):
         (["preprocess.l_freq=50", "preprocess.h_freq=40"], "40"),
         (["dataset=physionet_mi", "dataset.subjects=[1]"], "S001"),
         (["dataset=mi_openbci", "dataset.folder=nowhere"], "nowhere"),
-        (["model.heads=7", "model.block.kernel=softmax"], "of heads 7 (STTransformer with model.width=80, model.heads=7)"),
+        (["model.heads=7", "model.block.kernel=softmax"], "(STTransformer with model.width=80, model.heads=7)"),
         (["model=eegnet", "model.depth=0"], "must be a positive integer (EEGNet with model.filters=8, model.depth=0"),
         (["model.heads=8"], "model.heads=8 is of attention in the blocks, of which kernel=off has none"),
         (["model.position=rotary"], "take model.block.kernel=softmax beside it"),
