@@ -273,7 +273,8 @@ def test_a_mistake_is_named_without_a_traceback(arguments, message, tmp_path):
     ("model=eegnet model.drop=0.95", "over-regularised"), ("dataset.n_trials=3", "too few trials"),
 ])    # fmt: skip
 def test_an_induced_fault_is_named_in_the_report(fault, verdict, tmp_path):
-    words = ["dataset.n_trials=18", "dataset.subjects=[1]", "trainer.updates=60", "device=cpu", "out_dir=out"]
+    words = ["dataset.n_trials=18", "dataset.subjects=[1]", "device=cpu", "out_dir=out"]
+    words += ["trainer.updates=60"] * ("trainer.epochs" not in fault)
     said = " ".join(run(*words, *fault.split(), folder=tmp_path).split())
     assert f"Diagnosis: {verdict} (one run). Try: " in said
     report = (tmp_path / "out" / "report.md").read_text()
