@@ -35,7 +35,11 @@ def test_models_that_cost_and_score_about_the_same_keep_their_names_apart() -> N
     means = 0.5 + np.r_[np.arange(12) / 1000, 0.2, 0.25]
     rows = pd.DataFrame({"model": names, "mean": means, "n_params": [*[np.nan] * 12, 3e3, 3.1e3]})
     with styled():
-        check_apart(draw_cost(rows, "n_params", "parameters", metric="accuracy"), names)
+        figure = draw_cost(rows, "n_params", "parameters", metric="accuracy")
+        check_apart(figure, names)
+    moved = [text.get_text() for text in names_of(figure, names) if text.arrow_patch is not None]
+    assert moved    # twelve names do not fit beside dots at one place
+    assert set(moved) <= set(names[:12])
 
 
 def test_lines_that_end_together_keep_their_names_apart_and_no_axis_shows_negative_trials() -> None:
