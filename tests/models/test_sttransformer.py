@@ -85,6 +85,19 @@ def test_padding_changes_no_logit(words):
         torch.testing.assert_close(padded[trial], alone[0], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("words", [words for words in WORDS if words != {"block": {"kernel": "linformer"}}], ids=str)
+def test_padding_changes_no_logit_in_training(words):
+    """Not through the statistics of a batch either: a batch that is padded gives what it gives when cut."""
+    torch.manual_seed(0)
+    length, words = 120, {**words, "block": {**words.get("block", {}), "skip": 0.0}}
+    net, short, x = build(**words), build(n_times=length, **words), torch.randn(4, 5, N_TIMES)
+    sizes = {name: p.shape for name, p in short.state_dict().items()}
+    kept = {name: p[: sizes[name][0]] if p.ndim else p for name, p in net.state_dict().items()}
+    short.load_state_dict(kept)
+    padded = net.train()(x, valid_lens=torch.full((4,), length))
+    torch.testing.assert_close(padded, short.train()(x[..., :length]), rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("words", WORDS, ids=ids)
 def test_attention_on_request_changes_no_logit(words):
     torch.manual_seed(0)

@@ -16,16 +16,18 @@ from collections.abc import Callable, Sequence
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eegdecode.models.layers import Dropout, TimeFilter
+from eegdecode.models.norms import BatchNorm
 
 Signals = Float[Tensor, "batch chan time"]
 Tokens = Float[Tensor, "batch token width"]
 Coefficients = Float[Tensor, "batch token part freq chan"]
 Bend = Callable[[Tensor], Tensor] | None    # filters (D, C) -> those of each trial (B, D, C)
+Seen = Bool[Tensor, "batch time"] | None    # samples that are no padding, which holds zeros
 
 SPATIAL_PACE, SPECTRAL_PACE = 10.0, 30.0    # see `Stem.filters`; of 1-10 and 1-30 the fastest was the best
 LEAST = 1e-6    # power of a patch, in units of the front end's variance, below which all is silence
@@ -123,7 +125,7 @@ class FourierStem(Stem):
             parts.append(torch.view_as_real(torch.fft.rfft(pieces * window)[..., 1 : last + 1]))
         return rearrange(torch.cat(parts, dim=3), "b c n f p -> b n p f c").contiguous()
 
-    def forward(self, X: Coefficients, bend: Bend = None) -> Tokens:
+    def forward(self, X: Coefficients, bend: Bend = None, seen: Seen = None) -> Tokens:
         """Log power of each patch and map."""
         filters, powers = self.filters(bend).split(self.shares, dim=-2), []
         for part, u, response in zip(X.split(self.bins, dim=3), filters, self.response, strict=True):
@@ -154,13 +156,14 @@ class ConvStem(Stem):
         self.shares = [len(part) for part in torch.arange(width).tensor_split(len(kernels))]
         lengths = [min(n_times, max(1, round(seconds * sfreq))) for seconds in kernels]
         self.temporal = nn.ModuleList(map(TimeFilter, self.shares, lengths))
-        self.norm = nn.BatchNorm1d(width)
+        self.norm = BatchNorm(width)
         self.pool = nn.AvgPool1d(self.patch, self.stride)
 
-    def forward(self, x: Signals, bend: Bend = None) -> Tokens:
+    def forward(self, x: Signals, bend: Bend = None, seen: Seen = None) -> Tokens:
         """Log band power of each patch."""
         z = (self.filters(bend) @ x).split(self.shares, dim=1)
-        z = self.norm(torch.cat([filtered(part) for filtered, part in zip(self.temporal, z, strict=True)], dim=1))
+        z = torch.cat([filtered(part) for filtered, part in zip(self.temporal, z, strict=True)], dim=1)
+        z = self.norm(z.mT, seen).mT                                         # (B, D, T)
         z = self.pool(z.square()).clamp(min=LEAST).log()                     # (B, D, N)
         return self.drop(rearrange(z, "b d n -> b n d"))
 
@@ -173,7 +176,7 @@ class LinearStem(Stem):
         self.temporal = nn.Parameter(torch.randn(width, self.patch) / math.sqrt(self.patch))
         self.bias = nn.Parameter(torch.zeros(width))
 
-    def forward(self, x: Signals, bend: Bend = None) -> Tokens:
+    def forward(self, x: Signals, bend: Bend = None, seen: Seen = None) -> Tokens:
         """One number of each patch and map."""
         patches = (self.filters(bend) @ x).unfold(2, self.patch, self.stride)              # (B, D, N, P)
         return self.drop(torch.einsum("bdnp,dp->bnd", patches, self.temporal) + self.bias)

@@ -132,7 +132,7 @@ class STTransformer(nn.Module):
             counts = patch_counts(valid_lens, size=self.stem.patch, stride=self.stem.stride)
             valid = valid_tokens(counts, self.stem.n_tokens)
         related, known = self._recall(x, memory, seen)
-        z = self.drop_tokens(self.stem(known, self._bend(related)))          # (B, N, D), or (B C, N, D)
+        z = self.drop_tokens(self.stem(known, self._bend(related), self._of_each(seen)))    # (B, N, D) or (B C, N, D)
         z, weights = self._encode(z, valid, return_attention)                # (B, D)
         logits = self.head(z)
         if not return_attention:
@@ -152,7 +152,7 @@ class STTransformer(nn.Module):
         if self.code is not None:
             raise ValueError("model.spatial=before, after and interleaved cannot be pretrained; take signals or off")
         related, known = self._recall(x.masked_fill(~seen[:, None], 0), None, seen)
-        z = self.drop_tokens(self.stem(known, self._bend(related)))
+        z = self.drop_tokens(self.stem(known, self._bend(related), seen))
         z, there = self.pool.extend(self.position(z, visible), visible)
         assert there is not None    # as what is visible was given
         return self.norm(self.encoder(z, there)), there
@@ -175,6 +175,10 @@ class STTransformer(nn.Module):
     def _channels(self, x: Tensor) -> Tensor:
         """Take channels for trials of one channel, where each has tokens of its own."""
         return x if self.code is None else rearrange(x, "b c t -> (b c) 1 t")
+
+    def _of_each(self, mask: Tensor | None) -> Tensor | None:
+        """A mask (B, N) of the trials of `_channels`."""
+        return mask if mask is None or self.code is None else repeat(mask, "b n -> (b c) n", c=self.encoder.n_chans)
 
     def _bend(self, related: Tensor | None) -> Bend:
         """Return what the attention over channels does to the spatial filters."""
@@ -205,7 +209,7 @@ class STTransformer(nn.Module):
                 weights["pooling"] = self.pool.weights(z, seen)
             return self.pool(z, seen), weights
         n_chans = self.encoder.n_chans
-        of_each = None if valid is None else repeat(valid, "b n -> (b c) n", c=n_chans)
+        of_each = self._of_each(valid)
         z, of_each = self.pool.extend(self.position(z, of_each), of_each)
         z = self.code(rearrange(z, "(b c) n d -> b c n d", c=n_chans))
         seen = None if of_each is None else of_each[::n_chans]
