@@ -193,6 +193,29 @@ def test_an_edited_companion_has_an_entry_of_its_own(tmp_path):
     assert Cache(mine, Preprocess()).path("1") != before
 
 
+def rename_companions(header, name, codepage):
+    """As a study that renames its recordings may leave them: the header names its signals and marks."""
+    text = header.read_text()
+    for suffix in (".eeg", ".vmrk"):
+        header.with_suffix(suffix).rename(header.parent / f"{name}{suffix}")
+        text = text.replace(f"{header.stem}{suffix}", f"{name}{suffix}").replace("=UTF-8", f"={codepage}")
+    header.write_text(text, encoding=codepage)
+
+
+@pytest.mark.parametrize(("name", "codepage"), [("anna", "UTF-8"), ("jürgen", "latin-1")])
+@pytest.mark.parametrize("suffix", [".eeg", ".vmrk"])
+def test_an_edited_companion_of_another_name_has_an_entry_of_its_own(tmp_path, suffix, name, codepage):
+    write(tmp_path / "sub-1_run-1_eeg.vhdr")
+    rename_companions(tmp_path / "sub-1_run-1_eeg.vhdr", name, codepage)
+    events = {"Comment/left": "left", "Comment/right": "right"}
+    mine = dataset(tmp_path, pattern="sub-{subject}_run-{run}_eeg.vhdr", events=events)
+    assert len(next(mine.recordings("1")).onsets) == 4
+    before = Cache(mine, Preprocess()).path("1")
+    companion = tmp_path / f"{name}{suffix}"
+    companion.write_bytes(companion.read_bytes() + b"\n")
+    assert Cache(mine, Preprocess()).path("1") != before
+
+
 def test_windows_of_one_cue_share_a_group(folder, tmp_path):
     mine = dataset(folder, subjects=[2], until=5, overlap=0.5)
     trials = load_trials(mine, Preprocess(), cache_dir=tmp_path)

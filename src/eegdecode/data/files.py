@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ from eegdecode.data.cues import (
     window_of,
 )
 from eegdecode.data.index import check_folder, check_pattern, choose_subjects, index_pattern, index_table, subject_list
-from eegdecode.data.reading import read_raw, scaled
+from eegdecode.data.reading import companions, read_raw, scaled
 from eegdecode.data.recording import Recording
 
 if TYPE_CHECKING:
@@ -128,8 +127,7 @@ class FileDataset:
         """Return the files of a subject in the order of time, their companions (``.vmrk``, ``.fdt``), and the table."""
         index = self._index()
         files = [Path(file) for file in index["file"][index["subject"] == subject]]
-        parts = [[file, *sorted(file.parent.glob(f"{escape(file.stem)}.*"))] for file in files]
-        parts += [sorted(inner for inner in file.rglob("*") if inner.is_file()) for file in files if file.is_dir()]
+        parts = [companions(file) for file in files]
         tables = [] if self.table is None else [[self._table()]]    # it says who, when and what
         return tuple(dict.fromkeys(file for part in [*parts, *tables] for file in part))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,19 @@ log = logging.getLogger(__name__)
 
 FORMATS = (".fif", ".edf", ".bdf", ".gdf", ".vhdr", ".set", ".cnt", ".mff")    # of those that MNE reads
 ARRAYS = (".mat", ".txt")    # MNE reads FieldTrip and Persyst under these names; most such files are bare arrays
+
+NAMED = re.compile(rb"^(?:DataFile|MarkerFile)[ \t]*=[ \t]*(.+?)\s*$", re.MULTILINE | re.IGNORECASE)    # BrainVision
+
+
+def companions(file: Path) -> list[Path]:
+    """Files that a recording lies in: itself, those of its name, what is in its folder, those that its header names.
+
+    What MNE alone knows, as the further parts of a FIF file, is remembered by the cache.
+    """
+    beside = sorted(file.parent.glob(f"{escape(file.stem)}.*"))
+    inner = sorted(path for path in file.rglob("*") if path.is_file()) if file.is_dir() else []
+    header = file.read_bytes() if file.suffix.lower() == ".vhdr" and file.is_file() else b""
+    return [file, *beside, *inner, *(file.parent / _text(name) for name in NAMED.findall(header))]
 
 
 def read_raw(file: Path) -> mne.io.BaseRaw:
@@ -51,3 +66,11 @@ def scaled(raw: mne.io.BaseRaw, factor: float) -> mne.io.BaseRaw:
         return raw
     picks = np.flatnonzero([kind != "stim" for kind in raw.get_channel_types()])
     return raw.load_data(verbose="error").apply_function(lambda x: factor * x, picks=picks)
+
+
+def _text(name: bytes) -> str:
+    """Decode a name as MNE does: headers that are not in UTF-8 are old ones, of Windows."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return name.decode("latin-1")
