@@ -216,6 +216,31 @@ def test_an_edited_companion_of_another_name_has_an_entry_of_its_own(tmp_path, s
     assert Cache(mine, Preprocess()).path("1") != before
 
 
+def split_fif(file, seed=0):
+    """Write a recording in two parts; cues at 5, 15, 25 and 45 s, the last in the second one."""
+    raw = make_raw(sfreq=500, channels=[f"E{i}" for i in range(16)], seed=seed)
+    raw.set_annotations(mne.Annotations([5.0, 15.0, 25.0, 45.0], 0, ["left", "right"] * 2))
+    naming = "bids" if "split" in file.name else "neuromag"
+    whole = file.with_name(file.name.replace("_split-01", ""))
+    raw.save(whole, split_size="2MB", split_naming=naming, overwrite=True, verbose="error")
+
+
+@pytest.mark.parametrize(
+    ("name", "second"), [("sub-1_raw.fif", "sub-1_raw-1.fif"), ("sub-1_split-01_raw.fif", "sub-1_split-02_raw.fif")]
+)
+def test_a_changed_second_part_of_a_recording_is_read_again(tmp_path, name, second, caplog):
+    split_fif(tmp_path / name)
+    mine, cache = dataset(tmp_path, pattern="sub-{subject}_" + name.partition("_")[2]), tmp_path / "cache"
+    before = np.array(load_trials(mine, Preprocess(), cache_dir=cache).X)
+    (tmp_path / "other").mkdir()
+    split_fif(tmp_path / "other" / name, seed=1)
+    (tmp_path / "other" / second).replace(tmp_path / second)
+    after = load_trials(mine, Preprocess(), cache_dir=cache).X
+    np.testing.assert_array_equal(before[:3], after[:3])
+    assert not np.array_equal(before[3], after[3])
+    assert f"{second} has changed since" in caplog.text
+
+
 def test_windows_of_one_cue_share_a_group(folder, tmp_path):
     mine = dataset(folder, subjects=[2], until=5, overlap=0.5)
     trials = load_trials(mine, Preprocess(), cache_dir=tmp_path)
