@@ -241,6 +241,18 @@ def test_a_changed_second_part_of_a_recording_is_read_again(tmp_path, name, seco
     assert f"{second} has changed since" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("name", "pattern"), [("1_raw.fif", "{subject}_{run}.fif"), ("1_split-01_raw.fif", "{subject}_split-{run}_raw.fif")]
+)
+def test_a_second_part_is_no_recording_of_its_own(tmp_path, name, pattern, monkeypatch):
+    """Its trials would be there twice: MNE reads it with the first one."""
+    split_fif(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    words = rf"{name} goes on in .*1_(raw-1|split-02_raw)\.fif, which MNE reads with it.*dataset.pattern"
+    with pytest.raises(ValueError, match=words):
+        load_trials(dataset(".", pattern=pattern), Preprocess(), cache_dir="cache")
+
+
 def test_windows_of_one_cue_share_a_group(folder, tmp_path):
     mine = dataset(folder, subjects=[2], until=5, overlap=0.5)
     trials = load_trials(mine, Preprocess(), cache_dir=tmp_path)
