@@ -137,6 +137,23 @@ def test_no_bids_folder_and_two_tasks(tmp_path):
         dataset(tmp_path).subject_names()
 
 
+def test_a_cut_recording_is_named(tmp_path):
+    """MNE reads what is left of it, and mne-bids leaves out the events after its end."""
+    write(tmp_path, "01", "1", "01", kind="EDF")
+    (file,) = tmp_path.rglob("*_eeg.edf")
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(ValueError, match=r"_eeg.edf cannot be read by mne-bids: .*the file size.*dataset.subjects"):
+        next(dataset(tmp_path).recordings("01"))
+
+
+def test_signals_that_end_before_their_events_are_suspected(tmp_path, caplog):
+    write(tmp_path, "01", "1", "01")
+    (file,) = tmp_path.rglob("*_eeg.eeg")
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    assert len(next(dataset(tmp_path).recordings("01")).onsets) == 3    # of 4
+    assert "_eeg.vhdr may be cut: its marks go on after the signals end" in caplog.text
+
+
 def test_edf_files_in_capitals_are_read(tmp_path):
     """As old recorders name them, and as mne-bids allows."""
     write(tmp_path, "01", "1", "01", kind="EDF")

@@ -193,6 +193,21 @@ def test_an_edited_companion_has_an_entry_of_its_own(tmp_path):
     assert Cache(mine, Preprocess()).path("1") != before
 
 
+def test_marks_from_another_file_than_the_header_names_are_told(tmp_path, caplog):
+    """MNE takes those of the recording's own name, or none."""
+    header = tmp_path / "sub-1_run-1_eeg.vhdr"
+    write(header)
+    header.write_text(header.read_text().replace("MarkerFile=sub-1", "MarkerFile=anna"))
+    events = {"Comment/left": "left", "Comment/right": "right"}
+    mine = dataset(tmp_path, pattern="sub-{subject}_run-{run}_eeg.vhdr", events=events)
+    assert len(next(mine.recordings("1")).onsets) == 4
+    assert "sub-1_run-1_eeg.vhdr: MarkerFile 'anna_run-1_eeg.vmrk' not found; using 'sub-1_run" in caplog.text
+    header.with_suffix(".vmrk").unlink()
+    with pytest.raises(ValueError, match="no cue named Comment/left, Comment/right"):
+        next(mine.recordings("1"))
+    assert "sub-1_run-1_eeg.vhdr: MarkerFile 'anna_run-1_eeg.vmrk' not found; no annotations" in caplog.text
+
+
 def rename_companions(header, name, codepage):
     """As a study that renames its recordings may leave them: the header names its signals and marks."""
     text = header.read_text()

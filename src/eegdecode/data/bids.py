@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from eegdecode.data.cues import (
 )
 from eegdecode.data.downloads import brief
 from eegdecode.data.index import check_folder, choose_subjects, natural, subject_list
-from eegdecode.data.reading import scaled
+from eegdecode.data.reading import heeding, scaled
 from eegdecode.data.recording import Recording
 
 if TYPE_CHECKING:
@@ -180,15 +179,15 @@ def _read(file: Path) -> mne.io.BaseRaw:
     import mne_bids
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")    # of tables that are not there
+        with heeding(file):    # that tables are not there is no matter
             place = mne_bids.get_bids_path_from_fname(file.with_suffix(file.suffix.lower()), verbose="error")
-            raw = mne_bids.read_raw_bids(place, verbose="error")
+            raw = mne_bids.read_raw_bids(place, verbose="warning")
             if place.find_matching_sidecar(suffix="events", extension=".tsv", on_error="ignore") is None:
                 log.warning("%s has no events.tsv: the marks in the file itself are taken", file)
             return raw
     except Exception as error:    # each format has its own way to fail
-        raise ValueError(f"{file} cannot be read by mne-bids: {brief(error)}") from error
+        out = "Copy it again, or leave its subject out by dataset.subjects"
+        raise ValueError(f"{file} cannot be read by mne-bids: {brief(error)}. {out}") from error
 
 
 def _marks(raw: mne.io.BaseRaw) -> str:

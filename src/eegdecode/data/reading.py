@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import warnings
+from collections.abc import Iterator
 from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,9 +42,7 @@ def read_raw(file: Path) -> mne.io.BaseRaw:
     import mne
 
     try:
-        with warnings.catch_warnings(record=True) as seen:
-            warnings.simplefilter("always")
-            warnings.filterwarnings("error", message="(?s).*(truncated|does not match the file size|missing end)")
+        with heeding(file) as seen:
             raw = mne.io.read_raw(file, preload=False, verbose="warning")
             raw.get_data(start=len(raw.times) - 1)    # a cut file often ends in half a block
     except Exception as error:    # each format has its own way to fail
@@ -55,9 +55,21 @@ def read_raw(file: Path) -> mne.io.BaseRaw:
             ) from error
         raise ValueError(f"{file} cannot be read: {brief(error)}. Copy it again, or {out}") from error
     for warning in seen:
+        if "MarkerFile" in str(warning.message):    # which a header of BrainVision names, and which is not there
+            log.warning("%s: %s", file, warning.message)
+    return raw
+
+
+@contextlib.contextmanager
+def heeding(file: Path) -> Iterator[list[warnings.WarningMessage]]:
+    """While MNE opens a recording, raise what it warns of a cut one, tell what may be one, and keep the rest."""
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        warnings.filterwarnings("error", message="(?s).*(truncated|does not match the file size|missing end)")
+        yield seen
+    for warning in seen:
         if "outside data range" in str(warning.message):    # BrainVision does not say how long a file should be
             log.warning("%s may be cut: its marks go on after the signals end (%s)", file, warning.message)
-    return raw
 
 
 def scaled(raw: mne.io.BaseRaw, factor: float) -> mne.io.BaseRaw:
