@@ -33,9 +33,9 @@ class Cache:
     """The prepared trials of one data set under one preprocessing.
 
     An entry is a folder ``<dataset>/sub-<subject>_<key>`` with the signals (``X.npy``, opened as a memory
-    map), the table of trials (``meta.csv``) and ``entry.json``. It is written under another name and renamed
-    when it is whole, under a lock, so that several processes may prepare the same set: one computes, the
-    others wait.
+    map), the table of trials (``meta.csv``) and ``entry.json``, with the files that it was made of: where one of
+    them has changed, it is made anew. It is written under another name and renamed when it is whole, under a
+    lock, so that several processes may prepare the same set: one computes, the others wait.
 
     Parameters
     ----------
