@@ -23,11 +23,11 @@ def recording(seed):
     return raw.set_annotations(mne.Annotations([5.0, 15.0, 25.0, 35.0], 1.0, ["left", "right"] * 2))
 
 
-def write(folder, subject, session, run, task="imagery", seed=0):
+def write(folder, subject, session, run, task="imagery", seed=0, kind="BrainVision"):
     path = mne_bids.BIDSPath(root=folder, subject=subject, session=session, run=run, task=task, datatype="eeg")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        settings = {"allow_preload": True, "format": "BrainVision", "verbose": "error"}
+        settings = {"allow_preload": True, "format": kind, "verbose": "error"}
         mne_bids.write_raw_bids(recording(seed), path, **settings)
 
 
@@ -135,6 +135,56 @@ def test_no_bids_folder_and_two_tasks(tmp_path):
     write(tmp_path, "01", "1", "01", task="rest")
     with pytest.raises(ValueError, match=r"the tasks imagery, rest; choose one: dataset.task=imagery"):
         dataset(tmp_path).subject_names()
+
+
+def test_a_cut_recording_is_named(tmp_path):
+    """MNE reads what is left of it, and mne-bids leaves out the events after its end."""
+    write(tmp_path, "01", "1", "01", kind="EDF")
+    (file,) = tmp_path.rglob("*_eeg.edf")
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(ValueError, match=r"_eeg.edf cannot be read by mne-bids: .*the file size.*dataset.subjects"):
+        next(dataset(tmp_path).recordings("01"))
+
+
+def test_signals_that_end_before_their_events_are_suspected(tmp_path, caplog):
+    write(tmp_path, "01", "1", "01")
+    (file,) = tmp_path.rglob("*_eeg.eeg")
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    assert len(next(dataset(tmp_path).recordings("01")).onsets) == 3    # of 4
+    assert "_eeg.vhdr may be cut: its marks go on after the signals end" in caplog.text
+
+
+def test_edf_files_in_capitals_are_read(tmp_path):
+    """As old recorders name them, and as mne-bids allows."""
+    write(tmp_path, "01", "1", "01", kind="EDF")
+    first = next(dataset(tmp_path).recordings("01")).raw.get_data()
+    (file,) = tmp_path.rglob("*_eeg.edf")
+    file.rename(file.with_suffix(".EDF"))
+    (again,) = dataset(tmp_path).recordings("01")
+    np.testing.assert_array_equal(again.raw.get_data(), first)
+    assert again.source.endswith(".EDF")
+    assert list(again.onsets) == [500, 1500, 2500, 3500]
+
+
+def test_other_formats_in_capitals_are_to_be_renamed(tmp_path):
+    """To pass over them would leave trials out."""
+    write(tmp_path, "01", "1", "01", kind="BDF")
+    write(tmp_path, "02", "1", "01", kind="BDF")
+    file = next(tmp_path.rglob("sub-01*_eeg.bdf"))
+    file.rename(file.with_suffix(".BDF"))
+    with pytest.raises(ValueError, match=r"sub-01_.*_eeg.BDF: .* small letters: rename it to sub-01_.*_eeg.bdf, or"):
+        load_trials(dataset(tmp_path), Preprocess(), cache_dir=tmp_path / "cache")
+    assert len(load_trials(dataset(tmp_path, subjects=[2]), Preprocess(), cache_dir=tmp_path / "cache")) == 4
+
+
+def test_one_recording_in_two_formats_is_not_two(tmp_path):
+    """Its trials would be there twice, rounded otherwise, so that no guard at the split knows them again."""
+    write(tmp_path, "01", "1", "01")
+    write(tmp_path / "other", "01", "1", "01", kind="EDF")
+    (header,), (other,) = tmp_path.glob("sub-*/*/*/*.vhdr"), tmp_path.glob("other/*/*/*/*.edf")
+    other.rename(header.with_suffix(".edf"))
+    with pytest.raises(ValueError, match=r"_eeg.edf and \S*_eeg.vhdr are one recording.* dataset.subjects"):
+        load_trials(dataset(tmp_path), Preprocess(), cache_dir=tmp_path / "cache")
 
 
 def test_an_unreadable_recording_is_named(tmp_path):

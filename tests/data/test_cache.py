@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.data.fakes import FakeDataset, make_raw
+from tests.data.fakes import FakeDataset, make_raw, make_recording
 
 from eegdecode.data import cache as cache_module
 from eegdecode.data.cache import Cache
@@ -290,3 +290,30 @@ def test_a_fetched_file_that_was_replaced_is_noticed_and_one_that_is_gone_is_not
     file.unlink()
     request.getfixturevalue("no_reading")
     assert len(load_trials(dataset, Preprocess(), cache_dir=cache)) == 8
+
+
+@dataclass(frozen=True)
+class Caps(FromServer):
+    """Each subject's channels stand in its file."""
+
+    def recordings(self, subject):
+        (file,) = self.fetched(subject)
+        for run in range(2):
+            yield make_recording(make_raw(channels=file.read_text().split(), seed=run), subject=subject, run=str(run))
+
+
+def test_common_channels_are_looked_up_again_where_files_or_subjects_are_others(tmp_path, caplog):
+    for subject, channels in (("1", "C3 Cz C4 Pz"), ("2", "C3 Cz C4"), ("3", "C3 C4")):
+        (tmp_path / f"{subject}.mat").write_text(channels)
+
+    def common(*subjects):
+        mine = Caps(subjects=subjects, folder=str(tmp_path))
+        return load_trials(mine, Preprocess(channels="common"), cache_dir=tmp_path / "cache").signal.ch_names
+
+    assert common("1", "2", "3") == ("C3", "C4")
+    assert common("1", "2") == ("C3", "Cz", "C4")
+    (tmp_path / "2.mat").write_text("C3 C4 Cz Pz")    # a second edition
+    assert common("1", "2") == ("C3", "Cz", "C4", "Pz")
+    (tmp_path / "1.mat").write_text("Pz C3")
+    assert common("1", "2") == ("Pz", "C3")
+    assert "channels_" not in caplog.text

@@ -193,6 +193,81 @@ def test_an_edited_companion_has_an_entry_of_its_own(tmp_path):
     assert Cache(mine, Preprocess()).path("1") != before
 
 
+def test_marks_from_another_file_than_the_header_names_are_told(tmp_path, caplog):
+    """MNE takes those of the recording's own name, or none."""
+    header = tmp_path / "sub-1_run-1_eeg.vhdr"
+    write(header)
+    header.write_text(header.read_text().replace("MarkerFile=sub-1", "MarkerFile=anna"))
+    events = {"Comment/left": "left", "Comment/right": "right"}
+    mine = dataset(tmp_path, pattern="sub-{subject}_run-{run}_eeg.vhdr", events=events)
+    assert len(next(mine.recordings("1")).onsets) == 4
+    assert "sub-1_run-1_eeg.vhdr: MarkerFile 'anna_run-1_eeg.vmrk' not found; using 'sub-1_run" in caplog.text
+    header.with_suffix(".vmrk").unlink()
+    with pytest.raises(ValueError, match="no cue named Comment/left, Comment/right"):
+        next(mine.recordings("1"))
+    assert "sub-1_run-1_eeg.vhdr: MarkerFile 'anna_run-1_eeg.vmrk' not found; no annotations" in caplog.text
+
+
+def rename_companions(header, name, codepage):
+    """As a study that renames its recordings may leave them: the header names its signals and marks."""
+    text = header.read_text()
+    for suffix in (".eeg", ".vmrk"):
+        header.with_suffix(suffix).rename(header.parent / f"{name}{suffix}")
+        text = text.replace(f"{header.stem}{suffix}", f"{name}{suffix}").replace("=UTF-8", f"={codepage}")
+    header.write_text(text, encoding=codepage)
+
+
+@pytest.mark.parametrize(("name", "codepage"), [("anna", "UTF-8"), ("jürgen", "latin-1")])
+@pytest.mark.parametrize("suffix", [".eeg", ".vmrk"])
+def test_an_edited_companion_of_another_name_has_an_entry_of_its_own(tmp_path, suffix, name, codepage):
+    write(tmp_path / "sub-1_run-1_eeg.vhdr")
+    rename_companions(tmp_path / "sub-1_run-1_eeg.vhdr", name, codepage)
+    events = {"Comment/left": "left", "Comment/right": "right"}
+    mine = dataset(tmp_path, pattern="sub-{subject}_run-{run}_eeg.vhdr", events=events)
+    assert len(next(mine.recordings("1")).onsets) == 4
+    before = Cache(mine, Preprocess()).path("1")
+    companion = tmp_path / f"{name}{suffix}"
+    companion.write_bytes(companion.read_bytes() + b"\n")
+    assert Cache(mine, Preprocess()).path("1") != before
+
+
+def split_fif(file, seed=0):
+    """Write a recording in two parts; cues at 5, 15, 25 and 45 s, the last in the second one."""
+    raw = make_raw(sfreq=500, channels=[f"E{i}" for i in range(16)], seed=seed)
+    raw.set_annotations(mne.Annotations([5.0, 15.0, 25.0, 45.0], 0, ["left", "right"] * 2))
+    naming = "bids" if "split" in file.name else "neuromag"
+    whole = file.with_name(file.name.replace("_split-01", ""))
+    raw.save(whole, split_size="2MB", split_naming=naming, overwrite=True, verbose="error")
+
+
+@pytest.mark.parametrize(
+    ("name", "second"), [("sub-1_raw.fif", "sub-1_raw-1.fif"), ("sub-1_split-01_raw.fif", "sub-1_split-02_raw.fif")]
+)
+def test_a_changed_second_part_of_a_recording_is_read_again(tmp_path, name, second, caplog):
+    split_fif(tmp_path / name)
+    mine, cache = dataset(tmp_path, pattern="sub-{subject}_" + name.partition("_")[2]), tmp_path / "cache"
+    before = np.array(load_trials(mine, Preprocess(), cache_dir=cache).X)
+    (tmp_path / "other").mkdir()
+    split_fif(tmp_path / "other" / name, seed=1)
+    (tmp_path / "other" / second).replace(tmp_path / second)
+    after = load_trials(mine, Preprocess(), cache_dir=cache).X
+    np.testing.assert_array_equal(before[:3], after[:3])
+    assert not np.array_equal(before[3], after[3])
+    assert f"{second} has changed since" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"), [("1_raw.fif", "{subject}_{run}.fif"), ("1_split-01_raw.fif", "{subject}_split-{run}_raw.fif")]
+)
+def test_a_second_part_is_no_recording_of_its_own(tmp_path, name, pattern, monkeypatch):
+    """Its trials would be there twice: MNE reads it with the first one."""
+    split_fif(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    words = rf"{name} goes on in .*1_(raw-1|split-02_raw)\.fif, which MNE reads with it.*dataset.pattern"
+    with pytest.raises(ValueError, match=words):
+        load_trials(dataset(".", pattern=pattern), Preprocess(), cache_dir="cache")
+
+
 def test_windows_of_one_cue_share_a_group(folder, tmp_path):
     mine = dataset(folder, subjects=[2], until=5, overlap=0.5)
     trials = load_trials(mine, Preprocess(), cache_dir=tmp_path)

@@ -1,7 +1,7 @@
 import mne
 import numpy as np
 import pytest
-from tests.data.fakes import FakeDataset, make_raw, make_recording
+from tests.data.fakes import CHANNELS, FakeDataset, make_raw, make_recording
 
 from eegdecode.data.assembly import prepare_subject
 from eegdecode.data.continuous import preprocess_recording
@@ -114,6 +114,45 @@ def test_trials_that_the_file_marks_bad_are_dropped_as_mne_does_and_told():
     lacking.raw._data[0, 1650:1675] = np.nan    # nor does it hide what is marked
     trials = prepare_subject(FakeDataset(), Preprocess(channels=list(lacking.raw.ch_names[1:])), "1", [lacking])
     assert (trials.notes["what"] == "marked").sum() == len(told)
+
+
+@pytest.mark.parametrize(
+    ("marks", "seconds"),
+    [(["BAD boundary", "EDGE boundary"], 0), (["boundary"], 12.5), (["New Segment/"], 0.01), (["BAD"], 0)],
+)
+def test_trials_across_a_cut_or_a_pause_are_dropped_as_mne_does_and_told(marks, seconds, caplog):
+    """The duration of EEGLAB's mark is that of what was taken out: the trials after it are whole."""
+    raw = make_raw().set_annotations(mne.Annotations([16.0] * len(marks), seconds, marks))
+    cut = make_recording(raw, onsets=(500, 1399, 1400, 1401, 1500, 1599, 1600, 2500))
+    trials = prepare_subject(FakeDataset(), Preprocess(), "1", [cut])
+    told = trials.notes[trials.notes["what"] == "boundary"]
+    assert list(told["trial"].str[-1]) == ["3", "4", "5"]    # windows of 2 s
+    assert list(told["value"]) == pytest.approx([1.99, 1, 0.01])
+    assert not set(told["trial"]) & set(trials.meta["trial"])
+    assert "dropped 3 of 8 trials, across a cut or a pause that the file marks (preprocess.annotated)" in caplog.text
+    assert len(prepare_subject(FakeDataset(), Preprocess(annotated="keep"), "1", [cut])) == 8
+    if marks[0].startswith("BAD"):
+        events = np.array([[onset, 0, 1] for onset in cut.onsets])
+        epochs = mne.Epochs(raw, events, tmin=0, tmax=1.99, baseline=None, preload=True, verbose="error")
+        assert list(trials.meta["trial"].str[-1].astype(int)) == list(epochs.selection)
+
+
+def test_a_cut_is_found_between_samples_and_in_a_recording_whose_count_begins_late():
+    """EEGLAB cuts half-way between samples."""
+    for first_samp in (0, 12345):
+        at = 15.995 if first_samp == 0 else 16.0
+        info = mne.create_info(list(CHANNELS), 100.0, "eeg")
+        raw = mne.io.RawArray(make_raw()._data, info, first_samp=first_samp, verbose="error")
+        raw.set_annotations(mne.Annotations(at, 3, "boundary"))
+        cut = make_recording(raw, onsets=(1400, 1401, 1599, 1600))
+        trials = prepare_subject(FakeDataset(), Preprocess(), "1", [cut])
+        assert list(trials.meta["trial"].str[-1]) == ["0", "3"]
+
+
+def test_where_every_trial_is_cut_it_says_so():
+    raw = make_raw().set_annotations(mne.Annotations([6, 16, 26, 36], 0, "boundary"))
+    with pytest.raises(ValueError, match=r"marks 0 bad and 4 as cut or paused \(preprocess.annotated=keep"):
+        prepare_subject(FakeDataset(), Preprocess(), "1", [make_recording(raw)])
 
 
 def test_a_window_that_begins_before_the_recording_is_marked_by_what_it_holds():

@@ -12,7 +12,7 @@ import pandas as pd
 
 from eegdecode.data.continuous import preprocess_recording, standardise
 from eegdecode.data.preprocess import Preprocess
-from eegdecode.data.quality import Note, loud_trials, marked_trials, overlaps, rows
+from eegdecode.data.quality import Note, crossing_trials, loud_trials, marked_trials, overlaps, rows
 from eegdecode.data.recording import Dataset, Recording
 from eegdecode.data.windows import cut_windows
 from eegdecode.trials import NOTE_COLUMNS, Signal, Trials, fingerprint, signal_digests
@@ -73,18 +73,23 @@ def _cut(recording: Recording, preprocess: Preprocess, interval: tuple[float, fl
     loud = loud_trials(continuous.data, continuous.ch_names, starts, n_times=n_times, limit=preprocess.reject)
     tmin, tmax = interval
     marked = marked_trials(recording, tmin=tmin, tmax=tmax) if preprocess.annotated == "drop" else []
+    crossing = crossing_trials(recording, tmin=tmin, tmax=tmax) if preprocess.annotated == "drop" else []
     continuous = standardise(continuous, preprocess)
     X, kept = cut_windows(continuous, recording, preprocess=preprocess, interval=interval)
     partial = [Note("incomplete", "", 1.0, cue) for cue in sorted(set(range(len(starts))) - set(kept.tolist()))]
-    why = {f"beyond {preprocess.reject or 0:g} µV": loud, "which the file marks bad (preprocess.annotated)": marked}
+    why = {
+        f"beyond {preprocess.reject or 0:g} µV": loud,
+        "which the file marks bad (preprocess.annotated)": marked,
+        "across a cut or a pause that the file marks (preprocess.annotated)": crossing,
+    }
     for reason, dropped in why.items():
         if dropped:
             log.warning("%s: dropped %d of %d trials, %s", recording.source, len(dropped), len(starts), reason)
-    quiet = ~np.isin(kept, [note.cue for note in [*loud, *marked]])
+    quiet = ~np.isin(kept, [note.cue for note in [*loud, *marked, *crossing]])
     X, kept = X[quiet], kept[quiet]
     shared = overlaps(starts[kept], n_times=n_times) if recording.groups is None else []
     signal = Signal(continuous.ch_names, sfreq, interval[0], continuous.positions)
-    notes = [*continuous.notes, *shared, *partial, *loud, *marked]
+    notes = [*continuous.notes, *shared, *partial, *loud, *marked, *crossing]
     return Cut(X, kept, starts[kept], continuous.data.shape[1], signal, notes)
 
 
@@ -97,11 +102,11 @@ def _check_rejection(notes: list[dict[str, object]], preprocess: Preprocess, who
             f"{np.median(np.array(rejected, float)):.0f} µV peak to peak. Raise it, or set it to null"
         )
     counts = Counter(row["what"] for row in notes)
-    if counts["marked"] or counts["incomplete"]:
+    if counts["marked"] or counts["boundary"] or counts["incomplete"]:
         raise ValueError(
-            f"{who}: no trial is left. The file marks {counts['marked']} bad (preprocess.annotated=keep takes them), "
-            f"and {counts['incomplete']} are not whole (shorten preprocess.tmin and preprocess.tmax, or choose other "
-            "channels)"
+            f"{who}: no trial is left. The file marks {counts['marked']} bad and {counts['boundary']} as cut or paused "
+            f"(preprocess.annotated=keep takes them), and {counts['incomplete']} are not whole (shorten "
+            "preprocess.tmin and preprocess.tmax, or choose other channels)"
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +20,13 @@ from eegdecode.data.cues import (
 )
 from eegdecode.data.downloads import brief
 from eegdecode.data.index import check_folder, choose_subjects, natural, subject_list
-from eegdecode.data.reading import scaled
+from eegdecode.data.reading import heeding, scaled
 from eegdecode.data.recording import Recording
 
 if TYPE_CHECKING:
     import mne
 
-FORMATS = (".vhdr", ".edf", ".bdf", ".set")    # those that BIDS allows for EEG
+FORMATS = (".vhdr", ".edf", ".bdf", ".set")    # those that BIDS allows for EEG; mne-bids reads .EDF, too
 PLACES = ("sub-*/eeg", "sub-*/ses-*/eeg")    # where they lie
 TABLE = re.compile(r"(.*_)?(channels|coordsystem|eeg|electrodes|events|scans)\.(tsv|json)")    # may lie above them
 
@@ -119,8 +118,10 @@ class BidsDataset:
         return (*beside, *tables)
 
     def recordings(self, subject: str) -> Iterator[Recording]:
-        """Yield the recordings of a subject; a folder without any is reported at the call."""
-        return (self._recording(path) for path in self._paths() if path.subject == subject)
+        """Yield the recordings of a subject; what cannot be read by its name is reported at the call."""
+        paths = [path for path in self._paths() if path.subject == subject]
+        _check_names([path.file for path in paths])
+        return (self._recording(path) for path in paths)
 
     def _recording(self, path: _Place) -> Recording:
         raw, source = _read(path.file), str(path.file)
@@ -141,8 +142,8 @@ class BidsDataset:
         """Recordings of the task in the order of time."""
         folder = Path(self.folder).expanduser()
         check_folder(folder)
-        files = [file for place in PLACES for file in folder.glob(f"{place}/sub-*_eeg.*") if file.suffix in FORMATS]
-        paths = [_Place.of(file) for file in files]
+        files = [file for place in PLACES for file in folder.glob(f"{place}/sub-*_eeg.*")]
+        paths = [_Place.of(file) for file in files if file.suffix.lower() in FORMATS]
         tasks = sorted({path.task for path in paths})
         if not paths or (self.task is not None and self.task not in tasks):
             here = f"its tasks are {', '.join(tasks)}" if tasks else "it is no BIDS folder of EEG (sub-*/eeg/*_eeg.*)"
@@ -158,19 +159,35 @@ def _in_time(path: _Place) -> list[list[tuple[int, str]]]:
     return [natural(part) for part in (path.subject, path.session, path.run, path.file.name)]
 
 
+def _check_names(files: Sequence[Path]) -> None:
+    """Refuse names that mne-bids does not read, and one recording in two formats: its trials would be there twice."""
+    for file in files:
+        if file.suffix not in (*FORMATS, ".EDF"):
+            raise ValueError(
+                f"{file}: mne-bids reads {', '.join(FORMATS)} in small letters: rename it to "
+                f"{file.with_suffix(file.suffix.lower()).name}, or leave its subject out by dataset.subjects"
+            )
+        twins = [str(other) for other in sorted(files) if other.with_suffix("") == file.with_suffix("")]
+        if len(twins) > 1:
+            raise ValueError(
+                f"{' and '.join(twins)} are one recording in two formats: keep one of them, or leave the subject "
+                "out by dataset.subjects"
+            )
+
+
 def _read(file: Path) -> mne.io.BaseRaw:
     import mne_bids
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")    # of tables that are not there
-            place = mne_bids.get_bids_path_from_fname(file, verbose="error")
-            raw = mne_bids.read_raw_bids(place, verbose="error")
+        with heeding(file):    # that tables are not there is no matter
+            place = mne_bids.get_bids_path_from_fname(file.with_suffix(file.suffix.lower()), verbose="error")
+            raw = mne_bids.read_raw_bids(place, verbose="warning")
             if place.find_matching_sidecar(suffix="events", extension=".tsv", on_error="ignore") is None:
                 log.warning("%s has no events.tsv: the marks in the file itself are taken", file)
             return raw
     except Exception as error:    # each format has its own way to fail
-        raise ValueError(f"{file} cannot be read by mne-bids: {brief(error)}") from error
+        out = "Copy it again, or leave its subject out by dataset.subjects"
+        raise ValueError(f"{file} cannot be read by mne-bids: {brief(error)}. {out}") from error
 
 
 def _marks(raw: mne.io.BaseRaw) -> str:

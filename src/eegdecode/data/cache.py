@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata
+import itertools
 import json
 import logging
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,9 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from eegdecode.data.entry import read_entry, stamps, write_entry
+from eegdecode.data.entry import Stamps, check_origin, read_entry, stamps, write_entry
 from eegdecode.data.preprocess import Preprocess
-from eegdecode.data.recording import Dataset, Fetched, FromFiles
+from eegdecode.data.recording import Dataset, Fetched, FromFiles, Recording
 from eegdecode.identity import describe, digest
 from eegdecode.trials import Trials
 
@@ -32,9 +33,9 @@ class Cache:
     """The prepared trials of one data set under one preprocessing.
 
     An entry is a folder ``<dataset>/sub-<subject>_<key>`` with the signals (``X.npy``, opened as a memory
-    map), the table of trials (``meta.csv``) and ``entry.json``. It is written under another name and renamed
-    when it is whole, under a lock, so that several processes may prepare the same set: one computes, the
-    others wait.
+    map), the table of trials (``meta.csv``) and ``entry.json``, with the files that it was made of: where one of
+    them has changed, it is made anew. It is written under another name and renamed when it is whole, under a
+    lock, so that several processes may prepare the same set: one computes, the others wait.
 
     Parameters
     ----------
@@ -71,8 +72,10 @@ class Cache:
             log.warning("the cache entry %s is not used (%s); it is made anew", path, error)
             return None
 
-    def load_or_compute(self, subject: str, compute: Callable[[], Trials]) -> Trials:
-        """Return the entry; if there is none, compute it and keep it.
+    def load_or_compute(
+        self, subject: str, recordings: Iterable[Recording], compute: Callable[[str, Iterable[Recording]], Trials]
+    ) -> Trials:
+        """Return the entry; if there is none, compute it from the recordings and keep it.
 
         A cache that cannot be written costs a warning and the time to compute again, never the trials.
         """
@@ -83,13 +86,13 @@ class Cache:
             lock.acquire()
         except OSError as error:
             _warn_unwritable(path, error)
-            return compute()
+            return compute(subject, recordings)
         try:
             trials = self.load(subject)    # another process may have been faster
             if trials is not None:
                 return trials
-            made_of = stamps(self.dataset.fetched(subject) if isinstance(self.dataset, Fetched) else ())
-            trials = compute()
+            made_of: Stamps = []
+            trials = compute(subject, self._noting(made_of, subject, recordings))
             try:
                 write_entry(trials, path, self.code, made_of=made_of)
                 return replace(trials, X=np.load(path / "X.npy", mmap_mode="r"))    # leaves the memory free
@@ -99,23 +102,44 @@ class Cache:
         finally:
             lock.release()
 
-    def remember(self, what: str, subjects: Sequence[str], compute: Callable[[], Sequence[str]]) -> tuple[str, ...]:
-        """Return a short list that depends on several subjects; computed once, kept as JSON."""
+    def remember(
+        self, what: str, subjects: Sequence[str], compute: Callable[[Iterable[Recording]], Sequence[str]]
+    ) -> tuple[str, ...]:
+        """Return a short list that depends on the recordings of several subjects; computed once, kept as JSON."""
         files = [stamps(_own_files(self.dataset, subject)) for subject in subjects]
         key = digest({"what": what, "subjects": list(subjects), "files": files, **self.identity})
         path = self.folder / f"{what}_{key}.json"
         try:
-            return tuple(str(name) for name in json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError):
-            found = tuple(compute())
+            kept = json.loads(path.read_text())
+            check_origin(kept["made_of"])
+            return tuple(str(name) for name in kept[what])
+        except (OSError, ValueError, KeyError, TypeError):
+            found, made_of = self._look_up(subjects, compute)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-            partial.write_text(json.dumps(found))
+            partial.write_text(json.dumps({what: found, "made_of": made_of}))
             partial.replace(path)
         except OSError as error:
             _warn_unwritable(path, error)
         return found
+
+    def _look_up(
+        self, subjects: Sequence[str], compute: Callable[[Iterable[Recording]], Sequence[str]]
+    ) -> tuple[tuple[str, ...], Stamps]:
+        made_of: Stamps = []
+        parts = (self._noting(made_of, subject, self.dataset.recordings(subject)) for subject in subjects)
+        return tuple(compute(itertools.chain.from_iterable(parts))), made_of
+
+    def _noting(self, made_of: Stamps, subject: str, recordings: Iterable[Recording]) -> Iterator[Recording]:
+        """Pass recordings on; stamps of the files that MNE reads them from are added to ``made_of`` before it does.
+
+        A key cannot know all of them: a FIF file says inside where it goes on.
+        """
+        made_of += stamps(self.dataset.fetched(subject) if isinstance(self.dataset, Fetched) else ())
+        for recording in recordings:
+            made_of += stamps([Path(file) for file in recording.raw.filenames if file])
+            yield recording
 
 
 def cache_root(folder: str | Path | None = None) -> Path:

@@ -17,10 +17,10 @@ import pandas as pd
 from eegdecode.trials import META_COLUMNS, Signal, Trials
 
 TEXT = dict.fromkeys([*META_COLUMNS[:-1], "signal", "what", "channel"], str)
-Stamps = Sequence[Sequence[str | int]]
+Stamps = list[list[str | int]]
 
 
-def stamps(files: Sequence[Path]) -> list[list[str | int]]:
+def stamps(files: Sequence[Path]) -> Stamps:
     """Name, size and time of change of those files that exist; the data set tells what is missing."""
     present = [file for file in files if file.is_file()]
     return [[str(file), (stat := file.stat()).st_size, stat.st_mtime_ns] for file in present]
@@ -29,7 +29,7 @@ def stamps(files: Sequence[Path]) -> list[list[str | int]]:
 def read_entry(path: Path) -> Trials:
     """Open an entry, its signals memory-mapped; raise an error if it is not whole."""
     entry = json.loads((path / "entry.json").read_text())
-    _check_origin(entry["made_of"])
+    check_origin(entry["made_of"])
     table = (path / "meta.csv").read_bytes()
     if hashlib.blake2b(table, digest_size=16).hexdigest() != entry["meta"]:
         raise ValueError("meta.csv has changed")
@@ -49,8 +49,8 @@ def read_entry(path: Path) -> Trials:
     return Trials(X, meta, signal, tuple(entry["classes"]), entry["dataset"], entry["fingerprints"], notes)
 
 
-def _check_origin(made_of: Stamps) -> None:
-    """Raise an error if a file that the entry was made of is another by now; one that is gone changes nothing."""
+def check_origin(made_of: Stamps) -> None:
+    """Raise an error if a file that something was made of is another by now; one that is gone changes nothing."""
     for name, size, changed in made_of:
         file = Path(str(name))
         if file.is_file() and ((stat := file.stat()).st_size, stat.st_mtime_ns) != (size, changed):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ from eegdecode.data.cues import (
     window_of,
 )
 from eegdecode.data.index import check_folder, check_pattern, choose_subjects, index_pattern, index_table, subject_list
-from eegdecode.data.reading import read_raw, scaled
+from eegdecode.data.reading import companions, read_raw, scaled
 from eegdecode.data.recording import Recording
 
 if TYPE_CHECKING:
@@ -128,8 +127,7 @@ class FileDataset:
         """Return the files of a subject in the order of time, their companions (``.vmrk``, ``.fdt``), and the table."""
         index = self._index()
         files = [Path(file) for file in index["file"][index["subject"] == subject]]
-        parts = [[file, *sorted(file.parent.glob(f"{escape(file.stem)}.*"))] for file in files]
-        parts += [sorted(inner for inner in file.rglob("*") if inner.is_file()) for file in files if file.is_dir()]
+        parts = [companions(file) for file in files]
         tables = [] if self.table is None else [[self._table()]]    # it says who, when and what
         return tuple(dict.fromkeys(file for part in [*parts, *tables] for file in part))
 
@@ -143,10 +141,11 @@ class FileDataset:
                 raise FileNotFoundError(f"{file} of subject {subject} is a link to nothing: {out}")
             if not file.exists():
                 raise FileNotFoundError(f"{file} of subject {subject} (dataset.table) does not exist")
-        return (self._read(row) for row in rows)
+        return (self._read(row, index["file"]) for row in rows)
 
-    def _read(self, row: Mapping[Any, str]) -> Recording:
+    def _read(self, row: Mapping[Any, str], known: Iterable[str]) -> Recording:
         raw = read_raw(Path(row["file"]))
+        _check_parts(raw, row["file"], known)
         if self.stim_channel in raw.ch_names:    # where the file calls it EEG, its codes would stand among the signals
             raw.set_channel_types({self.stim_channel: "stim"}, on_unit_change="ignore", verbose="error")
         onsets, labels = self._cues(row, raw)
@@ -214,3 +213,14 @@ class FileDataset:
 
     def _table(self) -> Path:
         return Path(self.folder).expanduser() / Path(str(self.table)).expanduser()
+
+
+def _check_parts(raw: mne.io.BaseRaw, file: str, known: Iterable[str]) -> None:
+    """Refuse a further part of a recording that is to be read as one of its own: its trials would be there twice."""
+    parts = [part.resolve() for part in raw.filenames[1:] if part is not None]
+    twice = [name for name in known if Path(name).resolve() in parts] if parts else []
+    if twice:
+        raise ValueError(
+            f"{file} goes on in {', '.join(twice)}, which MNE reads with it: leave such files out by dataset.pattern "
+            "or dataset.table"
+        )

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -53,9 +54,7 @@ def load_trials(
         _prepare_side_by_side(dataset, preprocess, list(sources), cache_dir=cache_dir, n_jobs=n_jobs)
     for number, (subject, recordings) in enumerate(sources.items(), start=1):
         begin = time.perf_counter()
-        ready[subject] = cache.load_or_compute(
-            subject, lambda s=subject, r=recordings: _compute(dataset, preprocess, s, r)
-        )
+        ready[subject] = cache.load_or_compute(subject, recordings, partial(_compute, dataset, preprocess))
         _report(ready[subject], subject, f"{number} of {len(sources)}", time.perf_counter() - begin)
     trials = concatenate([ready.pop(subject) for subject in subjects], join=join_signals)
     if labelled:
@@ -81,7 +80,8 @@ def _prepare_side_by_side(
 def _prepare_into_cache(
     dataset: Dataset, preprocess: Preprocess, subject: str, cache_dir: str | Path | None
 ) -> None:    # fmt: skip
-    Cache(dataset, preprocess, cache_dir).load_or_compute(subject, lambda: _compute(dataset, preprocess, subject))
+    cache = Cache(dataset, preprocess, cache_dir)
+    cache.load_or_compute(subject, dataset.recordings(subject), partial(_compute, dataset, preprocess))
 
 
 def _settle_channels(dataset: Dataset, preprocess: Preprocess, cache_dir: str | Path | None) -> Preprocess:
@@ -90,21 +90,18 @@ def _settle_channels(dataset: Dataset, preprocess: Preprocess, cache_dir: str | 
         return preprocess
     subjects = dataset.subject_names()
     cache = Cache(dataset, preprocess, cache_dir)
-    channels = cache.remember("channels", subjects, lambda: _common_channels(dataset, preprocess, subjects))
+    channels = cache.remember("channels", subjects, partial(_common_channels, preprocess))
     others = tuple(name for name in channels if name != preprocess.reference)
     return replace(preprocess, channels=others or channels)    # of none left `pick` tells, with the recording
 
 
-def _common_channels(dataset: Dataset, preprocess: Preprocess, subjects: Sequence[str]) -> tuple[str, ...]:
+def _common_channels(preprocess: Preprocess, recordings: Iterable[Recording]) -> tuple[str, ...]:
     from eegdecode.data.channels import common_channels  # as in `_compute`
 
-    recordings = (recording for subject in subjects for recording in dataset.recordings(subject))
     return common_channels(recordings, preprocess.names)
 
 
-def _compute(
-    dataset: Dataset, preprocess: Preprocess, subject: str, recordings: Iterable[Recording] | None = None
-) -> Trials:
+def _compute(dataset: Dataset, preprocess: Preprocess, subject: str, recordings: Iterable[Recording]) -> Trials:
     """Prepare a subject. With a full cache nothing comes here, and mne and scipy (a second) are not imported."""
     from eegdecode.data.assembly import prepare_subject
 

@@ -58,8 +58,8 @@ class Preprocess:
     incomplete : str
         Trials that reach beyond their recording or hold missing samples (NaN): ``"raise"`` or ``"drop"``.
     annotated : str
-        Trials that reach into a span that the file marks bad (annotations ``BAD_...``): ``"drop"``, as MNE
-        does, or ``"keep"``.
+        Trials that reach into a span that the file marks bad (annotations ``BAD_...``), or across a place where it
+        was cut or paused (``boundary`` of EEGLAB and MNE, ``New Segment`` of BrainVision): ``"drop"``, or ``"keep"``.
     """
 
     channels: Sequence[str] | str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from eegdecode.data.recording import Recording
 MAINS = (50.0, 60.0)    # Hz
 HELD = 3    # equal samples in a row at a channel's extreme are clipped; two happen by chance
 LINE_WINDOWS = 30    # of 2 s each, spread over the recording: enough for a median over channels
+BOUNDARY = re.compile("(edge.)?boundary$|new segment/", re.IGNORECASE)    # of MNE, EEGLAB, BrainVision
 LEAST = 1e-3    # shares of flat, clipped and missing samples below it are not told
 
 
@@ -22,7 +24,7 @@ class Note(NamedTuple):
     channel being ``50 Hz``. ``flat``, ``clipped``, ``missing``: share of the recording. ``mended``: the channel
     was interpolated. ``bad``: the file marks the channel. ``overlap``: share of trials that have samples in common
     with the one before. Of dropped trials: ``rejected``: peak to peak, µV; ``marked``: s that the file marks bad;
-    ``incomplete``.
+    ``boundary``: where the recording was cut or paused, s after the cue; ``incomplete``.
     """
 
     what: str
@@ -121,6 +123,28 @@ def marked_trials(recording: Recording, *, tmin: float, tmax: float) -> list[Not
     begins, length = np.asarray(recording.onsets) + round(tmin * sfreq), round((tmax - tmin) * sfreq)
     shares = [bad[max(0, begin) : max(0, begin + length)].sum() / sfreq for begin in begins]
     return [Note("marked", "", float(share), cue) for cue, share in enumerate(shares) if share]
+
+
+def crossing_trials(recording: Recording, *, tmin: float, tmax: float) -> list[Note]:
+    """Trials across a place where the recording was cut or paused, which annotations of the file mark.
+
+    The begin of a mark is the place: the duration of EEGLAB's ``boundary`` is that of what was taken out. One of MNE's
+    ``BAD_...`` without a duration is such a place, too.
+    """
+    raw, sfreq = recording.raw, recording.raw.info["sfreq"]
+    marks = raw.annotations
+    found = [
+        bool(BOUNDARY.match(text)) or (text.lower().startswith("bad") and not seconds)
+        for text, seconds in zip(marks.description, marks.duration, strict=True)
+    ]
+    times = marks.onset[np.array(found, bool)] - raw.first_time
+    behind = np.unique(np.ceil(times * sfreq - 0.25))    # the first sample: EEGLAB cuts half-way between two
+    notes = []
+    for cue, onset in enumerate(recording.onsets):
+        begin = onset + round(tmin * sfreq)
+        inside = behind[(behind > begin) & (behind < begin + round((tmax - tmin) * sfreq))]
+        notes += [Note("boundary", "", float(inside[0] - onset) / sfreq, cue)] if len(inside) else []
+    return notes
 
 
 def overlaps(starts: np.ndarray, *, n_times: int) -> list[Note]:

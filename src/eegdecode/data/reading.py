@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import re
 import warnings
+from collections.abc import Iterator
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,15 +23,26 @@ log = logging.getLogger(__name__)
 FORMATS = (".fif", ".edf", ".bdf", ".gdf", ".vhdr", ".set", ".cnt", ".mff")    # of those that MNE reads
 ARRAYS = (".mat", ".txt")    # MNE reads FieldTrip and Persyst under these names; most such files are bare arrays
 
+NAMED = re.compile(rb"^(?:DataFile|MarkerFile)[ \t]*=[ \t]*(.+?)\s*$", re.MULTILINE | re.IGNORECASE)    # BrainVision
+
+
+def companions(file: Path) -> list[Path]:
+    """Files that a recording lies in: itself, those of its name, what is in its folder, those that its header names.
+
+    What MNE alone knows, as the further parts of a FIF file, is remembered by the cache.
+    """
+    beside = sorted(file.parent.glob(f"{escape(file.stem)}.*"))
+    inner = sorted(path for path in file.rglob("*") if path.is_file()) if file.is_dir() else []
+    header = file.read_bytes() if file.suffix.lower() == ".vhdr" and file.is_file() else b""
+    return [file, *beside, *inner, *(file.parent / _text(name) for name in NAMED.findall(header))]
+
 
 def read_raw(file: Path) -> mne.io.BaseRaw:
     """Open a recording of any format without loading its signals; an unreadable or cut one is named."""
     import mne
 
     try:
-        with warnings.catch_warnings(record=True) as seen:
-            warnings.simplefilter("always")
-            warnings.filterwarnings("error", message="(?s).*(truncated|does not match the file size|missing end)")
+        with heeding(file) as seen:
             raw = mne.io.read_raw(file, preload=False, verbose="warning")
             raw.get_data(start=len(raw.times) - 1)    # a cut file often ends in half a block
     except Exception as error:    # each format has its own way to fail
@@ -40,9 +55,21 @@ def read_raw(file: Path) -> mne.io.BaseRaw:
             ) from error
         raise ValueError(f"{file} cannot be read: {brief(error)}. Copy it again, or {out}") from error
     for warning in seen:
+        if "MarkerFile" in str(warning.message):    # which a header of BrainVision names, and which is not there
+            log.warning("%s: %s", file, warning.message)
+    return raw
+
+
+@contextlib.contextmanager
+def heeding(file: Path) -> Iterator[list[warnings.WarningMessage]]:
+    """While MNE opens a recording, raise what it warns of a cut one, tell what may be one, and keep the rest."""
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        warnings.filterwarnings("error", message="(?s).*(truncated|does not match the file size|missing end)")
+        yield seen
+    for warning in seen:
         if "outside data range" in str(warning.message):    # BrainVision does not say how long a file should be
             log.warning("%s may be cut: its marks go on after the signals end (%s)", file, warning.message)
-    return raw
 
 
 def scaled(raw: mne.io.BaseRaw, factor: float) -> mne.io.BaseRaw:
@@ -51,3 +78,11 @@ def scaled(raw: mne.io.BaseRaw, factor: float) -> mne.io.BaseRaw:
         return raw
     picks = np.flatnonzero([kind != "stim" for kind in raw.get_channel_types()])
     return raw.load_data(verbose="error").apply_function(lambda x: factor * x, picks=picks)
+
+
+def _text(name: bytes) -> str:
+    """Decode a name as MNE does: headers that are not in UTF-8 are old ones, of Windows."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return name.decode("latin-1")

@@ -21,6 +21,7 @@ _TOLD = {
     "missing": "channels with missing samples (share of the run)",
     "rejected": "rejected trials (loudest channel, µV peak to peak)",
     "marked": "trials dropped, which the files mark bad (s; preprocess.annotated=keep)",
+    "boundary": "trials dropped, across a cut or a pause of the recording (s after the cue; preprocess.annotated=keep)",
     "overlap": "runs whose trials share samples with the one before (share of the trials)",
     "incomplete": "trials left out because they are not whole",
 }
