@@ -24,6 +24,7 @@ OBJECTIVES = ("score", "n_params", "seconds")
 NOT_IDENTITY = (    # overrides that may differ between the workers of one search
     "device", "logger", *(f"trainer.{name}" for name in COMPUTING),
 )    # fmt: skip
+SOURCE = "model.init_from"    # a folder, which counts by its checkpoints (`made_with`)
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ class Search:
 
     def identity(self) -> dict[str, Any]:
         """What two workers of one search agree on."""
-        own = [word for word in self.fixed if word.partition("=")[0].lstrip("+") not in NOT_IDENTITY]
+        elsewhere = (*NOT_IDENTITY, SOURCE)
+        own = [word for word in self.fixed if word.partition("=")[0].lstrip("+") not in elsewhere]
         about = {"overrides": own, "objectives": dict(self.objectives), "metric": self.metric, "share": self.share}
         space = {}
         for p in self.space:
