@@ -127,11 +127,16 @@ def of_mean(d: Differences) -> float:
 
     One subject far ahead may make a mean against all others; a small two-sided p then speaks for the others.
     """
+    return wilcoxon(d) if ranks_agree(d) else 1.0
+
+
+def ranks_agree(d: Differences) -> bool:
+    """Whether the signed ranks point where the mean does."""
     from scipy import stats  # takes half a second to import
 
     told = d[d != 0]
     ranks = np.sign(told) * stats.rankdata(np.abs(told))
-    return wilcoxon(d) if ranks.sum() * d.sum() > 0 else 1.0
+    return bool(ranks.sum() * d.sum() > 0)
 
 
 @functools.lru_cache(maxsize=4)

@@ -40,7 +40,8 @@ METHOD = (
     "A model is called worse than the best if Wilcoxon's signed-rank test (two-sided, exact for few subjects), times "
     "the number of other models, stays below .05, and its ranks point where the mean does: a model that is truly the "
     "best keeps its mark in 95 % of studies (multiple comparisons with the best; Hsu, 1981). For claims on other pairs "
-    "`pairs.csv` has Holm's correction over all of them.",
+    "`pairs.csv` has Holm's correction over all of them: two-sided, that the two differ. Wilcoxon's is for `a`, whose "
+    "mean is the better one, where `ranks_agree` is true.",
     "Settings that were swept are one row where validation trials chose among them, else a row each.",
 )
 
