@@ -9,7 +9,7 @@ import pandas as pd
 
 from eegdecode.reporting.comparison import figures
 from eegdecode.reporting.comparison.findings import findings, meta_findings, p_text
-from eegdecode.reporting.comparison.frames import learning_rows, meta_rows, pair_rows, result_rows
+from eegdecode.reporting.comparison.frames import learning_rows, pair_rows, result_rows
 from eegdecode.reporting.comparison.gallery import save_light
 from eegdecode.reporting.comparison.gather import gather
 from eegdecode.reporting.comparison.groups import Comparison, compare
@@ -26,6 +26,7 @@ from eegdecode.reporting.comparison.page import (
     to_markdown,
 )
 from eegdecode.reporting.comparison.sections import section
+from eegdecode.reporting.comparison.sets import meta_rows, not_combined
 from eegdecode.reporting.disk import make_folder, write_text
 from eegdecode.reporting.folders import refuse_run_folder
 from eegdecode.reporting.style import styled
@@ -70,6 +71,7 @@ def write_comparison(places: Sequence[Path | str], *, out: Path | str, metric: s
         else:    # that of an earlier report
             (folder / f"{name}.csv").unlink(missing_ok=True)
     said = [text for c in comparisons if not c.apart for text in findings(c)] + meta_findings(meta)
+    said += not_combined(comparisons)
     apart = [f"Apart: {c.title}: {c.apart}." for c in comparisons if c.apart]
     lines = [*said, *apart, *_screen(left_out), f"Report: {folder / 'report.html'}"]
     return "\n".join(lines).replace("**", "").replace("`", "")
@@ -90,7 +92,7 @@ def _screen(left_out: Sequence[str]) -> Iterator[str]:
 def _blocks(comparisons: list[Comparison], meta: pd.DataFrame, left_out: list[str], out: Path) -> Iterator[Block]:
     main, apart = [c for c in comparisons if not c.apart], [c for c in comparisons if c.apart]
     yield Heading(_title(comparisons), level=1)
-    yield Bullets([" ".join(findings(c)) for c in main] + meta_findings(meta))
+    yield Bullets([*(" ".join(findings(c)) for c in main), *meta_findings(meta), *not_combined(comparisons)])
     yield Heading("All scores")
     yield overview(main, out)
     if apart:
