@@ -57,6 +57,9 @@ def _parts(results: Results, figures: dict[str, Path], diagnosis: str) -> Iterat
     yield "\n".join(f"- {text}" for text in honesty_sentences(results))
     for name in ("subjects", "curves", "confusion"):
         yield _figure(name, figures)
+    if not (results.folder / "history.csv").exists():
+        so = "" if diagnosis else ", so nothing is diagnosed"
+        yield f"> **Without curves:** `history.csv` is not in this folder{so}."
     yield "## Diagnosis\n\n" + diagnosis if diagnosis else ""
     yield _preflight(summary)
     yield "## By subject\n\n" + _subjects(summary) if summary["subjects"] else ""
