@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eegdecode.experiment import run_experiment
-from eegdecode.search.settings import OPTIONS
+from eegdecode.search.settings import OPTIONS, meant
 from eegdecode.search.space import Parameter, Space, Value, overrides
 
 OURS = ("choices", "config", "screen")    # what an experiment is told by whoever calls it, and not by a configuration
@@ -147,9 +147,7 @@ def _refuse_unknown(composed: Composed) -> None:
     taken = [name for name in inspect.signature(run_experiment).parameters if name not in OURS]
     for key in composed.config:
         if key not in taken:
-            near = difflib.get_close_matches(key, [*taken, *OPTIONS], n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(taken))}"
-            raise ValueError(f"nothing takes {key}; {hint}")
+            raise ValueError(f"nothing takes {key}; {meant(key, sorted(taken), OPTIONS)}")
 
 
 def _default_point(space: Space, default: Composed) -> dict[str, Value] | None:
