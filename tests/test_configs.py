@@ -140,8 +140,8 @@ def test_comparisons_name_what_there_is_and_choose_nothing(name):
 def next_jobs():
     """Return a function that gives the jobs that are left of those typed, as the sweeper hands them to a launcher."""
 
-    def batch(jobs):
-        cfg = compose("train", return_hydra_config=True)
+    def batch(jobs, *words):
+        cfg = compose("train", list(words), return_hydra_config=True)
         sweeper = instantiate(cfg.hydra.sweeper)
         sweeper.config, sweeper.overrides, sweeper.batch_index = cfg, [jobs], 0
         loader = GlobalHydra.instance().config_loader()
@@ -161,6 +161,11 @@ def test_pipelines_of_a_comparison_go_without_the_settings_of_networks(next_jobs
     assert capsys.readouterr().out == "trainer.updates=20 is left out of ts_lr, csp_lda: no setting of theirs\n"
     for job in left:
         compose("train", overrides=list(job))
+
+
+def test_settings_of_a_launcher_may_be_typed_beside_those_of_a_trainer(next_jobs):
+    jobs = [["launcher=joblib", f"model={model}", "trainer.updates=20"] for model in ("ts_lr", "eegnet")]
+    assert next_jobs(jobs, "launcher=joblib", "hydra.launcher.n_jobs=1") == [jobs[0][:2], jobs[1]]
 
 
 def test_a_grid_over_what_a_model_has_not_is_one_job_of_it(next_jobs):

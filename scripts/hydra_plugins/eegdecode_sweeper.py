@@ -9,7 +9,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-GROUPS = ("model=", "trainer=", "experiment=")
+GROUPS = ("model=", "trainer=", "experiment=", "launcher=")    # the last, for hydra.launcher.KEY=... is of it
 ABSENT, IDLE, COUNTS = range(3)    # what a setting is in a job
 
 
