@@ -1,6 +1,7 @@
 """Every YAML of configs/ is instantiated, and each of its keys is a parameter of its target."""
 
 import inspect
+import itertools
 from functools import partial
 from pathlib import Path
 
@@ -139,8 +140,8 @@ def test_comparisons_name_what_there_is_and_choose_nothing(name):
 def next_jobs():
     """Return a function that gives the jobs that are left of those typed, as the sweeper hands them to a launcher."""
 
-    def batch(jobs):
-        cfg = compose("train", return_hydra_config=True)
+    def batch(jobs, *words):
+        cfg = compose("train", list(words), return_hydra_config=True)
         sweeper = instantiate(cfg.hydra.sweeper)
         sweeper.config, sweeper.overrides, sweeper.batch_index = cfg, [jobs], 0
         loader = GlobalHydra.instance().config_loader()
@@ -162,9 +163,52 @@ def test_pipelines_of_a_comparison_go_without_the_settings_of_networks(next_jobs
         compose("train", overrides=list(job))
 
 
+def test_settings_of_a_launcher_may_be_typed_beside_those_of_a_trainer(next_jobs):
+    jobs = [["launcher=joblib", f"model={model}", "trainer.updates=20"] for model in ("ts_lr", "eegnet")]
+    assert next_jobs(jobs, "launcher=joblib", "hydra.launcher.n_jobs=1") == [jobs[0][:2], jobs[1]]
+
+
 def test_a_grid_over_what_a_model_has_not_is_one_job_of_it(next_jobs):
     jobs = [[f"model={model}", f"trainer.lr={lr}"] for model in ("ts_lr", "eegnet") for lr in (1, 2)]
     assert next_jobs(jobs) == [["model=ts_lr"], *jobs[2:]]
+
+
+@pytest.mark.parametrize(("axis", "typed", "where"), [
+    ("trainer.average=none,ema", "trainer.ema_decay=0.9", "trainer.average=none"),
+    ("trainer.epochs=5,null", "trainer.updates=20", "trainer.epochs=5"),
+    ("model.init_from=null,here", "trainer.fine_tune=head", "model.init_from=null"),
+    ("experiment=s3t_bci4_2a,compare_simulated", "trainer.updates=20", "trainer.epochs=1000"),
+])    # fmt: skip
+def test_jobs_in_which_a_setting_does_nothing_go_without_it(next_jobs, capsys, axis, typed, where):
+    path, _, values = axis.partition("=")
+    without, with_it = ([f"{path}={value}"] for value in values.split(","))
+    assert next_jobs([[*without, typed], [*with_it, typed]]) == [without, [*with_it, typed]]
+    assert capsys.readouterr().out == f"{typed} is left out of {where}: it does nothing there\n"
+
+
+def test_what_is_of_a_setting_that_is_left_out_is_left_out_too(next_jobs):
+    typed = ["trainer.fine_tune=layerwise", "trainer.layer_factor=2.0"]
+    jobs = [["model.init_from=null", *typed], ["model.init_from=here", *typed]]
+    assert next_jobs(jobs) == [["model.init_from=null"], jobs[1]]
+
+
+def test_what_does_nothing_in_any_job_is_left_to_be_refused(next_jobs, capsys):
+    assert next_jobs([["model=ts_lr", "trainer.ema_decay=0.9"], ["model=eegnet", "trainer.ema_decay=0.9"]]) == [
+        ["model=ts_lr"], ["model=eegnet", "trainer.ema_decay=0.9"],
+    ]    # fmt: skip
+    assert capsys.readouterr().out == "trainer.ema_decay=0.9 is left out of ts_lr: no setting of theirs\n"
+    both = [["trainer.average=none", "trainer.ema_decay=0.9"], ["trainer.average=swa", "trainer.ema_decay=0.9"]]
+    assert next_jobs(both) == both
+
+
+def test_a_grid_of_pipelines_networks_and_means_is_each_job_once(next_jobs):
+    grid = itertools.product(("ts_lr", "eegnet"), ("none", "ema"), (0.9, 0.99))
+    jobs = [[f"model={m}", f"trainer.average={average}", f"trainer.ema_decay={decay}"] for m, average, decay in grid]
+    eegnet = ["model=eegnet", "trainer.average=ema"]
+    assert next_jobs(jobs) == [
+        ["model=ts_lr"], ["model=eegnet", "trainer.average=none"],
+        *([*eegnet, f"trainer.ema_decay={decay}"] for decay in (0.9, 0.99)),
+    ]    # fmt: skip
 
 
 def test_what_no_trainer_has_is_left_for_hydra_to_refuse(next_jobs, capsys):

@@ -1,50 +1,94 @@
-"""Hydra's own grid of jobs, but that a trainer's setting may be typed where some models have another trainer."""
+"""Hydra's own grid of jobs, but that a trainer's setting may be typed where it is of some jobs alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+GROUPS = ("model=", "trainer=", "experiment=", "launcher=")    # the last, for hydra.launcher.KEY=... is of it
+ABSENT, IDLE, COUNTS = range(3)    # what a setting is in a job
 
 
 class FittingSweeper(BasicSweeper):
-    """Leaves ``trainer.KEY=...`` out of jobs whose trainer has no such setting, where another job's has, and says so.
+    """Leaves ``trainer.KEY=...`` out of jobs in which it is less than in others, no setting or an idle one; says so.
 
-    A comparison holds networks and pipelines, and a number of steps is of networks alone. What no job's trainer has
-    stays, for Hydra to refuse.
+    A comparison holds networks and pipelines, and a number of steps is of networks alone; of a grid over
+    ``trainer.average`` some jobs have a mean, and its decay is of these. What counts in no job stays, to be refused.
     """
 
     def get_job_batch(self) -> Sequence[Sequence[str]]:
         """Overrides of the next jobs."""
         jobs = super().get_job_batch()
-        if not any(_key(word) for job in jobs for word in job):
+        typed = {_key(word) for job in jobs for word in job} - {""}
+        if not typed:
             return jobs
-        groups = [tuple(word for word in job if word.startswith(("model=", "trainer=", "experiment="))) for job in jobs]
-        known = {chosen: self._trainer(chosen) for chosen in dict.fromkeys(groups)}
-        trainers = [known[chosen] for chosen in groups]
-        somewhere = set().union(*(keys for _, keys in trainers))
+        standing = [self._standing(tuple(filter(_chooses, job)), frozenset(typed)) for job in jobs]
+        most = {key: max(own[key][0] for own in standing) for key in typed}
         fit, without = [], {}
-        for job, (model, keys) in zip(jobs, trainers, strict=True):
-            foreign = [word for word in job if _key(word) in somewhere - keys]
-            for word in foreign:
-                without.setdefault(word, {})[model] = None
-            fit.append(tuple(word for word in job if word not in foreign))
-        for word, models in without.items():
-            print(f"{word} is left out of {', '.join(models)}: no setting of theirs", flush=True)
+        for job, own in zip(jobs, standing, strict=True):
+            left_out = [word for word in job if _key(word) and own[_key(word)][0] < most[_key(word)]]
+            for word in left_out:
+                level, where = own[_key(word)]
+                without.setdefault((word, level), {})[where] = None
+            fit.append(tuple(word for word in job if word not in left_out))
+        for (word, level), places in without.items():
+            why = "no setting of theirs" if level == ABSENT else "it does nothing there"
+            print(f"{word} is left out of {', '.join(places)}: {why}", flush=True)
         return [list(job) for job in dict.fromkeys(fit)]
 
-    def _trainer(self, chosen: Sequence[str]) -> tuple[str, set[str]]:
-        """Name of the model that is chosen, and the settings of its trainer."""
+    @cache    # noqa: B019  (a sweeper lives as long as its command)
+    def _standing(self, chosen: tuple[str, ...], typed: frozenset[str]) -> dict[str, tuple[int, str]]:
+        """Of each typed setting what it is in a job, and by what it is less than in others."""
+        cfg = self._composed(tuple(word for word in chosen if word.startswith(GROUPS)))
+        known, model = set(cfg.trainer), cfg.hydra.runtime.choices.model
+        cfg = self._composed(tuple(word for word in chosen if _key(word) in {"", *known}))
+        found = {key: (ABSENT, str(model)) for key in typed - known}
+        for key in typed & known:
+            by = _idle(cfg, key)
+            found[key] = (IDLE if by else COUNTS), by
+        return found
+
+    @cache    # noqa: B019
+    def _composed(self, words: tuple[str, ...]) -> DictConfig:
         assert self.hydra_context is not None    # Hydra's `setup` has given both
         assert self.config is not None
-        cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(chosen))
-        return cfg.hydra.runtime.choices.model, set(cfg.trainer)
+        return self.hydra_context.config_loader.load_sweep_config(self.config, list(words))
 
 
 def _key(word: str) -> str:
     """``lr`` of ``trainer.lr=1e-3``; empty for other words."""
     return word.partition("=")[0].split(".")[1] if word.startswith("trainer.") else ""
+
+
+def _chooses(word: str) -> bool:
+    """Whether a word may decide which settings count."""
+    deciding = {path for path, *_ in _owners().values()}
+    return word.startswith(GROUPS) or word.partition("=")[0] in deciding
+
+
+def _idle(cfg: DictConfig, key: str) -> str:
+    """What makes a setting do nothing; empty if it counts."""
+    if key not in _owners():
+        return ""
+    path, word, alike = _owners()[key]
+    now = OmegaConf.select(cfg, path)
+    if (now == word) != alike:
+        return f"{path}={'null' if now is None else now}"
+    return _idle(cfg, _key(path))
+
+
+@cache
+def _owners() -> Mapping[str, tuple[str, str | None, bool]]:
+    """Setting -> whose it is, and the word with which it counts (True), or with all but which; others refuse it."""
+    from eegdecode.training.checks import OF_A_WORD  # here, for it imports torch
+
+    of_a_word = {key: (f"trainer.{whose}", word, True) for key, (whose, word) in OF_A_WORD.items()}
+    begun = dict.fromkeys(("fine_tune", "new_head"), ("model.init_from", None, False))
+    return {**of_a_word, **begun, "updates": ("trainer.epochs", None, True)}
 
 
 ConfigStore.instance().store(

@@ -50,6 +50,22 @@ def test_whole_experiment(make_store: Any) -> None:
     assert "INCOMPLETE" not in report
 
 
+def test_results_that_are_kept_without_their_curves_are_reported_and_that_is_said(make_store: Any) -> None:
+    folder = train(store := make_store())
+    mean = store.score().summary["mean"]
+    write_report(folder)
+    diagnosed = (folder / "diagnosis.csv").read_text()
+    (folder / "history.csv").unlink()
+    report = write_report(folder).read_text()
+    assert "**Without curves:** `history.csv` is not in this folder" in report
+    assert f"{100 * mean:.1f} %" in report
+    assert "figures/curves" not in report
+    assert "figures/subjects.png" in report
+    assert (folder / "diagnosis.csv").read_text() == diagnosed
+    (folder / "diagnosis.csv").unlink()
+    assert "## Diagnosis" not in write_report(folder).read_text()
+
+
 def test_screen_fits_a_terminal_and_says_what_a_number_needs(make_store: Any) -> None:
     store = make_store()
     folder = train(store)

@@ -23,6 +23,8 @@ def test_bound_of_combrisson_and_jerbi() -> None:
     assert stats.chance_bound(0.25, 40) == pytest.approx(0.375)
     assert stats.chance_bound(0.5, 100_000) == pytest.approx(0.5, abs=0.003)
     assert np.isnan(stats.chance_bound(0.5, 0))
+    for chance, n in itertools.product((0.0, 1e-9, 1 / 12, 0.25, 1 / 3, 0.5, 0.9, 1.0), (1, 2, 7, 40, 288, 5001)):
+        assert stats.chance_bound(chance, n) == scipy.stats.binom.ppf(0.95, n, chance) / n
 
 
 def test_guessing_exceeds_the_bound_in_at_most_five_per_cent() -> None:

@@ -5,6 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -51,6 +52,26 @@ def test_what_hydra_or_a_setting_refuses_is_told_with_the_path(door):
     space = {"model.spatial_heads": {"int": [1, 2]}, "trainer.optimiser": {"choice": ["adam", "lion"]}}
     search = make_search("x", {"space": space, "base": ["model=sttransformer"]})
     with pytest.raises(ValueError, match=r"trainer\.optimiser=lion is refused: .*must be one of adamw, adam"):
+        check_space(search.space, door.compose_training, search.fixed)
+
+
+STEPS, EPOCHS = {"trainer.updates": {"int": [50, 500]}}, {"trainer.epochs": {"int": [5, 50]}}
+SOME = {"trainer.epochs": {"choice": [None, 5]}}
+EITHER = {**SOME, "trainer.updates": {"int": [50, 500], "when": {"trainer.epochs": None}}}
+
+
+@pytest.mark.parametrize(("space", "typed", "said"), [
+    (STEPS, ["trainer.epochs=20"], r"space: trainer\.updates does nothing beside trainer\.epochs=20, .*epochs=null"),
+    (STEPS, ["experiment=s3t_bci4_2a"], r"beside trainer\.epochs=1000"),
+    (EPOCHS, ["trainer.updates=250"], r"trainer\.updates=250 does nothing beside trainer\.epochs, .*: leave it out"),
+    ({**EPOCHS, **STEPS}, [], r"both are searched: .*when: \{trainer\.epochs: null\}"),
+    ({**STEPS, **EPOCHS}, [], r"both are searched"),
+    (STEPS, [], ""), (STEPS, ["experiment=s3t_bci4_2a", "trainer.epochs=null"], ""), (EPOCHS, [], ""), (EITHER, [], ""),
+    (EPOCHS, ["trainer=long"], ""), (SOME, ["trainer.updates=250"], ""),
+])    # fmt: skip
+def test_steps_and_epochs_of_which_one_does_nothing_are_not_searched(door, space, typed, said):
+    search = make_search("x", {"space": space}, typed=typed)
+    with pytest.raises(ValueError, match=said) if said else nullcontext():
         check_space(search.space, door.compose_training, search.fixed)
 
 

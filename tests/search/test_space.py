@@ -165,7 +165,7 @@ def test_a_command_is_taken_apart(tmp_path):
         with pytest.raises(ValueError, match=said):
             read_search(words, tmp_path)
     (tmp_path / "odd.yaml").write_text("n_trails: 3\nspace: {}\n")
-    with pytest.raises(ValueError, match=r"n_trails; n_trials\?"):
+    with pytest.raises(ValueError, match=r"n_trails; did you mean n_trials\?"):
         read_search(["sweep=odd"], tmp_path)
     (tmp_path / "cut.yaml").write_text("space: {")
     with pytest.raises(ValueError, match=r"configs/search/cut\.yaml cannot be read as YAML"):

@@ -3,11 +3,13 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 from tests.search import stub
 
 import eegdecode.experiment
+from eegdecode.reporting.checkpoints import write_checkpoint
 from eegdecode.reporting.disk import read_json, write_json
 from eegdecode.reporting.searches.tables import MARKER
 from eegdecode.search import versions
@@ -75,6 +77,36 @@ def test_other_splits_are_refused(begun):
     about["made_with"]["splits"] = "other"
     write_json(begun / MARKER, about)
     assert_refused(begun, "the splits are others")
+
+
+def source(folder, weight):
+    """A folder to begin from, with one checkpoint."""
+    about = {"key": "k", "subject": "1", "seed": 0, "learned_from": "", "model": {}}
+    write_checkpoint(folder / "checkpoints", "run", {"w": np.array([weight])}, about)
+    return str(folder)
+
+
+def test_checkpoints_to_begin_from_count_by_what_is_in_them_and_not_by_their_place(tmp_path, trials, monkeypatch):
+    monkeypatch.setitem(stub.CONFIG, "model", {"init_from": None})
+    here, folder = source(tmp_path / "here", 1.0), tmp_path / "search"
+    run_search(stub.search(folder, n_trials=2, typed=[f"model.init_from={here}"]), stub.compose)
+    moved = source(tmp_path / "there", 1.0)
+    assert run_search(stub.search(folder, n_trials=3, typed=[f"model.init_from={moved}"]), stub.compose) == []
+    assert len(pd.read_csv(folder / "trials.csv")) == 3
+    source(tmp_path / "here", 2.0)    # trained anew, in the same place
+    said = r"model\.init_from was checkpoints \w+, now checkpoints \w+"
+    assert_refused(folder, said, typed=[f"model.init_from={here}"])
+    assert_refused(folder, r"model\.init_from was checkpoints \w+, now None")
+
+
+def test_checkpoints_that_are_searched_count_by_what_is_in_them(tmp_path, trials, monkeypatch, capsys):
+    monkeypatch.setitem(stub.CONFIG, "model", {"init_from": None})
+    places = [source(tmp_path / name, weight) for name, weight in (("a", 1.0), ("b", 2.0))]
+    space = {"model.init_from": {"choice": places}}
+    run_search(stub.search(tmp_path / "search", space, sampler="grid"), stub.compose)
+    source(tmp_path / "b", 3.0)
+    run_search(stub.search(tmp_path / "search", space, sampler="grid"), stub.compose)
+    assert f"(model.init_from (model.init_from={places[1]}) was checkpoints " in capsys.readouterr().out
 
 
 def test_a_search_that_is_over_is_shown_and_nothing_is_trained(begun, monkeypatch, capsys):

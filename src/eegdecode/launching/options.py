@@ -33,9 +33,7 @@ def check_options(words: Sequence[str], configs: Path) -> None:
             others = ", ".join(sorted(path.stem for path in configs.glob("*.yaml") if path.stem != name))
             raise ValueError(f"hydra.launcher.{key} is for jobs that run elsewhere: give launcher=... too ({others})")
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise ValueError(f"launcher={name} has no hydra.launcher.{key}; {hint}")
+            raise ValueError(f"launcher={name} has no hydra.launcher.{key}; {_meant(key, known)}")
 
 
 def replaced(words: Sequence[str]) -> list[tuple[str, str]]:
@@ -57,11 +55,11 @@ def missing(config: Any, path: str, beside: Sequence[str] = ()) -> str | None:
             return None    # a list, a value: Hydra says what it takes
         if part not in node:
             known, above = sorted(key for key in node if not key.startswith("_")), ".".join(parts[:i])
-            if near := difflib.get_close_matches(part, [*known, *(beside if i == 0 else ())], n=1):
-                return f"did you mean {'.'.join([*parts[:i], near[0]])}?"
             if above and not known:    # augment=none, of what has settings under another choice
                 return f"{above} has no settings as it is chosen; {parts[0]}=... takes another choice"
-            return f"{above + ' has' if above else 'there are'} {', '.join(known)}"
+            if not above:
+                return _meant(part, known, beside=beside)
+            return _meant(part, known, before=f"{above}.", there=f"{above} has")
         node = node[part]
     return None
 
@@ -71,7 +69,13 @@ def no_choice(group: Path, value: str) -> str | None:
     known = sorted(file.stem for file in group.glob("*.yaml"))
     for choice in value.split(","):
         if re.fullmatch(r"[\w-]+", choice) and choice not in (*known, "null"):    # what is quoted is Hydra's to read
-            near = difflib.get_close_matches(choice, known, n=1)
-            hint = f"did you mean {group.name}={near[0]}?" if near else f"there are {', '.join(known)}"
-            return f"there is no {group.name}={choice}; {hint}"
+            return f"there is no {group.name}={choice}; {_meant(choice, known, before=f'{group.name}=')}"
     return None
+
+
+def _meant(
+    word: str, known: Sequence[str], *, before: str = "", beside: Sequence[str] = (), there: str = "there are"
+) -> str:    # fmt: skip
+    """What was probably meant, of that or of what is beside it; or else all that there is."""
+    near = difflib.get_close_matches(word, [*known, *beside], n=1)
+    return f"did you mean {before}{near[0]}?" if near else f"{there} {', '.join(known)}"

@@ -35,7 +35,8 @@ def wrong_types(config: Any, taker: Callable | None = None, path: str = "") -> I
         return
     target = config.get("_target_")
     try:
-        hints = _hints(pkgutil.resolve_name(target) if isinstance(target, str) else taker)
+        taker = pkgutil.resolve_name(target) if isinstance(target, str) else taker
+        hints = _hints(taker)
     except (ImportError, AttributeError, ValueError) as error:
         yield f"{path}._target_={target} cannot be found: {error}"
         return
@@ -45,7 +46,8 @@ def wrong_types(config: Any, taker: Callable | None = None, path: str = "") -> I
             continue
         if name in hints and not _has_target(value):
             if not (_fits(value, hints[name]) or _fits(_as_names(value), hints[name])):
-                yield f"{below}={_typed(value)} must be {_in_words(hints[name])}{_way_out(below, value, hints[name])}"
+                way_out = _way_out(below, value, hints[name], _default(taker, name))
+                yield f"{below}={_typed(value)} must be {_in_words(hints[name])}{way_out}"
         else:
             yield from wrong_types(value, path=below)
 
@@ -62,6 +64,13 @@ def _hints(taker: Any) -> dict[str, Any]:
         return typing.get_type_hints(taker.__init__ if inspect.isclass(taker) else taker) if taker else {}
     except Exception:    # a name that only type checkers import, something in C, words: no reason to end a command
         return {}
+
+
+def _default(taker: Any, name: str) -> Any:
+    try:
+        return inspect.signature(taker).parameters[name].default
+    except (TypeError, ValueError, KeyError):    # something in C, or it takes any keyword
+        return None
 
 
 def _as_names(value: Any) -> Any:
@@ -106,9 +115,11 @@ def _typed(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value).replace('"', "").replace(", ", ",")
 
 
-def _way_out(path: str, value: Any, hint: Any) -> str:
-    """How the same is typed as it is wanted, where that is plain."""
+def _way_out(path: str, value: Any, hint: Any, default: Any) -> str:
+    """How the same is typed as it is wanted, where that is plain; one number may be too few where there are several."""
     if isinstance(value, int | float | str) and _fits([value], hint):
+        if isinstance(default, tuple | list) and len(default) > 1:
+            return f", such as {path}={_typed(list(default))}"
         return f": {path}=[{_typed(value)}]"
     if isinstance(value, int | float) and _fits(str(value), hint):
         return f", which quotes make of it: {path}=\"'{_typed(value)}'\""

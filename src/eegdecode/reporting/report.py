@@ -9,6 +9,7 @@ from typing import Any
 from eegdecode.reporting.diagnosis.folder import diagnosis_section, write_diagnoses
 from eegdecode.reporting.disk import write_text
 from eegdecode.reporting.ensembles import BY, ensemble_note
+from eegdecode.reporting.markdown import markdown_table
 from eegdecode.reporting.metrics import ECE_OF_FEW, METRICS
 from eegdecode.reporting.results import Results, load_results
 from eegdecode.reporting.units import unit_of
@@ -57,6 +58,9 @@ def _parts(results: Results, figures: dict[str, Path], diagnosis: str) -> Iterat
     yield "\n".join(f"- {text}" for text in honesty_sentences(results))
     for name in ("subjects", "curves", "confusion"):
         yield _figure(name, figures)
+    if not (results.folder / "history.csv").exists():
+        so = "" if diagnosis else ", so nothing is diagnosed"
+        yield f"> **Without curves:** `history.csv` is not in this folder{so}."
     yield "## Diagnosis\n\n" + diagnosis if diagnosis else ""
     yield _preflight(summary)
     yield "## By subject\n\n" + _subjects(summary) if summary["subjects"] else ""
@@ -195,8 +199,6 @@ def _files() -> str:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table; numbers to the right."""
-    cut = [[str(cell).replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows[:MOST_ROWS]]
-    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *cut]
-    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    """A table that is cut where it gets long."""
+    text = markdown_table(columns, rows[:MOST_ROWS])
     return text + (f"\n\n… and {len(rows) - MOST_ROWS} more rows." if len(rows) > MOST_ROWS else "")

@@ -35,9 +35,13 @@ def chance_bound(chance: float, n_trials: int, *, confidence: float = CONFIDENCE
     """
     if n_trials < 1 or np.isnan(chance):
         return float("nan")
-    from scipy.stats import binom  # takes half a second to import
-
-    return float(binom.ppf(confidence, n_trials, chance) / n_trials)
+    if not 0 < chance < 1:
+        return float(chance)
+    # scipy has the same, but takes half a second to import: too long for a look at a training (`LiveDiagnosis`)
+    k = np.arange(n_trials + 1)
+    ways = np.r_[0.0, np.log((n_trials + 1 - k[1:]) / k[1:]).cumsum()]
+    reached = np.exp(ways + k * np.log(chance) + (n_trials - k) * np.log1p(-chance)).cumsum()
+    return float(np.searchsorted(reached, confidence) / n_trials)
 
 
 def bootstrap_interval(
@@ -127,11 +131,16 @@ def of_mean(d: Differences) -> float:
 
     One subject far ahead may make a mean against all others; a small two-sided p then speaks for the others.
     """
+    return wilcoxon(d) if ranks_agree(d) else 1.0
+
+
+def ranks_agree(d: Differences) -> bool:
+    """Whether the signed ranks point where the mean does."""
     from scipy import stats  # takes half a second to import
 
     told = d[d != 0]
     ranks = np.sign(told) * stats.rankdata(np.abs(told))
-    return wilcoxon(d) if ranks.sum() * d.sum() > 0 else 1.0
+    return bool(ranks.sum() * d.sum() > 0)
 
 
 @functools.lru_cache(maxsize=4)

@@ -131,8 +131,11 @@ def read_scores(folder: Path) -> pd.DataFrame:
 
 
 def read_history(folder: Path) -> pd.DataFrame:
-    """Read ``history.csv``; of a run that was tried again the last try."""
-    return _read(folder / "history.csv").drop_duplicates(["key", "epoch"], keep="last", ignore_index=True)
+    """Read ``history.csv``, of a run that was tried again the last try; empty where results are kept without it."""
+    path = folder / "history.csv"
+    if not path.exists():
+        return pd.DataFrame(columns=history_columns([]))
+    return _read(path).drop_duplicates(["key", "epoch"], keep="last", ignore_index=True)
 
 
 def _read(path: Path) -> pd.DataFrame:

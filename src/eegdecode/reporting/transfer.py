@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from eegdecode.identity import digest
 from eegdecode.reporting.answers import differences
 from eegdecode.reporting.checkpoints import ABOUT, WEIGHTS, read_checkpoint
 from eegdecode.reporting.disk import read_json
@@ -81,8 +82,7 @@ def begin_from(
         chosen = _choose(run, [each for each in candidates if each.seed == seed], meta, marks, what)
         if chosen.path not in read:
             weights, about = read_checkpoint(chosen.path)
-            digest = hashlib.blake2b(chosen.path.read_bytes(), digest_size=16).hexdigest()
-            read[chosen.path] = Source(weights, about, digest)
+            read[chosen.path] = Source(weights, about, _content(chosen.path))
         begun.append(replace(run, source=read[chosen.path]))
     if others := sorted({str(each.about["model"].get("dataset")) for each in read.values()} - {dataset}):
         words = "%s was trained on %s, here is %s: trials of the same name are taken for others"
@@ -102,6 +102,16 @@ def told(folder: Path | str, runs: Sequence[Run], loaded: Mapping[str, str]) -> 
     seeds = _words(sorted({each.about.get("seed", 0) for each in sources}))
     turns = {"seeds": f"{seeds} taken in turn"} if reused else {}
     return {"folder": str(folder), "checkpoints": len({each.digest for each in sources}), **turns, **loaded}
+
+
+def source_digest(folder: Path | str) -> str:
+    """Digest of all that runs may start from in a run folder, wherever it lies; refuses what `begin_from` refuses."""
+    paths = sorted(each.path for each in _candidates(Path(folder), f"model.init_from={folder}"))
+    return digest([[path.name, _content(path)] for path in paths])
+
+
+def _content(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
 
 def _candidates(folder: Path, what: str) -> list[Candidate]:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from eegdecode.experiment import run_experiment
-from eegdecode.search.settings import OPTIONS
+from eegdecode.search.settings import OPTIONS, meant
 from eegdecode.search.space import Parameter, Space, Value, overrides
 
 OURS = ("choices", "config", "screen")    # what an experiment is told by whoever calls it, and not by a configuration
+STEPS, EPOCHS = "trainer.updates", "trainer.epochs"    # epochs go before
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def check_space(space: Space, compose: Compose, fixed: Sequence[str]) -> dict[st
         The overrides that every trial has.
     """
     _refuse_twice(space, fixed)
+    _refuse_idle_steps(space, fixed)
     default, known = compose(fixed), {parameter.path: parameter for parameter in space}
     _refuse_unknown(default)
     default.build()    # what is typed and wrong is told for itself, not as the fault of the first searched value
@@ -59,6 +61,9 @@ def check_space(space: Space, compose: Compose, fixed: Sequence[str]) -> dict[st
         context = overrides(context_of(parameter, known))
         around = compose([*fixed, *context]) if context else default
         _check_type(parameter, value_at(around, parameter.path))
+        if parameter.path == STEPS and (epochs := value_at(around, EPOCHS)) is not None:
+            raise ValueError(f"space: {STEPS} does nothing beside {EPOCHS}={epochs}, so that nothing would vary: take "
+                             f"{EPOCHS}=null, or search {EPOCHS}")    # fmt: skip
         for value in parameter.values:
             try:
                 compose([*fixed, *context, *overrides({parameter.path: value})]).build()
@@ -124,14 +129,25 @@ def _refuse_twice(space: Space, fixed: Sequence[str]) -> None:
             raise ValueError(f"{parameter.path} is searched, and typed too: leave it out of the command or the space")
 
 
+def _refuse_idle_steps(space: Space, fixed: Sequence[str]) -> None:
+    """Where a number of epochs is searched, steps count with null alone."""
+    known = {parameter.path: parameter for parameter in space}
+    if not (epochs := known.get(EPOCHS)):
+        return
+    typed = next((word for word in fixed if word.lstrip("+").startswith(f"{STEPS}=")), "")
+    if typed and not epochs.when and None not in epochs.values:
+        raise ValueError(f"{typed} does nothing beside {EPOCHS}, which is searched: leave it out")
+    if STEPS in known and known[STEPS].when.get(EPOCHS) != (None,):
+        raise ValueError(f"space: {STEPS} does nothing where {EPOCHS} is a number, and both are searched: leave one "
+                         f"out, or give {STEPS} when: {{{EPOCHS}: null}}")    # fmt: skip
+
+
 def _refuse_unknown(composed: Composed) -> None:
     """Hydra adds whatever stands behind a plus; an experiment does not take it."""
     taken = [name for name in inspect.signature(run_experiment).parameters if name not in OURS]
     for key in composed.config:
         if key not in taken:
-            near = difflib.get_close_matches(key, [*taken, *OPTIONS], n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(taken))}"
-            raise ValueError(f"nothing takes {key}; {hint}")
+            raise ValueError(f"nothing takes {key}; {meant(key, sorted(taken), OPTIONS)}")
 
 
 def _default_point(space: Space, default: Composed) -> dict[str, Value] | None:

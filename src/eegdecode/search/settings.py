@@ -24,6 +24,7 @@ OBJECTIVES = ("score", "n_params", "seconds")
 NOT_IDENTITY = (    # overrides that may differ between the workers of one search
     "device", "logger", *(f"trainer.{name}" for name in COMPUTING),
 )    # fmt: skip
+SOURCE = "model.init_from"    # a folder, which counts by its checkpoints (`made_with`)
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ class Search:
 
     def identity(self) -> dict[str, Any]:
         """What two workers of one search agree on."""
-        own = [word for word in self.fixed if word.partition("=")[0].lstrip("+") not in NOT_IDENTITY]
+        elsewhere = (*NOT_IDENTITY, SOURCE)
+        own = [word for word in self.fixed if word.partition("=")[0].lstrip("+") not in elsewhere]
         about = {"overrides": own, "objectives": dict(self.objectives), "metric": self.metric, "share": self.share}
         space = {}
         for p in self.space:
@@ -154,9 +156,7 @@ def read_search(arguments: Sequence[str], configs: Path) -> Search:
     if len(named) != 1:
         raise ValueError(f"say which search, once: sweep=NAME; there are {', '.join(there)}")
     if named[0] not in there:
-        near = difflib.get_close_matches(named[0], there, n=1)
-        raise ValueError(f"sweep={named[0]}: no such search in configs/search; " + (
-            f"did you mean {near[0]}?" if near else f"there are {', '.join(there)}"))    # fmt: skip
+        raise ValueError(f"sweep={named[0]}: no such search in configs/search; {meant(named[0], there)}")
     words = _read_yaml((configs / f"{named[0]}.yaml").read_text(), f"configs/search/{named[0]}.yaml")
     typed, options = [], {}
     for word in arguments:
@@ -168,6 +168,12 @@ def read_search(arguments: Sequence[str], configs: Path) -> Search:
         elif key != "sweep":
             typed.append(word)
     return make_search(named[0], words, typed=typed, options=options)
+
+
+def meant(word: str, known: Sequence[str], beside: Sequence[str] = ()) -> str:
+    """What was probably meant, of that or of what is beside it; or else all that there is."""
+    near = difflib.get_close_matches(word, [*known, *beside], n=1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
 
 
 def _read_yaml(text: str, where: str) -> Any:
@@ -185,8 +191,8 @@ def make_search(
     if not isinstance(words, Mapping):
         raise ValueError(f"{where} holds no settings")
     if unknown := set(words) - {*OPTIONS, "space", "base"}:
-        near = difflib.get_close_matches(min(unknown), [*OPTIONS, "space", "base"], n=1)
-        raise ValueError(f"{where} does not know {', '.join(sorted(unknown))}" + (f"; {near[0]}?" if near else ""))
+        hint = meant(min(unknown), [*OPTIONS, "space", "base"])
+        raise ValueError(f"{where} does not know {', '.join(sorted(unknown))}; {hint}")
     settings = {key: value for key, value in words.items() if key not in ("space", "base")} | dict(options or {})
     space = read_space(words.get("space"), where)
     _check_forms(settings)

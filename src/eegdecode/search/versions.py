@@ -10,13 +10,15 @@ from typing import Any
 
 from eegdecode.identity import describe, training_sources
 from eegdecode.reporting.searches.tables import OVER, final_scores, read_search_folder, without_score
+from eegdecode.reporting.transfer import source_digest
 from eegdecode.search.check import Compose, Composed, context_of
-from eegdecode.search.settings import NOT_IDENTITY, Search
+from eegdecode.search.settings import NOT_IDENTITY, SOURCE, Search
 from eegdecode.search.space import overrides
 
 PLACES = ("out_dir", "run_store", "dataset.folder")    # where things lie, which may differ between machines
 LEARNING = ("model", "trainer", "frontend", "augment")
 MOST = 4    # changes that are named
+SHOWN = 16    # hex digits of a digest among settings
 TRAINING = "training/ or the layers that networks share"
 
 
@@ -33,7 +35,8 @@ def made_with(search: Search, compose: Compose, *, data: Mapping[str, str], spli
     Returns
     -------
     dict
-        ``settings``: path -> value, of the fixed configuration and of what each choice of a searched group brings;
+        ``settings``: path -> value, of the fixed configuration and of what each choice of a searched group brings, a
+        digest of the checkpoints in place of the folder ``model.init_from``;
         ``code``: class or function, training wing, torch -> digest or version; ``data`` and ``splits`` as given.
     """
     fixed = compose(search.fixed)
@@ -41,12 +44,14 @@ def made_with(search: Search, compose: Compose, *, data: Mapping[str, str], spli
     code["torch"] = version("torch").partition("+")[0]    # of CPUs and GPUs alike
     known = {parameter.path: parameter for parameter in search.space}
     for parameter in search.space:
-        for value in parameter.values if parameter.path in fixed.choices else ():
+        for value in parameter.values if parameter.path in (*fixed.choices, SOURCE) else ():
             words = overrides({**context_of(parameter, known), parameter.path: value})
             other = compose([*search.fixed, *words])
             brought = {path: x for path, x in _settings(other.config) if path not in settings or settings[path] != x}
             settings |= {f"{path} ({parameter.path}={value})": x for path, x in brought.items()}
             code |= _code(other)
+    begun = {path: folder for path, folder in settings.items() if path.partition(" ")[0] == SOURCE and folder}
+    settings |= {path: f"checkpoints {source_digest(folder)[:SHOWN]}" for path, folder in begun.items()}
     made = {"settings": settings, "code": code, "data": dict(data), "splits": splits}
     return json.loads(json.dumps(made, default=str))    # as it will be read
 

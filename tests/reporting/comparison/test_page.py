@@ -74,6 +74,6 @@ def test_a_page_is_whole_and_needs_nothing_beside_itself(tmp_path: Path) -> None
 def test_markdown_of_the_same_blocks(tmp_path: Path) -> None:
     text = to_markdown(blocks(tmp_path), tmp_path)
     assert text.startswith("# A < B\n\n**bold**")
-    assert "| model | score |\n| --- | ---: |\n| a/b | [1 ± 2](x) |\n\n*what*" in text
+    assert "| model | score |\n| --- | ---: |\n| a\\|b | [1 ± 2](x) |\n\n*what*" in text
     assert '![seen: "a"](a.png)' in text
     assert "<details><summary>more</summary>\n\n```\nx < 1\n```" in text

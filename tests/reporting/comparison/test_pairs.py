@@ -6,6 +6,9 @@ import pytest
 from scipy import stats
 
 from eegdecode.reporting.comparison import pairs
+from eegdecode.reporting.comparison.groups import Comparison
+from eegdecode.reporting.comparison.page import Table
+from eegdecode.reporting.comparison.sections import _tests
 from eegdecode.reporting.stats import of_mean, permutation, wilcoxon
 
 
@@ -66,6 +69,7 @@ def test_pairs_of_a_table() -> None:
     assert (row["wins"], row["losses"], row["n_subjects"]) == (8, 0, 8)
     assert row["difference"] == pytest.approx(d.mean())
     assert row["p_wilcoxon"] == pytest.approx(2 / 2**8)
+    assert row["ranks_agree"]
     assert row["holm_wilcoxon"] == pytest.approx(3 * 2 / 2**8)
     assert table["p_best"].tolist()[:2] == pytest.approx([1, 2 * 2 / 2**8])
     assert np.isnan(table["p_best"][2])
@@ -86,8 +90,20 @@ def test_a_mean_that_one_subject_makes_establishes_nothing_against_the_ranks_of_
     d = np.r_[0.9, np.linspace(-0.03, -0.01, 19)]
     row = pairs.compare_pairs(pd.DataFrame({"lucky": 0.05 + d, "steady": 0.05})).iloc[0]
     assert (row["a"], row["wins"], row["losses"]) == ("lucky", 1, 19)
-    assert row["p_wilcoxon"] < 0.001 < row["p_best"] == 1
+    assert row["p_wilcoxon"] == row["holm_wilcoxon"] < 0.001 < row["p_best"] == 1
+    assert not row["ranks_agree"]    # so that nobody takes a small two-sided p for the better mean's
     assert of_mean(np.abs(d)) == wilcoxon(d - 1) < 0.001
+
+
+def test_a_report_tells_where_a_small_p_is_against_the_mean() -> None:
+    d = np.r_[0.9, np.linspace(-0.03, -0.01, 19)]
+    comparison = Comparison("toy", "cross_run", "accuracy", {})
+    vars(comparison)["scores"] = pd.DataFrame({"lucky": 0.05 + d, "steady": 0.05, "low": 0.02 + d})
+    (table, *_) = _tests(comparison).blocks
+    assert isinstance(table, Table)
+    caption = table.caption
+    assert "p and Holm are two-sided: that the two differ" in caption
+    assert "Against the mean Wilcoxon's speak for `steady`." in caption
 
 
 def test_a_missing_score_is_refused() -> None:

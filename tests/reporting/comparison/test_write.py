@@ -12,10 +12,11 @@ import pytest
 
 from eegdecode.reporting.comparison import gallery
 from eegdecode.reporting.comparison.figures import words
-from eegdecode.reporting.comparison.frames import learning_rows, meta_rows, result_rows
+from eegdecode.reporting.comparison.frames import learning_rows, result_rows
 from eegdecode.reporting.comparison.gather import gather
 from eegdecode.reporting.comparison.groups import compare
 from eegdecode.reporting.comparison.overview import escape
+from eegdecode.reporting.comparison.sets import meta_rows, not_combined
 from eegdecode.reporting.comparison.write import write_comparison
 from eegdecode.reporting.style import save
 from eegdecode.reporting.tables import read_scores
@@ -100,6 +101,45 @@ def test_sets_are_combined_within_a_protocol_and_without_what_is_apart(filled: P
     meta = meta_rows(compare(gather([filled])[0]))
     assert len(meta) == 1
     assert meta.loc[0, ["a", "b", "sets", "n_subjects"]].tolist() == ["eegnet", "ts_lr", 2, 10]
+
+
+def test_rows_of_one_name_with_other_settings_are_not_combined_and_that_is_said(
+    make_folder: MakeFolder, place: Path, tmp_path: Path
+) -> None:    # fmt: skip
+    for name, lr in (("toy", 0.1), ("other", 0.2), ("third", 0.2)):
+        make_folder(f"{name}/eegnet", dataset=name, skill=1.0, config={"trainer": {"lr": lr}})
+        make_folder(f"{name}/ts_lr", dataset=name)
+    comparisons = compare(gather([place])[0])
+    meta = meta_rows(comparisons)
+    assert meta[["a", "b", "sets"]].to_numpy().tolist() == [["eegnet", "ts_lr", 2]]
+    (said,) = not_combined(comparisons)
+    assert "`eegnet` on toy is another row than on other (`trainer.lr` is 0.1, there 0.2)" in said
+    assert said.replace("*", "").replace("`", "") in write_comparison([place], out=tmp_path / "out")
+    assert said in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_rows_whose_numbers_changed_places_on_another_set_are_combined_with_themselves(
+    make_folder: MakeFolder, place: Path
+) -> None:    # fmt: skip
+    for name, folders in (("toy", ("a", "b")), ("other", ("b", "a"))):    # two folders of one name to start from
+        for i, source in enumerate(folders):
+            make_folder(f"{name}/{i}", model="eegnet", dataset=name, skill=float(source == "a"),
+                        config={"model": {"init_from": f"/{source}/run"}})    # fmt: skip
+    comparisons = compare(gather([place])[0])
+    assert [list(c.entries) for c in comparisons] == [["eegnet (init_from=run)", "eegnet (init_from=run) #2"]] * 2
+    (row,) = meta_rows(comparisons).to_dict("records")
+    scores = {(c.dataset, label): c.scores[label] for c in comparisons for label in c.scores}
+    better = scores["toy", "eegnet (init_from=run)"] - scores["toy", "eegnet (init_from=run) #2"]
+    assert better.mean() > 0
+    assert row["p"] < 0.01    # label by label the two sets would speak against each other
+
+
+def test_a_source_of_each_data_set_is_no_other_setting(make_folder: MakeFolder, place: Path) -> None:
+    for name in ("toy", "other"):
+        config = {"model": {"init_from": f"runs/{name}/pretrained"}}
+        make_folder(f"{name}/eegnet", dataset=name, skill=1.0, config=config)
+        make_folder(f"{name}/ts_lr", dataset=name)
+    assert len(meta_rows(compare(gather([place])[0]))) == 1
 
 
 def test_learning_curve_of_what_differs_in_training_trials_alone(make_folder: MakeFolder, place: Path) -> None:

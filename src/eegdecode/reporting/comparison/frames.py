@@ -10,7 +10,6 @@ from eegdecode.identity import digest
 from eegdecode.reporting import stats
 from eegdecode.reporting.comparison.gather import Entry
 from eegdecode.reporting.comparison.groups import Comparison, subject_scores
-from eegdecode.reporting.comparison.meta import combine_sets
 
 # column of scores.csv -> (heading, its unit); those that a folder does not have are left out
 COSTS = {
@@ -67,26 +66,15 @@ def _cost(runs: pd.DataFrame, name: str) -> float:
 def pair_rows(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     """Every two complete models of every comparison, with all tests."""
     tables = [
-        _put_first(c.pairs.assign(apart=c.apart), {"dataset": c.dataset, "protocol": c.protocol, "metric": c.metric})
+        put_first(c.pairs.assign(apart=c.apart), {"dataset": c.dataset, "protocol": c.protocol, "metric": c.metric})
         for c in comparisons
         if len(c.pairs)
     ]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["dataset", "protocol", "a", "b"])
 
 
-def _put_first(table: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
+def put_first(table: pd.DataFrame, columns: dict[str, str]) -> pd.DataFrame:
     return pd.concat([pd.DataFrame(columns, index=table.index), table], axis=1)
-
-
-def meta_rows(comparisons: Sequence[Comparison]) -> pd.DataFrame:
-    """Stouffer's combination over data sets, for each protocol by itself: two protocols share their subjects."""
-    tables = []
-    for protocol in dict.fromkeys(c.protocol for c in comparisons):
-        own = [c for c in comparisons if c.protocol == protocol and not c.apart]
-        combined = combine_sets({c.dataset: c.scores for c in own if len(c.scores) > 1})
-        if len(combined):
-            tables.append(_put_first(combined, {"protocol": protocol}))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def learning_rows(comparisons: Sequence[Comparison]) -> pd.DataFrame:

@@ -46,13 +46,13 @@ def name_entries(groups: Sequence[Sequence[Entry]]) -> dict[int, Name]:
             known += [repr(own)] if repr(own) not in known else []
             text = str(known.index(repr(own)) + 1)
         label = f"{entry.model} ({text})" if text else entry.model
-        unused = _unused(label, {found[id(other)].label for other in rows if id(other) in found})
+        own_label = unused(label, {found[id(other)].label for other in rows if id(other) in found})
         whole = ", ".join(f"{name}={entry.settings.get(name, value)}" for name, value in told.items())
-        found[id(entry)] = Name(unused, whole if len(told) > MOST_NAMED or unused != label else "")
+        found[id(entry)] = Name(own_label, whole if len(told) > MOST_NAMED or own_label != label else "")
     return found
 
 
-def _unused(label: str, used: Collection[str]) -> str:
+def unused(label: str, used: Collection[str]) -> str:
     """A label that no other row has: long settings, and folders of one name elsewhere, are the same when cut short."""
     numbered = (f"{label} #{n}" for n in itertools.count(2))
     return label if label not in used else next(name for name in numbered if name not in used)

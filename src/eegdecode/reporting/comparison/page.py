@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from eegdecode.reporting.markdown import markdown_table
 from eegdecode.reporting.style import DPI
 
 
@@ -108,8 +109,7 @@ def _markdown(block: Block, folder: Path) -> str:
         case Code(text):
             return f"```\n{text}\n```"
         case Table(head, rows, caption):
-            lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-            table = "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+            table = markdown_table(head, rows)
             return f"{table}\n\n*{caption}*" if caption else table
         case Picture(path, caption, alt):
             return f"![{alt}]({path.relative_to(folder).as_posix()})\n\n*{caption}*"

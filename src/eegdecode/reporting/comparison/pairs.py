@@ -13,7 +13,7 @@ import pandas as pd
 from jaxtyping import Float
 from scipy import special, stats
 
-from eegdecode.reporting.stats import Differences, mean_interval, of_mean, permutation, wilcoxon
+from eegdecode.reporting.stats import Differences, mean_interval, of_mean, permutation, ranks_agree, wilcoxon
 
 ALPHA = 0.05
 POWER = 0.8
@@ -32,8 +32,9 @@ def compare_pairs(scores: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         A row a pair: ``difference`` of the means with the 95 % interval ``low`` to ``high`` (Student's t), ``wins``
         and ``losses`` of `a` in subjects, ``p_wilcoxon``, ``p_permutation`` and both with Holm's correction over all
-        pairs (``holm_...``), ``dz`` with its interval, ``detectable``, and for pairs with the best model ``p_best``:
-        Wilcoxon's p times the number of the other models, 1 where the ranks are against the mean (`of_mean`).
+        pairs (``holm_...``), all two-sided: that the two differ; ``ranks_agree``, whether Wilcoxon's ranks are for `a`
+        as well; ``dz`` with its interval, ``detectable``, and for pairs with the best model ``p_best``: Wilcoxon's p
+        times the number of the other models, 1 where the ranks are against the mean (`of_mean`).
 
     Notes
     -----
@@ -55,7 +56,7 @@ def compare_pairs(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 _COLUMNS = (
-    "a", "b", "n_subjects", "difference", "low", "high", "wins", "losses", "p_wilcoxon", "p_permutation",
+    "a", "b", "n_subjects", "difference", "low", "high", "wins", "losses", "p_wilcoxon", "ranks_agree", "p_permutation",
     "dz", "dz_low", "dz_high", "detectable", "p_of_mean",
 )    # fmt: skip
 
@@ -63,7 +64,8 @@ _COLUMNS = (
 def _pair(scores: pd.DataFrame, a: str, b: str, *, alpha: float) -> tuple:
     d = (scores[a] - scores[b]).to_numpy(float).round(12)    # so that equal differences are ties
     seen = len(d), float(d.mean()), *mean_interval(d), int((d > 0).sum()), int((d < 0).sum())
-    return (a, b, *seen, wilcoxon(d), permutation(d), *effect_size(d), detectable(d, alpha=alpha), of_mean(d))
+    tests = wilcoxon(d), ranks_agree(d), permutation(d)
+    return (a, b, *seen, *tests, *effect_size(d), detectable(d, alpha=alpha), of_mean(d))
 
 
 def holm(p: Float[np.ndarray, " pair"]) -> Float[np.ndarray, " pair"]:

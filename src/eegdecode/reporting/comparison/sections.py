@@ -16,6 +16,7 @@ from eegdecode.reporting.comparison.gallery import amount, pictures, unlike_mach
 from eegdecode.reporting.comparison.groups import Comparison
 from eegdecode.reporting.comparison.overview import anchor, link
 from eegdecode.reporting.comparison.page import Block, Bullets, Code, Folded, Heading, Paragraph, Table
+from eegdecode.reporting.comparison.pairs import ALPHA
 from eegdecode.reporting.units import unit_of
 from eegdecode.reporting.words import PROTOCOLS
 
@@ -101,14 +102,20 @@ def _tests(comparison: Comparison) -> Folded:
     ]    # fmt: skip
     measured = unit.points.strip() or words(comparison.metric)
     caption = (
-        f"Paired over subjects, seeds averaged first; differences in {measured}; better–worse: subjects. p are "
-        "two-sided; what decides is 1 where ranks are against the mean. Holm: over all "
-        f"{n} pairs, which stand in `pairs.csv`. d_z: mean by deviation of the differences, 95 % interval. "
-        "Detectable: true difference that 80 % of such studies find."
+        f"Paired over subjects, seeds averaged first; differences in {measured}; better–worse: subjects. p and Holm "
+        f"are two-sided: that the two differ; what decides is 1 where ranks are against the mean.{_against(pairs)} "
+        f"Holm: over all {n} pairs, which stand in `pairs.csv`. d_z: mean by deviation of the differences, 95 % "
+        "interval. Detectable: true difference that 80 % of such studies find."
     )
     ranks = comparison.ranks
     friedman = [Paragraph(f"Friedman's test of no difference at all: p {p_text(ranks.p_friedman)}.")] if ranks else []
     return Folded("Tests against the best model", [Table(head, lines, caption), *friedman])
+
+
+def _against(pairs: pd.DataFrame) -> str:
+    """Where Wilcoxon's p is small because of the model with the lower mean."""
+    names = pairs.loc[~pairs["ranks_agree"].astype(bool) & (pairs["p_wilcoxon"] < ALPHA), "b"]
+    return f" Against the mean Wilcoxon's speak for {', '.join(f'`{name}`' for name in names)}." if len(names) else ""
 
 
 def _effect(dz: float, low: float, high: float) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from eegdecode.reporting.comparison import figures
 from eegdecode.reporting.comparison.findings import findings, meta_findings, p_text
-from eegdecode.reporting.comparison.frames import learning_rows, meta_rows, pair_rows, result_rows
+from eegdecode.reporting.comparison.frames import learning_rows, pair_rows, result_rows
 from eegdecode.reporting.comparison.gallery import save_light
 from eegdecode.reporting.comparison.gather import gather
 from eegdecode.reporting.comparison.groups import Comparison, compare
@@ -26,6 +26,7 @@ from eegdecode.reporting.comparison.page import (
     to_markdown,
 )
 from eegdecode.reporting.comparison.sections import section
+from eegdecode.reporting.comparison.sets import meta_rows, not_combined
 from eegdecode.reporting.disk import make_folder, write_text
 from eegdecode.reporting.folders import refuse_run_folder
 from eegdecode.reporting.style import styled
@@ -40,7 +41,8 @@ METHOD = (
     "A model is called worse than the best if Wilcoxon's signed-rank test (two-sided, exact for few subjects), times "
     "the number of other models, stays below .05, and its ranks point where the mean does: a model that is truly the "
     "best keeps its mark in 95 % of studies (multiple comparisons with the best; Hsu, 1981). For claims on other pairs "
-    "`pairs.csv` has Holm's correction over all of them.",
+    "`pairs.csv` has Holm's correction over all of them: two-sided, that the two differ. Wilcoxon's is for `a`, whose "
+    "mean is the better one, where `ranks_agree` is true.",
     "Settings that were swept are one row where validation trials chose among them, else a row each.",
 )
 
@@ -69,6 +71,7 @@ def write_comparison(places: Sequence[Path | str], *, out: Path | str, metric: s
         else:    # that of an earlier report
             (folder / f"{name}.csv").unlink(missing_ok=True)
     said = [text for c in comparisons if not c.apart for text in findings(c)] + meta_findings(meta)
+    said += not_combined(comparisons)
     apart = [f"Apart: {c.title}: {c.apart}." for c in comparisons if c.apart]
     lines = [*said, *apart, *_screen(left_out), f"Report: {folder / 'report.html'}"]
     return "\n".join(lines).replace("**", "").replace("`", "")
@@ -89,7 +92,7 @@ def _screen(left_out: Sequence[str]) -> Iterator[str]:
 def _blocks(comparisons: list[Comparison], meta: pd.DataFrame, left_out: list[str], out: Path) -> Iterator[Block]:
     main, apart = [c for c in comparisons if not c.apart], [c for c in comparisons if c.apart]
     yield Heading(_title(comparisons), level=1)
-    yield Bullets([" ".join(findings(c)) for c in main] + meta_findings(meta))
+    yield Bullets([*(" ".join(findings(c)) for c in main), *meta_findings(meta), *not_combined(comparisons)])
     yield Heading("All scores")
     yield overview(main, out)
     if apart:

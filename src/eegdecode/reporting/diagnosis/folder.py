@@ -25,6 +25,8 @@ _COLUMNS = (*RUN_COLUMNS, "verdict", "confidence", "evidence", "remedy", "also",
 def write_diagnoses(results: Results) -> pd.DataFrame:
     """Diagnose every run of the setting that is shown and write ``diagnosis.csv``; empty without curves.
 
+    Of a folder that is kept without ``history.csv`` an earlier ``diagnosis.csv`` stays.
+
     Returns
     -------
     DataFrame
@@ -32,6 +34,8 @@ def write_diagnoses(results: Results) -> pd.DataFrame:
         findings (``also``).
     """
     folder, scores = results.folder, results.setting()
+    if not (folder / "history.csv").exists():
+        return read_diagnoses(folder)
     histories = {str(key): own for key, own in read_history(folder).groupby("key", sort=False)}
     classes, typed = results.summary["classes"], typed_settings(folder, results.summary.get("facts") or {})
     answers = _answers(folder, classes)

@@ -24,9 +24,9 @@ from eegdecode.reporting.diagnosis.verdicts import Diagnosis
 from eegdecode.reporting.stats import chance_level
 from eegdecode.runs import Run
 
-LOOKS = 20      # in a training, evenly, at most; one takes 5 to 10 ms
+LOOKS = 20      # in a training, evenly, at most
 SHARE = 0.02    # of the time since the start, at most: a hundred short runs side by side are looked at less often
-FIRST = 0.5     # s that the first look takes: it imports scipy.stats; so there is none in the first 25 s
+LOOK = 0.01     # s that one takes, as long as none was timed
 STABLE = 3      # looks in a row
 FROM = 0.1      # of the epochs: before, rates still rise
 TOLD = {        # verdict -> share of the epochs from which on it is believed
@@ -65,7 +65,7 @@ class LiveDiagnosis:
         settings: Mapping[str, Any] | None = None, share: float = SHARE,
     ) -> None:    # fmt: skip
         self.epochs, self.labels, self.n_classes, self.settings = epochs, labels, n_classes, settings or {}
-        self.share, self._began, self._spent, self._last = share, time.monotonic(), 0.0, FIRST
+        self.share, self._began, self._spent, self._last = share, time.monotonic(), 0.0, LOOK
         self.verdicts: dict[str, str] = {}
         self._rows: dict[str, list[Mapping[str, float]]] = {}
         self._last_looks: dict[str, tuple[str, int]] = {}    # the verdict of the last looks, and of how many

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pandas as pd
 
 from eegdecode.reporting.comparison.pairs import ALPHA, smallest_p
 from eegdecode.reporting.disk import write_text
+from eegdecode.reporting.markdown import markdown_table
 from eegdecode.reporting.searches.tables import (
     SearchFolder,
     failed_trials,
@@ -127,7 +128,7 @@ def _optimism(found: SearchFolder, scores: pd.DataFrame) -> str:
             for name in held]    # fmt: skip
     columns = ["", unit.head(f"validation {found.about['metric']}"), unit.head("test"),
                unit.change_head("optimism (validation - test)")]    # fmt: skip
-    table = _table(columns, rows)
+    table = markdown_table(columns, rows)
     return table + (
         "\n\nThe winner was chosen by its validation score, so that this score flatters it. The default was not, "
         "its gap shows how much easier or harder the test itself is (other trials, more to learn from, other seeds)."
@@ -138,7 +139,8 @@ def _subjects(found: SearchFolder, scores: pd.DataFrame) -> str:
     unit = unit_of(found.about["metric"])
     rows = [[subject, *map(unit.number, (row["winner"], row["default"])), unit.change(row["winner"] - row["default"])]
             for subject, row in scores.iterrows()]    # fmt: skip
-    return _table(["subject", *map(unit.head, ("winner, test", "default, test")), unit.change_head("difference")], rows)
+    heads = (*map(unit.head, ("winner, test", "default, test")), unit.change_head("difference"))
+    return markdown_table(["subject", *heads], rows)
 
 
 def _settings(found: SearchFolder) -> str:
@@ -149,7 +151,7 @@ def _settings(found: SearchFolder) -> str:
     for path, words in found.about["space"].items():
         usual = short(default.iloc[0][path]) if len(default) else "?"
         rows.append([f"`{path}`", short(trials.loc[number, path]), usual, _words(words)])
-    return _table(["setting", f"trial {number}", "default", "searched"], rows)
+    return markdown_table(["setting", f"trial {number}", "default", "searched"], rows)
 
 
 def _words(words: dict[str, Any]) -> str:
@@ -167,7 +169,7 @@ def _best(found: SearchFolder) -> str:
     paths, names = list(found.about["space"]), list(found.about["objectives"])
     rows = [[row["trial"], *(f"{row[name]:.4g}" for name in names), *(short(row[path]) for path in paths)]
             for row in found.ranked.head(MOST_ROWS).to_dict("records")]    # fmt: skip
-    return _table(["trial", *names, *(f"`{path}`" for path in paths)], rows)
+    return markdown_table(["trial", *names, *(f"`{path}`" for path in paths)], rows)
 
 
 def _how(found: SearchFolder, counts: pd.Series) -> str:
@@ -181,10 +183,3 @@ def _how(found: SearchFolder, counts: pd.Series) -> str:
         "`trials.csv` has a row a trial, `trials/` the runs of each: what is called test there is validation",
     ]
     return "\n".join(f"- {line}" for line in lines)
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table; numbers to the right."""
-    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
-    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *cells]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
