@@ -139,8 +139,8 @@ def _worth(table: pd.DataFrame) -> pd.DataFrame:
     others = table[table["variant"] != "default"]
     points = -others["difference"].str.split().str[0].astype(float)
     worth = others.assign(points=points).pivot_table(index="variant", columns="set", values="points")
-    worth = worth.sort_index(key=lambda names: names.map(_order)).sort_index(axis=1, key=lambda sets: sets.map(_order))
-    recorded = worth[[place for place in worth if not place.startswith("simulated")]]
+    worth = worth.sort_index(key=lambda names: names.map(_order))[[place for place in SETS if place in worth]]
+    recorded = worth[[place for place in SETS if place in worth and not place.startswith("simulated")]]
     means = {"mean": worth.mean(axis=1, skipna=False), "recordings": recorded.mean(axis=1, skipna=False)}
     return worth.assign(**means).map(_signed).reset_index()
 
