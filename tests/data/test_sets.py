@@ -12,6 +12,8 @@ from tests.data import published_files
 from eegdecode.data.moabb import MoabbDataset
 from eegdecode.data.prepare import load_trials
 from eegdecode.data.preprocess import Preprocess
+from eegdecode.models.s3t import S3T
+from eegdecode.training.frontend import Moments
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SETS = [
@@ -80,6 +82,18 @@ def test_2b_is_tested_on_its_last_two_sessions(mne_data, tmp_path):
     (split,) = instantiate(config.protocol, _convert_="all")(trials.meta, validation=0.2)
     assert split.session == "3test+4test"
     assert (len(split.train) + len(split.val), len(split.test)) == (24, 16)
+
+
+def test_s3t_on_2b_has_one_set_of_three_filters(mne_data, tmp_path):
+    """Of three channels and two classes; its authors' 6,504 parameters, at 1000 samples."""
+    published_files.bci4_2b(mne_data)
+    config = parts("bci4_2b", "dataset.subjects=[1]", "preprocess=s3t", "model=s3t")    # with its front end
+    dataset, preprocess = (instantiate(config[part], _convert_="all") for part in ("dataset", "preprocess"))
+    trials = load_trials(dataset, preprocess, cache_dir=tmp_path)
+    filters = instantiate(config.frontend).fit(Moments.of(trials.X), trials.y).filters
+    net = S3T(len(filters), trials.X.shape[2], 2, trials.signal.sfreq)
+    assert filters.shape == (3, 3)
+    assert sum(p.numel() for p in net.parameters()) == 6504
 
 
 def test_one_flash_in_six_is_the_target(mne_data, tmp_path):

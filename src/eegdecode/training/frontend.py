@@ -149,13 +149,14 @@ class CSP:
 
     Trace-normalised covariances are averaged for the class and for the rest. The generalised eigenvectors
     of (rest, class + rest) with the least eigenvalues are filters under which the class has the largest
-    share of the variance. With two classes both sides are the same problem, so each class gives its half.
+    share of the variance. With two classes both sides are the same problem, so each class gives its half, or both
+    together one set of all there are: three on the three channels of BCI IV-2b, as S3T took them.
     Directions without power (average reference, interpolated channels) are left out: their share would be 0 / 0.
 
     Parameters
     ----------
     n_filters : int
-        Filters a class; S3T takes 4.
+        Filters a class, of two classes at most as many as there are; S3T takes 4.
     per_trial : bool
         Divide each trial by its own deviation first, as ``frontend=csp`` does; by default it is the CSP of the papers.
     """
@@ -173,22 +174,28 @@ class CSP:
         n_chans, classes = cov.shape[1], np.unique(y)
         if len(classes) < 2:
             raise ValueError(f"CSP needs training trials of two classes, got class {classes} only")
-        if self.n_filters > n_chans:
-            raise ValueError(f"frontend.n_filters={self.n_filters} is more than the {n_chans} channels")
         basis = signal_space(cov.mean(0))
-        if self.n_filters > basis.shape[1]:
-            raise ValueError(
-                f"frontend.n_filters={self.n_filters} is more than the {basis.shape[1]} directions of the {n_chans} "
-                "channels that hold a signal of their own (average reference, interpolated or flat channels)"
-            )
-        filters = np.concatenate([self._fit_class(basis.T @ cov @ basis, y == k) @ basis.T for k in classes])
+        taken, n_filters = self._sets(classes, n_there=basis.shape[1], n_chans=n_chans)
+        cov = basis.T @ cov @ basis
+        filters = np.concatenate([self._fit_class(cov, y == k)[:n_filters] @ basis.T for k in taken])
         variance = np.einsum("fc,ncd,fd->", filters, moments.second, filters) / (len(y) * len(filters))
         filters /= np.sqrt(max(variance, 1e-12))
         return LinearMap(filters.astype(np.float32), np.zeros(len(filters), np.float32), electrodes=False)
+
+    def _sets(self, classes: np.ndarray, *, n_there: int, n_chans: int) -> tuple[np.ndarray, int]:
+        """Classes whose filters are taken, and how many of each."""
+        if len(classes) == 2 and 2 * self.n_filters > n_there:    # the other's are the same ones in the other order
+            return classes[:1], n_there
+        if self.n_filters > n_there:
+            there = f"{n_there} directions of the {n_chans} channels that hold a signal of their own"
+            why = "average reference, interpolated or flat channels"
+            there = f"{n_chans} channels" if n_there == n_chans else f"{there} ({why})"
+            raise ValueError(f"frontend.n_filters={self.n_filters} is more than the {there}")
+        return classes, self.n_filters
 
     def _fit_class(self, cov: np.ndarray, mine: np.ndarray) -> np.ndarray:
         from scipy.linalg import eigh  # 0.1 s, which other front ends do not need
 
         one, rest = cov[mine].mean(0), cov[~mine].mean(0)
         _, vectors = eigh(rest, one + rest)
-        return vectors[:, : self.n_filters].T
+        return vectors.T
