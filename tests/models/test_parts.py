@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from eegdecode.models.attention import KERNELS, Attention
 from eegdecode.models.block import FEEDS, Block, Encoder, StochasticDepth, TokenDropout
 from eegdecode.models.masks import valid_tokens
-from eegdecode.models.norms import NORMS, GroupNorm
+from eegdecode.models.norms import NORMS, GroupNorm, normalisation
 from eegdecode.models.patches import patch_counts
 from eegdecode.models.pooling import POOLINGS
 from eegdecode.models.positions import POSITIONS, rotate
@@ -185,6 +185,8 @@ def test_norms_are_torchs():
     torch.testing.assert_close(ours.running_var, theirs.running_var)
     with pytest.raises(ValueError, match="two features or more"):
         GroupNorm(4, 3)
+    with pytest.raises(ValueError, match="groups=2 is of norm=group, and this is norm=layer"):
+        normalisation("layer", 4, groups=2)
 
 
 def test_rotary_products_know_the_distance_alone():

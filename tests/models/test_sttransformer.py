@@ -23,7 +23,7 @@ WORDS = [
     {"spatial_heads": 16}, {"spatial": "signals", "spatial_heads": 3}, {"spatial": "whiten", "stem": "conv"},
     *[{"spatial": word, "pool": "token", "block": {"kernel": "local", "window": 2}} for word in ("off", "after")],
     *[{"block": {"kernel": "off", "order": order}} for order in PLACES], {"pool": "cosine", "block": {"kernel": "off"}},
-    {"spatial": "before", "block": {"order": "post", "norm": "rms"}},
+    {"spatial": "before", "block": {"order": "post", "norm": "rms"}}, {"block": {"norm": "group", "groups": 2}},
     {"block": {"kernel": "linformer"}}, {"spatial": "interleaved", "stem": "conv", "position": "rotary"},
     {"stem_options": {"windows": 2}}, {"stem_options": {"windows": [2, 1, 3]}}, {"patch": 1.0, "stride": 0.5},
 ]    # fmt: skip
@@ -96,6 +96,17 @@ def test_padding_changes_no_logit_in_training(words):
     short.load_state_dict(kept)
     padded = net.train()(x, valid_lens=torch.full((4,), length))
     torch.testing.assert_close(padded, short.train()(x[..., :length]), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("words", WORDS, ids=ids)
+def test_a_trial_shorter_than_a_patch_is_one_patch(words):
+    """It told nothing: every such trial had the same logits."""
+    torch.manual_seed(0)
+    net, x = build(**words).eval(), torch.randn(3, 5, N_TIMES)
+    padded = net(x, valid_lens=torch.tensor([20, 20, 10]))    # a patch has 25
+    assert (padded[0] - padded[1]).abs().max() > 1e-4
+    hidden = x.masked_fill(torch.arange(N_TIMES) >= torch.tensor([20, 20, 10])[:, None, None], 1e3)
+    torch.testing.assert_close(net(hidden, valid_lens=torch.tensor([20, 20, 10])), padded)
 
 
 @pytest.mark.parametrize("words", WORDS, ids=ids)

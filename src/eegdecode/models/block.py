@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -9,7 +11,7 @@ from torch.nn import functional as F
 
 from eegdecode.models.attention import KERNELS, Attention
 from eegdecode.models.layers import Dropout, choose, random_mask
-from eegdecode.models.norms import NORMS
+from eegdecode.models.norms import normalisation
 
 Tokens = Float[Tensor, "batch token width"]
 Valid = Bool[Tensor, "batch token"] | None
@@ -85,8 +87,8 @@ class Block(nn.Module):
     ----------
     expand : int
         Width of the feed-forward as a multiple of a token's.
-    norm : str
-        One of `NORMS`.
+    norm, groups : str, int or sequence of int
+        Word of `normalisation`, and of ``"group"`` how many groups, or the group of each feature (`GroupNorm`).
     order : {"pre", "post"}
         Normalise what goes into a step (Xiong et al., 2020), or the sum after it (Vaswani et al., 2017).
     feed : str
@@ -101,20 +103,20 @@ class Block(nn.Module):
 
     def __init__(
         self, width: int, *, heads: int, expand: int, drop: float,
-        norm: str = "layer", order: str = "pre", feed: str = "gelu", skip: float = 0.0, kernel: str = "softmax",
-        **attention,
+        norm: str = "layer", groups: int | Sequence[int] | None = None, order: str = "pre", feed: str = "gelu",
+        skip: float = 0.0, kernel: str = "softmax", **attention,
     ) -> None:    # fmt: skip
         super().__init__()
         self.order = choose("order", order, {word: word for word in ORDERS})
         self.mixes = choose("kernel", kernel, {**KERNELS, OFF: None}) is not None
         unused = {name for name, value in attention.items() if value} - {"scale", "n_tokens"}
         if self.mixes:
-            self.norm1 = choose("norm", norm, NORMS)(width)
+            self.norm1 = normalisation(norm, width, groups)
             self.attend = Attention(width, heads=heads, drop=drop, kernel=kernel, **attention)
         elif unused:
             what = ", ".join(sorted(unused))
             raise ValueError(f"kernel=off has no attention that {what} could set; take kernel=softmax")
-        self.norm2 = choose("norm", norm, NORMS)(width)
+        self.norm2 = normalisation(norm, width, groups)
         self.feed = choose("feed", feed, FEEDS)(width, expand=expand, drop=drop)
         self.drop = Dropout(drop)
         self.skip = StochasticDepth(skip) if skip else nn.Identity()    # without it, no random number is drawn

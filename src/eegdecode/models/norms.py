@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from eegdecode.models.layers import choose
 from eegdecode.models.masks import zero_padding
 
 Tokens = Float[Tensor, "batch token width"]
@@ -100,3 +101,12 @@ class BatchNorm(nn.Module):
 
 
 NORMS = {"layer": LayerNorm, "batch": BatchNorm, "group": GroupNorm, "rms": RMSNorm}
+
+
+def normalisation(word: str, width: int, groups: int | Sequence[int] | None = None) -> nn.Module:
+    """One of `NORMS` by its word; ``groups`` are of ``"group"`` alone."""
+    if groups is None:
+        return choose("norm", word, NORMS)(width)
+    if word != "group":
+        raise ValueError(f"groups={groups} is of norm=group, and this is norm={word}: take norm=group, or leave it out")
+    return GroupNorm(width, groups)

@@ -8,8 +8,8 @@ from torch import Tensor
 
 
 def patch_counts(lengths: Int[Tensor, " batch"], *, size: int, stride: int) -> Int[Tensor, " batch"]:
-    """How many patches lie wholly within trials of these lengths in samples."""
-    return (torch.div(lengths - size, stride, rounding_mode="floor") + 1).clamp(min=0)
+    """How many patches lie wholly within trials of these lengths in samples; a shorter trial is one, with padding."""
+    return (torch.div(lengths - size, stride, rounding_mode="floor") + 1).clamp(min=1)
 
 
 def samples_of(
