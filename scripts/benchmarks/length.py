@@ -109,7 +109,9 @@ def write(table: pd.DataFrame, folder: Path) -> None:
         "were tried. *faster from*: tokens from which on the kernel is faster at every length, interpolated. "
         f"*longest*: the next would have taken over {LONGEST:.0f} s or {LARGEST / 1000:.0f} GB, or was not asked for.",
         markdown(pd.DataFrame(rows)),
-        "*softmax* is ours: the exact result with some queries at a time, so that only its time grows with the square; "
+        _crossings(rows),
+        "*softmax* is ours: the exact result with some queries at a time, so that its time alone grows, with the square "
+        "and, where keys and values leave the cache, a little faster; "
         "in training, dropout of the weights takes a byte a score. The forms that hold all scores grow faster still "
         "where these reach gigabytes, whose pages the system hands out anew in every pass. "
         "*sinkhorn* compares all blocks, whose size is fixed here, hence N² in the end; a size near √N is the best.",
@@ -117,6 +119,14 @@ def write(table: pd.DataFrame, folder: Path) -> None:
     ]
     (folder / "length.md").write_text("\n\n".join(lines) + "\n")
     _draw(table, folder / "length.png")
+
+
+def _crossings(rows: list[dict]) -> str:
+    """In words from which length on each kernel is the faster one."""
+    crossed = {row["kernel"]: row["faster than softmax from"] for row in rows if row["kernel"] not in EXACT}
+    never = ", ".join(name for name, n in crossed.items() if n == "never")
+    faster = ", ".join(f"{name} ({n})" for name, n in crossed.items() if n != "never")
+    return f"Full attention is overtaken, from so many tokens on, by {faster}; never by {never or 'none'}."
 
 
 def _growth(values: pd.Series) -> float:
