@@ -110,11 +110,11 @@ def write(table: pd.DataFrame, folder: Path) -> None:
         f"*longest*: the next would have taken over {LONGEST:.0f} s or {LARGEST / 1000:.0f} GB, or was not asked for.",
         markdown(pd.DataFrame(rows)),
         _crossings(rows),
-        "*softmax* is ours: the exact result with some queries at a time, so that its time alone grows, with the square "
-        "and, where keys and values leave the cache, a little faster; "
-        "in training, dropout of the weights takes a byte a score. The forms that hold all scores grow faster still "
-        "where these reach gigabytes, whose pages the system hands out anew in every pass. "
-        "*sinkhorn* compares all blocks, whose size is fixed here, hence N² in the end; a size near √N is the best.",
+        "*softmax* is ours: the exact result with some queries at a time, so that its time alone grows, with the "
+        "square and a little faster where keys and values leave the cache; in training, dropout of the weights takes "
+        "a byte a score. The forms that hold all scores grow faster still where these reach gigabytes, whose pages "
+        "the system hands out anew in every pass. *sinkhorn* compares all blocks, whose size is fixed here, hence N² "
+        "in the end; a size near √N is the best.",
         "![Time and memory against length](length.png)",
     ]
     (folder / "length.md").write_text("\n\n".join(lines) + "\n")
