@@ -51,6 +51,11 @@ SETS = {
     ],
     "physionet_mi within_session": ["dataset=physionet_mi", "dataset.subjects=[1]", "protocol=within_session"],
 }    # fmt: skip
+GROUPS = {    # mean -> the protocols of its three cells
+    "mean across subjects": ["cross_subject"],
+    "on later recordings": ["cross_session", "cross_run", "leave_one_session_out"],
+    "within a session": ["within_session"],
+}    # fmt: skip
 # On two cores, of three ways the fastest; a GPU has its own.
 STACKED = [] if torch.cuda.is_available() else ["trainer.ensemble=vectorise", "trainer.stack=8", "device=[cpu,cpu]"]
 VARIANTS = {
@@ -122,8 +127,8 @@ def _write(rows: list[dict], seeds: int) -> None:
         "that chose the defaults, across subjects learned from all others: a choice among these numbers is not a "
         "result. Made by `python scripts/benchmark.py ablation --folder DIR`; what each name stands for: "
         "`scripts/benchmarks/ablation.py`.",
-        "The default minus the variant, in points: positive where the default is better. *mean*: of a row's cells; "
-        "*recordings*: of those that are not simulated. Empty where not all were measured.",
+        "The default minus the variant, in points: positive where the default is better. In the end the means, each of "
+        "three cells and empty where not all were measured.",
         markdown(_worth(table)),
         (heading + said.partition(f"\n{ROWS}")[0]).strip(),
         ROWS,
@@ -140,8 +145,8 @@ def _worth(table: pd.DataFrame) -> pd.DataFrame:
     points = -others["difference"].str.split().str[0].astype(float)
     worth = others.assign(points=points).pivot_table(index="variant", columns="set", values="points")
     worth = worth.sort_index(key=lambda names: names.map(_order))[[place for place in SETS if place in worth]]
-    recorded = worth[[place for place in SETS if place in worth and not place.startswith("simulated")]]
-    means = {"mean": worth.mean(axis=1, skipna=False), "recordings": recorded.mean(axis=1, skipna=False)}
+    groups = {of: [place for place in SETS if place in worth and place.split()[-1] in GROUPS[of]] for of in GROUPS}
+    means = {of: worth[places].mean(axis=1, skipna=False) for of, places in groups.items()}
     return worth.assign(**means).map(_signed).reset_index()
 
 
@@ -193,13 +198,17 @@ def typed(out: Path, *words: str) -> pd.DataFrame:
     return pd.read_csv(out / "scores.csv", dtype={"subject": str})
 
 
+def _difference(points: pd.Series) -> str:
+    return f"{points.mean():+.1f}" + (f" ± {points.std():.1f}" if len(points) > 1 else "")
+
+
 def _row(place: str, name: str, scores: pd.DataFrame, default: pd.DataFrame) -> dict:
     mine, theirs = (100 * each.groupby("subject")["test_accuracy"].mean() for each in (scores, default))
     difference = mine - theirs
     row = {
         "set": place, "variant": name, "accuracy": round(mine.mean(), 1),
         "by_subject": " ".join(f"{each:.0f}" for each in mine),
-        "difference": f"{difference.mean():+.1f} ± {difference.std():.1f}" if name != "default" else "",
+        "difference": _difference(difference) if name != "default" else "",
         "calibration_error": round(100 * scores["test_ece"].mean(), 1),
         "parameters": int(scores["n_params"].iloc[0]), "seconds_a_run": round(scores["seconds"].median(), 1),
     }    # fmt: skip
