@@ -51,7 +51,7 @@ class STTransformer(nn.Module):
         channels stand before, after or between those over time (Bertasius et al., 2021, divided attention);
         ``"off"``: not at all; ``"noop"``: as the authors of S3T wrote it, without effect.
     spatial_heads : int
-        Heads of the attention in the signals.
+        Heads of the attention in the signals; one where it is in the blocks, which have ``heads``.
     stem, position, pool : str
         Words of `STEMS`, `POSITIONS` and `POOLINGS` (of a single patch ``"attention"`` is the mean).
     stem_options, block : mapping
@@ -79,7 +79,7 @@ class STTransformer(nn.Module):
         at_least("model.depth", depth, 1)
         at_least("model.spatial_heads", spatial_heads, 1)
         divided, self.width = spatial in ORDERS, width
-        self._refuse(spatial, position, pool, heads, block or {})
+        self._refuse(spatial, spatial_heads, position, pool, heads, block or {})
         self.mixing = self.code = None
         if spatial in ("signals", "noop"):
             self.mixing = SpatialAttention(n_chans, heads=spatial_heads, drop=drop, noop=spatial == "noop")
@@ -158,8 +158,14 @@ class STTransformer(nn.Module):
         return self.norm(self.encoder(z, there)), there
 
     @staticmethod
-    def _refuse(spatial: str, position: str, pool: str, heads: int | None, block: Mapping[str, Any]) -> None:
+    def _refuse(
+        spatial: str, spatial_heads: int, position: str, pool: str, heads: int | None, block: Mapping[str, Any]
+    ) -> None:    # fmt: skip
         """Name two words that do not go together."""
+        if spatial_heads > 1 and spatial in (*ORDERS, "off"):
+            way = "leaves it out" if spatial == "off" else "attends in the blocks, whose heads are model.heads"
+            said = f"model.spatial_heads={spatial_heads} is of attention over channels in the signals"
+            raise ValueError(f"{said}, and model.spatial={spatial} {way}")
         if block.get("kernel") == OFF:
             way = "take model.block.kernel=softmax beside it"
             if spatial in ORDERS:
