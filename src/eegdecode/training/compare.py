@@ -11,7 +11,7 @@ from eegdecode.training.frontend import FrontEnd
 from eegdecode.training.preflight import small_task
 from eegdecode.training.settings import DeepSettings
 from eegdecode.training.sources import check_classes, check_source, model_of
-from eegdecode.training.transfer import FRONTEND, sort_out
+from eegdecode.training.transfer import sort_out, weights_of
 from eegdecode.trials import Trials
 
 log = logging.getLogger(__name__)
@@ -35,8 +35,8 @@ def compare_sources(
         if not new_head:
             check_classes(run.source, trials.classes)
         ensemble = small_task(settings, model, trials, run, frontend=frontend).ensemble
-        shapes = {name: tuple(t.shape[1:]) for name, t in ensemble.state().items()}
-        given = {name: w.shape for name, w in run.source.weights.items() if not name.startswith(FRONTEND)}
+        shapes = {name: tuple(t.shape[1:]) for name, t in ensemble.state().items() if name not in ensemble.computed}
+        given = {name: w.shape for name, w in weights_of(run.source, but=ensemble.computed).items()}
         fit = sort_out(shapes, given, names=ensemble.names, new_head=new_head, model=model_of(run.source))
         if len(run.split.train) or not told:
             told = {**fit.words(), "learns": f"{len(ensemble.params)} of {len(ensemble.names)} weights"}

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from eegdecode.training.adapt import normed_together
 from eegdecode.training.batches import Signals
 from eegdecode.training.devices import find_devices
-from eegdecode.training.ensemble import Ensemble
+from eegdecode.training.ensemble import Ensemble, computed_buffers
 from eegdecode.training.fitted import find_places, open_frontend
 from eegdecode.training.frontend import Moments
 from eegdecode.training.rebuild import rebuild_frontend, rebuild_network
@@ -83,15 +83,20 @@ def _members(weights: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> lis
 def _networks(model: Mapping[str, Any], members: Sequence[Mapping[str, np.ndarray]], device: str) -> Ensemble:
     """The networks of all members with their weights."""
     network = rebuild_network(model)
-    expected = {name: tuple(t.shape) for name, t in (*network.named_parameters(), *network.named_buffers())}
+    computed, own = computed_buffers(network), (*network.named_parameters(), *network.named_buffers())
+    expected = {name: tuple(t.shape) for name, t in own if name not in computed}
     for member in members:
-        found = {name: array.shape for name, array in member.items() if not name.startswith("frontend.")}
+        found = {
+            name: array.shape for name, array in member.items()
+            if not name.startswith("frontend.") and name not in computed
+        }    # fmt: skip
         odd = sorted(name for name in {*expected, *found} if expected.get(name) != found.get(name))
         if odd:
             shapes = f"{odd[0]} is {found.get(odd[0], 'absent')}, the network's {expected.get(odd[0], 'absent')}"
             raise ValueError(f"the checkpoint's weights do not fit its network: {shapes}; its code has changed since")
     ensemble = Ensemble([network] * len(members), mode="loop", device=device)
-    ensemble.load({name: torch.tensor(np.stack([member[name] for member in members])) for name in expected})
+    given = {name: torch.tensor(np.stack([member[name] for member in members])) for name in expected}
+    ensemble.load({**ensemble.state(), **given})
     return ensemble
 
 
