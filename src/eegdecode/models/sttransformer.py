@@ -10,6 +10,7 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from eegdecode.models.attention import UNORDERED
 from eegdecode.models.block import OFF, Encoder, TokenDropout
 from eegdecode.models.divided import ORDERS, DividedEncoder
 from eegdecode.models.layers import at_least, choose
@@ -59,6 +60,13 @@ class STTransformer(nn.Module):
         ``kernel`` and its settings). With ``kernel="off"`` patches do not see each other in the blocks, and attention
         over time is what the pooling does.
 
+    Attributes
+    ----------
+    tied : str
+        What ties the weights to the channels that they learn from; empty where `ElectrodeCode` tells channels apart,
+        so that the network serves other electrodes, too. ``scripts/predict.py`` and ``model.init_from`` then build it
+        anew with their positions.
+
     References
     ----------
     Song, Jia, Yang, Xie, Transformer-based spatial-temporal feature learning for EEG decoding,
@@ -78,6 +86,7 @@ class STTransformer(nn.Module):
         choose("model.spatial", spatial, dict.fromkeys(SPATIAL))
         at_least("model.depth", depth, 1)
         at_least("model.spatial_heads", spatial_heads, 1)
+        self.tied = self._tie(spatial, positions, (block or {}).get("kernel", "softmax"))
         divided, self.width = spatial in ORDERS, width
         self._refuse(spatial, spatial_heads, position, pool, heads, block or {})
         self.mixing = self.code = None
@@ -177,6 +186,16 @@ class STTransformer(nn.Module):
                 raise ValueError(f"model.pool=token gathers in the blocks, where kernel=off has no attention; {way}")
             if position == "rotary":
                 raise ValueError(f"model.position=rotary turns what kernel=off has not, queries and keys; {way}")
+
+    @staticmethod
+    def _tie(spatial: str, positions: Sequence[Sequence[float]] | None, kernel: str) -> str:
+        """What ties the weights to channels, as it is typed."""
+        if spatial not in ORDERS:
+            return f"model.spatial={spatial} learns filters with a weight for each channel"
+        if kernel not in UNORDERED:
+            others = ", ".join(UNORDERED)
+            return f"model.block.kernel={kernel} knows channels by their place in the list ({others} do not)"
+        return "it was trained without positions, a code for each channel" if positions is None else ""
 
     def _channels(self, x: Tensor) -> Tensor:
         """Take channels for trials of one channel, where each has tokens of its own."""
