@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from eegdecode.runs import Run
+from eegdecode.training.electrodes import other_channels
 from eegdecode.training.frontend import FrontEnd
 from eegdecode.training.preflight import small_task
 from eegdecode.training.settings import DeepSettings
@@ -25,7 +26,8 @@ def compare_sources(
     Returns
     -------
     dict
-        For log and report: how much is ``loaded``, what is ``new``, what of the source is ``not_used``, what learns.
+        For log and report: how much is ``loaded``, what is ``new``, what of the source is ``not_used``, what learns,
+        and where these channels are others, how they are told apart.
     """
     told: dict[str, str] = {}
     for run in {len(run.split.train) > 0: run for run in runs if run.source}.values():
@@ -40,6 +42,8 @@ def compare_sources(
         fit = sort_out(shapes, given, names=ensemble.names, new_head=new_head, model=model_of(run.source))
         if len(run.split.train) or not told:
             told = {**fit.words(), "learns": f"{len(ensemble.params)} of {len(ensemble.names)} weights"}
+        if run.source.about["model"].get("ch_names") not in (None, list(trials.signal.ch_names)):
+            told["channels"] = other_channels(run.source.about["model"], trials.signal)
     told["front_end"] = "the source's"
     log.info("model.init_from: %s", ", ".join(f"{name.replace('_', ' ')}: {words}" for name, words in told.items()))
     return told
