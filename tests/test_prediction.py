@@ -141,6 +141,36 @@ def test_a_checkpoint_must_be_named(trained):
     assert "give it: checkpoint=..." in start("predict.py", folder=trained, code=1)
 
 
+DIVIDED = ["model=sttransformer", "model.spatial=interleaved", "model.block.kernel=softmax", "frontend=zscore"]
+
+
+def test_a_network_that_knows_electrodes_serves_others_by_command(tmp_path):
+    """Trained with eight, asked with five that it has never seen; and a start for networks of those."""
+    picked, others = "preprocess.channels=[FC3,FC4,C5,C3,C4,C6,CP3,CP4]", "preprocess.channels=[Fz,C1,Cz,C2,Pz]"
+    one = [SET[0], "dataset.subjects=[1]", *SET[2:]]
+    learning = [argument for argument in TRAINING if not argument.startswith(("out_dir", "sweep"))]
+    start("train.py", *DIVIDED, *one, *learning, picked, "out_dir=eight", folder=tmp_path)
+    path = next((tmp_path / "eight" / "checkpoints").glob("sub-1*.safetensors"))
+    said = start("predict.py", f"checkpoint={path}", others, "out=t.csv", "device=cpu", *one, folder=tmp_path)
+    assert "the 5 channels Fz, C1, Cz, C2, Pz in place of the 8 channels FC3, FC4" in said
+    table = pd.read_csv(tmp_path / "t.csv")
+    assert len(table) == 2 * 36
+    np.testing.assert_allclose(table.filter(like="p_").sum(axis=1), 1)
+    begin = ["protocol=calibration", "protocol.trials=[0,2]", "trainer.new_head=false", "model.init_from=eight"]
+    said = start("train.py", *DIVIDED, *one, *learning, others, *begin, "out_dir=five", folder=tmp_path)
+    assert "channels: the 5 channels Fz, C1, Cz, C2, Pz in place of the 8 channels FC3, FC4" in said
+    scores = pd.read_csv(tmp_path / "five" / "scores.csv")
+    assert (scores["status"] == "done").all()
+    (zero,) = (kept for kept in load_predictions(tmp_path / "five") if kept.name.endswith("trials-0"))
+    np.testing.assert_allclose(answers(table, zero), probabilities(zero.logits["test"]), atol=1e-5)
+
+
+def test_a_network_that_knows_channels_refuses_others_by_command(trained):
+    path = next((trained / "out" / "checkpoints").glob("*.safetensors"))
+    said = start("predict.py", f"checkpoint={path}", "preprocess.channels=[C3,C4]", *SET, folder=trained, code=1)
+    assert "it cannot take: model.spatial=whiten learns filters with a weight for each channel; a network that" in said
+
+
 @pytest.fixture
 def own(trained):
     """One's own recording: the channels of the training under another subject, cues whose class is not known."""

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from eegdecode.models import attention
-from eegdecode.models.attention import KERNELS, Attention
+from eegdecode.models.attention import KERNELS, UNORDERED, Attention
 from eegdecode.models.kernels_blocks import soft_permutation
 from eegdecode.models.masks import valid_tokens
 
@@ -187,6 +187,15 @@ def test_padding_changes_nothing_however_large_the_keys_are(name, strength):
     q, k, v, n = q[:, :, :12], k[:, :, :12], v[:, :, :12], 5
     padded = kernel(q, k, v, valid_tokens(torch.tensor([n, n]), 12))[:, :, :n]
     torch.testing.assert_close(padded, kernel(q[:, :, :n], k[:, :, :n], v[:, :, :n]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_tokens_may_come_in_any_order_where_it_is_said(name):
+    """And only there: in blocks, windows and slots a token is where it stands."""
+    q, k, v = tokens(strength=3.0)
+    order, kernel = torch.randperm(N, generator=torch.Generator().manual_seed(0)), build(name)
+    turned, plain = kernel(q[:, :, order], k[:, :, order], v[:, :, order]), kernel(q, k, v)[:, :, order]
+    assert torch.allclose(turned, plain, rtol=1e-4, atol=1e-5) == (name in UNORDERED)
 
 
 @pytest.mark.parametrize("name", ["softmax", "additive", "local", "global", "linformer", "reformer", "sinkhorn"])

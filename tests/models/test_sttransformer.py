@@ -159,6 +159,12 @@ def test_heads_must_find_maps():
         build(spatial="whiten", spatial_heads=17)
 
 
+@pytest.mark.parametrize("spatial", ["before", "after", "interleaved", "off"])
+def test_heads_that_nothing_would_have_are_refused(spatial):
+    with pytest.raises(ValueError, match=rf"model\.spatial_heads=2 is of .* model\.spatial={spatial} (attends|leaves)"):
+        build(spatial=spatial, spatial_heads=2)
+
+
 def test_a_network_moves_to_other_electrodes():
     """Weights know places, not channels: a permutation of channels changes nothing, and a subset can be taken."""
     torch.manual_seed(0)

@@ -220,6 +220,19 @@ def test_an_encoder_without_a_head_gives_what_fits_and_the_rest_is_new():
         load_source(mine, Source(weights, {}, ""), new_head=False)
 
 
+def test_electrodes_that_stand_elsewhere_stay_there():
+    """As many as in the source, so that no shape tells: what it learned is loaded, its places are not."""
+    words, rng = {"n_chans": 4, "n_times": 64, "n_classes": 2, "sfreq": 128.0}, np.random.default_rng(0)
+    divided = partial(NETWORKS["sttransformer"], spatial="interleaved")
+    mine, theirs = (divided(**words, positions=rng.normal(0, 0.05, (4, 3)).tolist()) for _ in range(2))
+    weights = {name: t.detach().numpy() for name, t in (*theirs.named_parameters(), *theirs.named_buffers())}
+    places = mine.code.waves.clone()
+    fit = load_source(mine, Source(weights, {}, ""), new_head=False)
+    assert torch.equal(mine.code.waves, places)
+    assert torch.equal(mine.code.code, theirs.code.code)
+    assert "code.waves" not in {*fit.loaded, *fit.new, *fit.unused}
+
+
 def test_what_a_source_does_not_tell_is_told_without_it():
     """Checkpoints of before, and networks of other libraries, whose choice has two words."""
     about = {"model": {"network": describe(NETWORKS["eegnet"]), "frontend": describe(Align())}}

@@ -162,6 +162,7 @@ KERNELS = {
     "softmax": Softmax, "additive": Additive, "local": Local, "global": Global, "linformer": Linformer,
     "linear": Linear, "performer": Performer, "reformer": Reformer, "sinkhorn": Sinkhorn,
 }    # fmt: skip
+UNORDERED = ("softmax", "additive", "linear", "performer")    # of tokens in any order and number; others know places
 
 
 class Attention(nn.Module):

@@ -16,8 +16,8 @@ ORDERS = {"before": "SSTT", "after": "TTSS", "interleaved": "STST"}    # of four
 class DividedEncoder(nn.Module):
     """Attention over channels within a patch, and over patches within a channel (Bertasius et al., 2021).
 
-    Together they cost C + N scores a token, where attention over all tokens at once costs C N. Nothing here is
-    bound to the number of channels.
+    Together they cost C + N scores a token, where attention over all tokens at once costs C N. With the kernels
+    `UNORDERED` nothing here is bound to the channels; ``linformer`` has weights for each of them.
 
     Parameters
     ----------

@@ -153,8 +153,10 @@ class ElectrodeCode(nn.Module):
     """Tell channels apart by where their electrodes are, not by their number.
 
     Sines and cosines of the three coordinates pass a linear map, so a trained network can be applied to other
-    channels. Positions are no part of the weights. Without positions each channel learns a vector of its own,
-    and the network is bound to its channels.
+    channels: by ``scripts/predict.py checkpoint=PATH preprocess.channels=[...]``, or as a start by ``scripts/train.py
+    model.init_from=RUN_FOLDER preprocess.channels=[...]``, if it was trained with ``frontend=zscore`` or ``none``.
+    Positions are no part of the weights. Without positions each channel learns a vector of its own, and the network
+    is bound to its channels.
 
     Parameters
     ----------

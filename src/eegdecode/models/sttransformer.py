@@ -10,6 +10,7 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from eegdecode.models.attention import UNORDERED
 from eegdecode.models.block import OFF, Encoder, TokenDropout
 from eegdecode.models.divided import ORDERS, DividedEncoder
 from eegdecode.models.layers import at_least, choose
@@ -51,13 +52,20 @@ class STTransformer(nn.Module):
         channels stand before, after or between those over time (Bertasius et al., 2021, divided attention);
         ``"off"``: not at all; ``"noop"``: as the authors of S3T wrote it, without effect.
     spatial_heads : int
-        Heads of the attention in the signals.
+        Heads of the attention in the signals; one where it is in the blocks, which have ``heads``.
     stem, position, pool : str
         Words of `STEMS`, `POSITIONS` and `POOLINGS` (of a single patch ``"attention"`` is the mean).
     stem_options, block : mapping
         More of the stem (``kernels``, ``fmax``) and of each `Block` (``norm``, ``order``, ``feed``, ``skip``,
         ``kernel`` and its settings). With ``kernel="off"`` patches do not see each other in the blocks, and attention
         over time is what the pooling does.
+
+    Attributes
+    ----------
+    tied : str
+        What ties the weights to the channels that they learn from; empty where `ElectrodeCode` tells channels apart,
+        so that the network serves other electrodes, too. ``scripts/predict.py`` and ``model.init_from`` then build it
+        anew with their positions.
 
     References
     ----------
@@ -78,8 +86,9 @@ class STTransformer(nn.Module):
         choose("model.spatial", spatial, dict.fromkeys(SPATIAL))
         at_least("model.depth", depth, 1)
         at_least("model.spatial_heads", spatial_heads, 1)
+        self.tied = self._tie(spatial, positions, (block or {}).get("kernel", "softmax"))
         divided, self.width = spatial in ORDERS, width
-        self._refuse(spatial, position, pool, heads, block or {})
+        self._refuse(spatial, spatial_heads, position, pool, heads, block or {})
         self.mixing = self.code = None
         if spatial in ("signals", "noop"):
             self.mixing = SpatialAttention(n_chans, heads=spatial_heads, drop=drop, noop=spatial == "noop")
@@ -158,8 +167,14 @@ class STTransformer(nn.Module):
         return self.norm(self.encoder(z, there)), there
 
     @staticmethod
-    def _refuse(spatial: str, position: str, pool: str, heads: int | None, block: Mapping[str, Any]) -> None:
+    def _refuse(
+        spatial: str, spatial_heads: int, position: str, pool: str, heads: int | None, block: Mapping[str, Any]
+    ) -> None:    # fmt: skip
         """Name two words that do not go together."""
+        if spatial_heads > 1 and spatial in (*ORDERS, "off"):
+            way = "leaves it out" if spatial == "off" else "attends in the blocks, whose heads are model.heads"
+            said = f"model.spatial_heads={spatial_heads} is of attention over channels in the signals"
+            raise ValueError(f"{said}, and model.spatial={spatial} {way}")
         if block.get("kernel") == OFF:
             way = "take model.block.kernel=softmax beside it"
             if spatial in ORDERS:
@@ -171,6 +186,16 @@ class STTransformer(nn.Module):
                 raise ValueError(f"model.pool=token gathers in the blocks, where kernel=off has no attention; {way}")
             if position == "rotary":
                 raise ValueError(f"model.position=rotary turns what kernel=off has not, queries and keys; {way}")
+
+    @staticmethod
+    def _tie(spatial: str, positions: Sequence[Sequence[float]] | None, kernel: str) -> str:
+        """What ties the weights to channels, as it is typed."""
+        if spatial not in ORDERS:
+            return f"model.spatial={spatial} learns filters with a weight for each channel"
+        if kernel not in UNORDERED:
+            others = ", ".join(UNORDERED)
+            return f"model.block.kernel={kernel} knows channels by their place in the list ({others} do not)"
+        return "it was trained without positions, a code for each channel" if positions is None else ""
 
     def _channels(self, x: Tensor) -> Tensor:
         """Take channels for trials of one channel, where each has tokens of its own."""

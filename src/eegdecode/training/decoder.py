@@ -13,7 +13,8 @@ from jaxtyping import Float
 from eegdecode.training.adapt import normed_together
 from eegdecode.training.batches import Signals
 from eegdecode.training.devices import find_devices
-from eegdecode.training.ensemble import Ensemble
+from eegdecode.training.electrodes import moved_model, moved_weights, other_channels, why_not
+from eegdecode.training.ensemble import Ensemble, computed_buffers
 from eegdecode.training.fitted import find_places, open_frontend
 from eegdecode.training.frontend import Moments
 from eegdecode.training.rebuild import rebuild_frontend, rebuild_network
@@ -37,13 +38,19 @@ def decode(
     Raises
     ------
     ValueError
-        If channels, rate or length of the trials are not those of the training, or the checkpoint does not fit its
-        network.
+        If rate or length of the trials are not those of the training, the channels neither nor such that
+        `eegdecode.training.electrodes` can serve them, or the checkpoint does not fit its network.
     """
     model, device = about["model"], find_devices(device)[0]
     if absent := [name for name in ("ch_names", "tmin", "sizes", "classes") if name not in model]:
         raise ValueError(f"the checkpoint does not tell its {', '.join(absent)}: it is damaged, or of an older version")
-    order, members = fit_channels(model, trials), _members(weights, about)
+    members, signal = _members(weights, about), trials.signal
+    others = set(model["ch_names"]) != set(signal.ch_names)
+    tie = why_not(model, signal) if others else ""
+    if others and not tie:
+        log.info("the checkpoint takes %s", other_channels(model, signal))
+        members, model = [moved_weights(each, model, signal) for each in members], moved_model(model, signal)
+    order = fit_channels(model, trials, tie=tie)
     ensemble, n_members = _networks(model, members, device), len(members)
     frontend = rebuild_frontend(model)
     moments = Moments.of(np.ascontiguousarray(trials.X[:, order]))
@@ -83,20 +90,30 @@ def _members(weights: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> lis
 def _networks(model: Mapping[str, Any], members: Sequence[Mapping[str, np.ndarray]], device: str) -> Ensemble:
     """The networks of all members with their weights."""
     network = rebuild_network(model)
-    expected = {name: tuple(t.shape) for name, t in (*network.named_parameters(), *network.named_buffers())}
+    computed, own = computed_buffers(network), (*network.named_parameters(), *network.named_buffers())
+    expected = {name: tuple(t.shape) for name, t in own if name not in computed}
     for member in members:
-        found = {name: array.shape for name, array in member.items() if not name.startswith("frontend.")}
+        found = {
+            name: array.shape for name, array in member.items()
+            if not name.startswith("frontend.") and name not in computed
+        }    # fmt: skip
         odd = sorted(name for name in {*expected, *found} if expected.get(name) != found.get(name))
         if odd:
             shapes = f"{odd[0]} is {found.get(odd[0], 'absent')}, the network's {expected.get(odd[0], 'absent')}"
             raise ValueError(f"the checkpoint's weights do not fit its network: {shapes}; its code has changed since")
     ensemble = Ensemble([network] * len(members), mode="loop", device=device)
-    ensemble.load({name: torch.tensor(np.stack([member[name] for member in members])) for name in expected})
+    given = {name: torch.tensor(np.stack([member[name] for member in members])) for name in expected}
+    ensemble.load({**ensemble.state(), **given})
     return ensemble
 
 
-def fit_channels(model: Mapping[str, Any], trials: Trials) -> list[int]:
+def fit_channels(model: Mapping[str, Any], trials: Trials, *, tie: str) -> list[int]:
     """Return the place of each channel of the training among those of the trials.
+
+    Parameters
+    ----------
+    tie : str
+        Why it must be these channels.
 
     Raises
     ------
@@ -113,7 +130,7 @@ def fit_channels(model: Mapping[str, Any], trials: Trials) -> list[int]:
             wanted = (
                 f"it cannot be used on recordings without {', '.join(absent)}. If they have them under other names, "
                 "preprocess.names=standard turns T3 into T7; if preprocess left them out here, prepare these trials as "
-                "those of the training"
+                f"those of the training. Other channels it cannot take: {tie}"
             )
         raise ValueError(
             f"the checkpoint was trained on {len(names)} channels; these trials {' and '.join(parts)}: {wanted}"

@@ -13,6 +13,11 @@ from torch.func import functional_call, stack_module_state, vmap
 MODES = ("loop", "vectorise")
 
 
+def computed_buffers(network: nn.Module) -> set[str]:
+    """Buffers that a network makes of its sizes and settings, as the places of electrodes; it learns none of them."""
+    return {name for name, _ in network.named_buffers()} - network.state_dict().keys()
+
+
 class Ensemble:
     """Networks of equal shape with their parameters and buffers stacked along a first axis, the run axis.
 
@@ -48,6 +53,11 @@ class Ensemble:
         own = [(module, module.named_buffers(recurse=False)) for module in self._skeleton.modules()]
         self._norms = [module for module, buffers in own if "running_mean" in dict(buffers)]
         self._frozen: list[nn.Module] = []
+
+    @property
+    def computed(self) -> set[str]:
+        """Buffers that are no part of the weights, see `computed_buffers`."""
+        return computed_buffers(self._skeleton)
 
     @property
     def has_batch_norm(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from eegdecode.identity import describe
 from eegdecode.runs import Source
+from eegdecode.training.electrodes import why_not
 from eegdecode.trials import Signal
 
 FREE = ("drop", "skip")    # how settings begin in which a network may differ from its source: rates of dropout
@@ -33,13 +34,24 @@ def check_source(source: Source, *, model: partial, frontend: Any, signal: Signa
                 f"{_class(_flat(mine), KIND)}; take {model_of(source)} and {_frontend_of(source) or 'its front end'}"
             )
         raise ValueError(f"model.init_from: the source was trained behind {_difference(*fronts, source=source)}")
-    for name, value in (("sfreq", about.get("sizes", {}).get("sfreq")), ("channels", about.get("ch_names"))):
-        wanted = signal.sfreq if name == "sfreq" else list(signal.ch_names)
-        if value is not None and value != wanted:
-            raise ValueError(
-                f"model.init_from: the source's trials have {name}={value}, these have {wanted}; prepare both alike "
-                f"(preprocess.{name})"
-            )
+    _check_signal(about, signal, same=same)
+
+
+def _check_signal(about: Mapping[str, Any], signal: Signal, *, same: bool) -> None:
+    """Refuse another rate, and other channels that `why_not` refuses."""
+    rate, names = about.get("sizes", {}).get("sfreq"), about.get("ch_names")
+    if rate not in (None, signal.sfreq):
+        raise ValueError(_unlike("sfreq", rate, signal.sfreq))
+    if names in (None, list(signal.ch_names)):
+        return
+    tie = why_not(about, signal) if same else "its network is a part of another one here"
+    if tie:
+        raise ValueError(f"{_unlike('channels', names, list(signal.ch_names))}. Other channels it cannot take: {tie}")
+
+
+def _unlike(name: str, theirs: Any, mine: Any) -> str:
+    both = f"the source's trials have {name}={theirs}, these have {mine}"
+    return f"model.init_from: {both}; prepare both alike (preprocess.{name})"
 
 
 def check_classes(source: Source, classes: Sequence[str]) -> None:

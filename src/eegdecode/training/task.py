@@ -19,6 +19,7 @@ from eegdecode.runs import Run
 from eegdecode.training.align import fit_frontend
 from eegdecode.training.batches import Material, Memory, Signals, cut
 from eegdecode.training.chain import Chain, Changer
+from eegdecode.training.electrodes import moved_source
 from eegdecode.training.ensemble import Ensemble
 from eegdecode.training.frontend import FrontEnd, LinearMap
 from eegdecode.training.loss import balanced_weights
@@ -53,7 +54,8 @@ class Task:
         """Fit each run's front end on its training trials and start its network from its seed."""
         trials, device = material.trials, material.x.device
         given = (frontend, material.moments, trials.y, trials.meta)
-        maps = [fit_frontend(*given, run.split, source=run.source) for run in runs]
+        sources = [moved_source(run.source, trials.signal) for run in runs]
+        maps = [fit_frontend(*given, run.split, source=own) for run, own in zip(runs, sources, strict=True)]
         if len({m.filters.shape[-2] for m in maps}) > 1:    # networks of other sizes
             raise ValueError(
                 "frontend=csp gives runs of one stack unequally many features, for the training trials of some lack a "

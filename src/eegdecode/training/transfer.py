@@ -7,13 +7,15 @@ the head.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from eegdecode.runs import Source
+from eegdecode.training.ensemble import computed_buffers
 from eegdecode.training.sources import model_of
 
 FINE_TUNE = ("full", "head", "layerwise", "frozen_front")
@@ -79,9 +81,12 @@ def layer_rates(names: Sequence[str], factor: float) -> dict[str, float]:
 
 
 def load_source(network: nn.Module, source: Source, *, new_head: bool) -> Fit:
-    """Put the weights of a source into a network, in place; what does not come from there stays as it is."""
-    mine = _numbers(network)
-    given = {name: w for name, w in source.weights.items() if not name.startswith(FRONTEND)}
+    """Put the weights of a source into a network, in place; what does not come from there stays as it is.
+
+    So do buffers that the network computes: the electrodes of the source may stand elsewhere.
+    """
+    computed = computed_buffers(network)
+    mine, given = _numbers(network, but=computed), weights_of(source, but=computed)
     fit = sort_out(
         {name: tuple(t.shape) for name, t in mine.items()}, {name: w.shape for name, w in given.items()},
         names=[name for name, _ in network.named_parameters()], new_head=new_head, model=model_of(source),
@@ -90,6 +95,11 @@ def load_source(network: nn.Module, source: Source, *, new_head: bool) -> Fit:
         for name in fit.loaded:
             mine[name].copy_(torch.tensor(given[name]).reshape(mine[name].shape))
     return fit
+
+
+def weights_of(source: Source, *, but: Set[str]) -> dict[str, np.ndarray]:
+    """Return what a source gives to a network, without its front end and some names."""
+    return {name: w for name, w in source.weights.items() if not name.startswith(FRONTEND) and name not in but}
 
 
 def sort_out(
@@ -147,9 +157,10 @@ def _shape(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(shape) or (1,)    # a file holds a number as an array of one
 
 
-def _numbers(network: nn.Module) -> dict[str, Tensor]:
+def _numbers(network: nn.Module, *, but: Set[str]) -> dict[str, Tensor]:
     """Parameters and buffers by their names."""
-    return {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    found = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    return {name: t for name, t in found.items() if name not in but}
 
 
 def _listed(names: Sequence[str]) -> str:
