@@ -57,8 +57,9 @@ class STTransformer(nn.Module):
         Words of `STEMS`, `POSITIONS` and `POOLINGS` (of a single patch ``"attention"`` is the mean).
     stem_options, block : mapping
         More of the stem (``kernels``, ``fmax``) and of each `Block` (``norm``, ``order``, ``feed``, ``skip``,
-        ``kernel`` and its settings). With ``kernel="off"`` patches do not see each other in the blocks, and attention
-        over time is what the pooling does.
+        ``kernel`` and its settings); by themselves those of a plain Transformer, layer norm and softmax, where
+        ``model=sttransformer`` has what its ablation left. With ``kernel="off"`` patches do not see each other in
+        the blocks, and attention over time is what the pooling does.
 
     Attributes
     ----------
