@@ -46,7 +46,7 @@ SETS = {
         "dataset=mi_openbci", "dataset.subjects=['02','03','04','05']", "protocol=leave_one_session_out",
     ],
     "ssvep_exo within_session": ["dataset=ssvep_exo", "dataset.subjects=[1,2,3,4,5,6]", "protocol=within_session"],
-    "mi_openbci within_session": [    # three folds take half the time of five
+    "mi_openbci within_session": [    # three folds: 240 runs, not 400
         "dataset=mi_openbci", "dataset.subjects=['02','03','04','05']", "protocol=within_session", "protocol.folds=3",
     ],
     "physionet_mi within_session": ["dataset=physionet_mi", "dataset.subjects=[1]", "protocol=within_session"],
