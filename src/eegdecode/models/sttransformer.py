@@ -175,7 +175,7 @@ class STTransformer(nn.Module):
         if spatial_heads > 1 and spatial in (*ORDERS, "off"):
             way = "leaves it out" if spatial == "off" else "attends in the blocks, whose heads are model.heads"
             said = f"model.spatial_heads={spatial_heads} is of attention over channels in the signals"
-            raise ValueError(f"{said}, and model.spatial={spatial} {way}")
+            raise ValueError(f"{said}, and model.spatial={spatial} {way}: take model.spatial_heads=1")
         if block.get("kernel") == OFF:
             way = "take model.block.kernel=softmax beside it"
             if spatial in ORDERS:
