@@ -1,3 +1,4 @@
+import mne
 import numpy as np
 import pytest
 from tests.data.fakes import make_raw, make_recording
@@ -57,6 +58,29 @@ def test_only_eeg_channels_stay_and_named_ones_come_in_the_order_of_the_names():
     named = preprocess_recording(make_recording(raw), Preprocess(channels=["C4", "Cz"]))
     assert named.ch_names == ("C4", "Cz")
     np.testing.assert_allclose(named.data, raw._data[[2, 1]] * 1e6)
+
+
+@pytest.mark.parametrize("method", ["iir", "fir"])
+def test_a_recording_is_filtered_piece_by_piece_as_mne_does(method):
+    """A step where it was cut must not ring in the trials beside it."""
+    raw = make_raw()
+    raw._data[:, 2000:] += 1e-3
+    raw.set_annotations(mne.Annotations(20.0, 0, "EDGE boundary"))
+    out = preprocess_recording(make_recording(raw.copy()), Preprocess(l_freq=1, h_freq=40, method=method))
+    expected = raw.copy().filter(1, 40, method=method, verbose="error").get_data() * 1e6
+    np.testing.assert_allclose(out.data, expected, atol=1e-9)
+    across = Preprocess(l_freq=1, h_freq=40, method=method, annotated="keep")
+    assert np.abs(preprocess_recording(make_recording(raw.copy()), across).data - expected).max() > 100
+
+
+@pytest.mark.parametrize("method", ["iir", "fir", "cheby2"])
+def test_a_piece_between_cuts_may_be_shorter_than_its_filter(method):
+    raw = make_raw().set_annotations(mne.Annotations([0, 0.01, 0.05, 40, 59.99, 60], 0, "boundary"))
+    out = preprocess_recording(make_recording(raw), Preprocess(l_freq=1, h_freq=40, notch=25, method=method))
+    assert np.isfinite(out.data).all()
+    assert out.data.shape == (3, 6000)
+    whole = preprocess_recording(make_recording(make_raw()), Preprocess(l_freq=1, h_freq=40, notch=25, method=method))
+    np.testing.assert_allclose(out.data[:, 1000:3000], whole.data[:, 1000:3000], atol=0.1)
 
 
 def test_missing_samples_do_not_spread_through_the_filter():

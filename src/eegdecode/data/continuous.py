@@ -12,7 +12,7 @@ import numpy as np
 from eegdecode.data.channels import Channels, bipolar, laplacian, marked_bad, mend, pick, rereference
 from eegdecode.data.filters import band_pass, moving_standardise, notch, resample
 from eegdecode.data.preprocess import Preprocess
-from eegdecode.data.quality import Note, inspect
+from eegdecode.data.quality import Note, cuts, inspect
 from eegdecode.data.recording import Recording
 from eegdecode.data.settings import line_frequencies
 
@@ -74,8 +74,7 @@ def preprocess_recording(recording: Recording, preprocess: Preprocess) -> Contin
     notes += [Note("mended", name, 1.0) for name in channels.mended]
     marked = marked_bad(recording, channels, preprocess.names)
     notes += [Note("bad", name, 1.0) for name in marked if name not in channels.mended]
-    data = notch(data, sfreq, line_frequencies(preprocess.notch), source=source)
-    data = band_pass(data, sfreq, preprocess.l_freq, preprocess.h_freq, method=preprocess.method, source=source)
+    data = _filter(data, preprocess, sfreq, source, at=cuts(recording.raw) if preprocess.annotated == "drop" else ())
     onsets, rate = np.asarray(recording.onsets), sfreq if preprocess.sfreq is None else preprocess.sfreq
     if not math.isclose(rate, sfreq, rel_tol=SAME_RATE):
         n_old = data.shape[1]
@@ -84,6 +83,18 @@ def preprocess_recording(recording: Recording, preprocess: Preprocess) -> Contin
         onsets = np.round(onsets * ratio).astype(np.int64)    # the sample nearest to the time of the cue
         gaps = [Gap(gap.channel, int(gap.start * ratio), int(np.ceil(gap.stop * ratio))) for gap in gaps]
     return Continuous(data, channels.names, rate, onsets, gaps, channels.positions, notes)
+
+
+def _filter(
+    data: np.ndarray, preprocess: Preprocess, sfreq: float, source: str, *, at: Sequence[int] | np.ndarray
+) -> np.ndarray:    # fmt: skip
+    """Filter each piece between the cuts ``at`` by itself, as MNE does: a step at a cut would ring in what is near."""
+    lines, low, high = line_frequencies(preprocess.notch), preprocess.l_freq, preprocess.h_freq
+    pieces, several = [], len(at) > 0
+    for x in np.split(data, at, axis=1) if several else [data]:
+        x = notch(x, sfreq, lines, source=source, piece=several)
+        pieces.append(band_pass(x, sfreq, low, high, method=preprocess.method, source=source, piece=several))
+    return np.concatenate(pieces, axis=1) if several else pieces[0]
 
 
 def standardise(continuous: Continuous, preprocess: Preprocess) -> Continuous:

@@ -13,14 +13,19 @@ import numpy as np
 from scipy.signal import cheby2, filtfilt, iirnotch, lfilter, sosfiltfilt
 
 NOTCH_WIDTH = 2.0    # Hz between the points of -3 dB (-6 dB after both passes)
+NOTCH_PAD = 9    # samples, SciPy's own for three coefficients
 ORDER, STOP = 6, 60.0    # of Chebyshev II; dB; as S3T
 LEAST_DEVIATION = 1e-4    # of the moving standardisation, against division by zero
 
 
 def band_pass(
-    data: np.ndarray, sfreq: float, l_freq: float | None, h_freq: float | None, *, method: str, source: str
+    data: np.ndarray, sfreq: float, l_freq: float | None, h_freq: float | None, *, method: str, source: str,
+    piece: bool = False,
 ) -> np.ndarray:    # fmt: skip
-    """Keep a band; see `eegdecode.data.preprocess.Preprocess` for the methods."""
+    """Keep a band; see `eegdecode.data.preprocess.Preprocess` for the methods.
+
+    A ``piece`` of a recording that was cut may be shorter than its filter, as in MNE; a whole recording may not.
+    """
     if l_freq is None and h_freq is None:
         return data
     for name, edge in (("l_freq", l_freq), ("h_freq", h_freq)):
@@ -30,10 +35,11 @@ def band_pass(
                 f"choose a lower edge, or {name}=null"
             )
     with warnings.catch_warnings():
-        warnings.filterwarnings("error", message="filter_length .* is longer than the signal")
+        warnings.filterwarnings("ignore" if piece else "error", message="filter_length .* is longer than the signal")
         try:
             if method == "cheby2":
-                return _back_and_forth(data, _chebyshev(sfreq, l_freq, h_freq))
+                sos = _chebyshev(sfreq, l_freq, h_freq)
+                return _back_and_forth(data, sos, 3 * (2 * len(sos) + 1) if piece else None)
             if method == "iir":
                 return _back_and_forth(data, *_butterworth(sfreq, l_freq, h_freq))
             return mne.filter.filter_data(data, sfreq, l_freq, h_freq, method=method, copy=False, verbose="warning")
@@ -73,8 +79,10 @@ def _back_and_forth(data: np.ndarray, sos: np.ndarray, padlen: int | None = None
     return data
 
 
-def notch(data: np.ndarray, sfreq: float, lines: Sequence[float], *, source: str) -> np.ndarray:
-    """Remove line frequencies, 2 Hz wide, and their harmonics below half the rate."""
+def notch(
+    data: np.ndarray, sfreq: float, lines: Sequence[float], *, source: str, piece: bool = False
+) -> np.ndarray:    # fmt: skip
+    """Remove line frequencies, 2 Hz wide, and their harmonics below half the rate; ``piece`` as in `band_pass`."""
     for line in lines:
         if line >= sfreq / 2:
             raise ValueError(
@@ -85,7 +93,7 @@ def notch(data: np.ndarray, sfreq: float, lines: Sequence[float], *, source: str
     for frequency in sorted(every):
         b, a = iirnotch(frequency, frequency / NOTCH_WIDTH, fs=sfreq)
         try:
-            data = filtfilt(b, a, data, axis=1)
+            data = filtfilt(b, a, data, axis=1, padlen=min(NOTCH_PAD, data.shape[1] - 1) if piece else NOTCH_PAD)
         except ValueError as error:
             raise ValueError(f"{source}: {data.shape[1] / sfreq:g} s are too short for a notch: {error}") from error
     return data

@@ -39,8 +39,8 @@ class Preprocess:
     method : str
         ``"iir"``: Butterworth of order 4, forward and backward, as MOABB filters; ``"fir"``: MNE's windowed
         sinc; ``"cheby2"``: Chebyshev II of order 6 with 60 dB, forward and backward, as S3T (its edges are
-        where the stop band begins). All have zero phase and see the whole recording, so that no trial has
-        an edge.
+        where the stop band begins). All have zero phase and see the whole recording, or the piece between two cuts
+        (see ``annotated``), so that no trial has an edge.
     sfreq : float or None
         New sampling rate in Hz; None keeps the recording's.
     tmin, tmax : float or None
@@ -59,7 +59,8 @@ class Preprocess:
         Trials that reach beyond their recording or hold missing samples (NaN): ``"raise"`` or ``"drop"``.
     annotated : str
         Trials that reach into a span that the file marks bad (annotations ``BAD_...``), or across a place where it
-        was cut or paused (``boundary`` of EEGLAB and MNE, ``New Segment`` of BrainVision): ``"drop"``, or ``"keep"``.
+        was cut or paused (``boundary`` of EEGLAB and MNE, ``New Segment`` of BrainVision): ``"drop"``, or ``"keep"``,
+        which filters across such places, too.
     """
 
     channels: Sequence[str] | str | None = None

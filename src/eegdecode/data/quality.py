@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from eegdecode.data.recording import Recording
+
+if TYPE_CHECKING:
+    import mne
 
 MAINS = (50.0, 60.0)    # Hz
 HELD = 3    # equal samples in a row at a channel's extreme are clipped; two happen by chance
@@ -125,20 +128,25 @@ def marked_trials(recording: Recording, *, tmin: float, tmax: float) -> list[Not
     return [Note("marked", "", float(share), cue) for cue, share in enumerate(shares) if share]
 
 
-def crossing_trials(recording: Recording, *, tmin: float, tmax: float) -> list[Note]:
-    """Trials across a place where the recording was cut or paused, which annotations of the file mark.
+def cuts(raw: mne.io.BaseRaw) -> np.ndarray:
+    """Samples behind the places where a recording was cut or paused, which annotations of the file mark.
 
     The begin of a mark is the place: the duration of EEGLAB's ``boundary`` is that of what was taken out. One of MNE's
     ``BAD_...`` without a duration is such a place, too.
     """
-    raw, sfreq = recording.raw, recording.raw.info["sfreq"]
     marks = raw.annotations
     found = [
         bool(BOUNDARY.match(text)) or (text.lower().startswith("bad") and not seconds)
         for text, seconds in zip(marks.description, marks.duration, strict=True)
     ]
     times = marks.onset[np.array(found, bool)] - raw.first_time
-    behind = np.unique(np.ceil(times * sfreq - 0.25))    # the first sample: EEGLAB cuts half-way between two
+    behind = np.ceil(times * raw.info["sfreq"] - 0.25).astype(np.int64)    # EEGLAB cuts half-way between two samples
+    return np.unique(behind[(behind > 0) & (behind < len(raw.times))])
+
+
+def crossing_trials(recording: Recording, *, tmin: float, tmax: float) -> list[Note]:
+    """Trials across a place where the recording was cut or paused, see `cuts`."""
+    sfreq, behind = recording.raw.info["sfreq"], cuts(recording.raw)
     notes = []
     for cue, onset in enumerate(recording.onsets):
         begin = onset + round(tmin * sfreq)
