@@ -52,6 +52,16 @@ def test_too_short(call):
         call(sines(10))
 
 
+@pytest.mark.parametrize(("old", "new"), [(500, 250), (512, 128), (500, 128), (256, 100), (1000.0001, 250)])
+def test_resampling_moves_nothing_in_time_wherever_the_recording_ends(old, new):
+    for n in (20 * int(old), 20 * int(old) + 1, 20 * int(old) + 77):
+        wave = np.sin(2 * np.pi * 9 * np.arange(n) / old)[None]
+        out = resample(wave, old, new, source="x")
+        assert out.shape[1] == round(n * new / old)
+        expected = np.sin(2 * np.pi * 9 * np.arange(out.shape[1]) / new)[None]
+        np.testing.assert_allclose(out[:, new:-new], expected[:, new:-new], atol=2e-3)
+
+
 def test_resampling_up_is_an_error_and_down_keeps_the_wave():
     with pytest.raises(ValueError, match=r"sfreq=500 Hz is above its rate of 250 Hz"):
         resample(sines(10), SFREQ, 500, source="x")

@@ -10,14 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from eegdecode.data.channels import Channels, bipolar, laplacian, marked_bad, mend, pick, rereference
-from eegdecode.data.filters import band_pass, moving_standardise, notch, resample
+from eegdecode.data.filters import SAME_RATE, band_pass, moving_standardise, notch, resample
 from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.quality import Note, cuts, inspect
 from eegdecode.data.recording import Recording
 from eegdecode.data.settings import line_frequencies
 
 MICROVOLT = 1e6
-SAME_RATE = 1e-6    # of a rate: what a header rounds, such as FIF, which keeps rates in 32 bits
 
 
 class Gap(NamedTuple):
@@ -77,9 +76,7 @@ def preprocess_recording(recording: Recording, preprocess: Preprocess) -> Contin
     data = _filter(data, preprocess, sfreq, source, at=cuts(recording.raw) if preprocess.annotated == "drop" else ())
     onsets, rate = np.asarray(recording.onsets), sfreq if preprocess.sfreq is None else preprocess.sfreq
     if not math.isclose(rate, sfreq, rel_tol=SAME_RATE):
-        n_old = data.shape[1]
-        data = resample(data, sfreq, rate, source=source)
-        ratio = data.shape[1] / n_old    # not new / old: the new length is rounded
+        data, ratio = resample(data, sfreq, rate, source=source), rate / sfreq
         onsets = np.round(onsets * ratio).astype(np.int64)    # the sample nearest to the time of the cue
         gaps = [Gap(gap.channel, int(gap.start * ratio), int(np.ceil(gap.stop * ratio))) for gap in gaps]
     return Continuous(data, channels.names, rate, onsets, gaps, channels.positions, notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import warnings
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from scipy.signal import cheby2, filtfilt, iirnotch, lfilter, sosfiltfilt
 NOTCH_WIDTH = 2.0    # Hz between the points of -3 dB (-6 dB after both passes)
 NOTCH_PAD = 9    # samples, SciPy's own for three coefficients
 ORDER, STOP = 6, 60.0    # of Chebyshev II; dB; as S3T
+PAD = 100    # samples at each end, at least, before resampling; as MNE
+SAME_RATE = 1e-6    # of a rate: what a header rounds, such as FIF, which keeps rates in 32 bits
 LEAST_DEVIATION = 1e-4    # of the moving standardisation, against division by zero
 
 
@@ -106,7 +109,16 @@ def resample(data: np.ndarray, old: float, new: float, *, source: str) -> np.nda
             f"{source}: preprocess.sfreq={new:g} Hz is above its rate of {old:g} Hz, which adds "
             "samples but no signal; choose a rate that all recordings reach"
         )
-    return mne.filter.resample(data, up=new, down=old, method="fft", verbose="error")
+    n, every = data.shape[1], _period(old, new)
+    whole = np.pad(data, ((0, 0), (0, -n % every)), mode="edge")    # else the ends are moved by up to half a sample
+    out = mne.filter.resample(whole, up=new, down=old, npad=-(-PAD // every) * every, method="fft", verbose="error")
+    return out[:, : round(n * new / old)]
+
+
+def _period(old: float, new: float) -> int:
+    """After how many old samples a new one falls on one again; 1 where the rates are no whole numbers."""
+    whole = [round(rate) for rate in (old, new)]
+    return whole[0] // math.gcd(*whole) if np.allclose([old, new], whole, rtol=SAME_RATE, atol=0) else 1
 
 
 def moving_standardise(data: np.ndarray, *, factor: float, n_init: int) -> np.ndarray:
