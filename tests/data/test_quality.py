@@ -118,7 +118,10 @@ def test_trials_that_the_file_marks_bad_are_dropped_as_mne_does_and_told():
 
 @pytest.mark.parametrize(
     ("marks", "seconds"),
-    [(["BAD boundary", "EDGE boundary"], 0), (["boundary"], 12.5), (["New Segment/"], 0.01), (["BAD"], 0)],
+    [
+        (["BAD boundary", "EDGE boundary"], 0), (["boundary"], 12.5), (["New Segment/"], 0.01), (["BAD"], 0),
+        (["32766"], 0),
+    ],
 )
 def test_trials_across_a_cut_or_a_pause_are_dropped_as_mne_does_and_told(marks, seconds, caplog):
     """The duration of EEGLAB's mark is that of what was taken out: the trials after it are whole."""

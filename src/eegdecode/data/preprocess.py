@@ -59,8 +59,8 @@ class Preprocess:
         Trials that reach beyond their recording or hold missing samples (NaN): ``"raise"`` or ``"drop"``.
     annotated : str
         Trials that reach into a span that the file marks bad (annotations ``BAD_...``), or across a place where it
-        was cut or paused (``boundary`` of EEGLAB and MNE, ``New Segment`` of BrainVision): ``"drop"``, or ``"keep"``,
-        which filters across such places, too.
+        was cut or paused (``boundary`` of EEGLAB and MNE, ``New Segment`` of BrainVision, 32766 of GDF): ``"drop"``, or
+        ``"keep"``, which filters across such places, too.
     """
 
     channels: Sequence[str] | str | None = None

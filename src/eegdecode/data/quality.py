@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MAINS = (50.0, 60.0)    # Hz
 HELD = 3    # equal samples in a row at a channel's extreme are clipped; two happen by chance
 LINE_WINDOWS = 30    # of 2 s each, spread over the recording: enough for a median over channels
-BOUNDARY = re.compile("(edge.)?boundary$|new segment/", re.IGNORECASE)    # of MNE, EEGLAB, BrainVision
+BOUNDARY = re.compile("(edge.)?boundary$|new segment/|32766$", re.IGNORECASE)    # of MNE, EEGLAB, BrainVision, GDF
 LEAST = 1e-3    # shares of flat, clipped and missing samples below it are not told
 
 
