@@ -130,6 +130,20 @@ def test_attention_on_request_changes_no_logit(words):
         assert weights["spatial"].shape[-2:] == (5, 5)
 
 
+@pytest.mark.parametrize("words", WORDS, ids=ids)
+def test_attention_that_nobody_asks_for_costs_nothing(words):
+    """Weights are made beside what the logits need, so they are left out where they are not asked for."""
+    net, x = build(**words).eval(), torch.randn(4, 5, N_TIMES)
+    assert operations(lambda: net(x)) < operations(lambda: net(x, return_attention=True))
+
+
+def operations(call):
+    """How many of PyTorch's operations a call takes."""
+    with torch.no_grad(), torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        call()
+    return sum(event.count for event in seen.key_averages())
+
+
 def test_a_single_patch_has_no_idle_weights():
     net = build(n_times=40)    # of 0.8 s: a P300 epoch behind patches of 0.5 s that begin every 0.25 s has two
     assert net.stem.n_tokens == 2
