@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
 from eegdecode.identity import describe
 from eegdecode.models.eegnet import EEGNet
@@ -17,6 +18,7 @@ from eegdecode.training.align import Align
 from eegdecode.training.decoder import decode
 from eegdecode.training.deep import DeepTrainer
 from eegdecode.training.frontend import CSP, Identity, ZScore
+from eegdecode.training.rebuild import rebuild_network
 from eegdecode.trials import concatenate
 
 MODEL = partial(EEGNet, kernel=0.1)
@@ -110,6 +112,32 @@ def test_a_subject_of_another_set_is_not_taken_for_one_of_the_training(make_tria
     np.testing.assert_allclose(own[0, first], other[0, first], atol=1e-4)    # each aligned by itself: scales are gone
     known = decode(run.weights, {"model": run.model}, replace(trials, X=trials.X * 7), device="cpu")
     assert np.abs(known[0, first] - own[0, first]).max() > 0.01    # the reference of the training is kept
+
+
+@pytest.mark.parametrize("frontend", [ZScore(), FRONT_ENDS["whiten"]], ids=["zscore", "whiten"])
+def test_a_network_that_masks_what_is_not_there_answers_on_shorter_trials(frontend, make_trials):
+    """As a decoder does that is asked before the trial is over; each member of an ensemble."""
+    trials = make_trials(n_times=256)
+    model = partial(STTransformer, width=8, patch=0.5, stride=0.25, block={"norm": "batch"})
+    runs = expand(CrossSubject()(trials.meta, validation=0.2)[:1], Sweep(seeds=2), seed=0)
+    fitted = list(TRAINER.fit(model, trials, [runs], frontend=frontend, on_epoch=lambda run, row: None))
+    early = replace(trials, X=trials.X[..., :160])
+    logits = decode(*stack(fitted), early, device="cpu")
+    assert logits.shape == (2, len(trials), 3)
+    for member, run in zip(logits, fitted, strict=True):
+        if isinstance(frontend, ZScore):    # one map for all trials, so that the network can be asked itself
+            net = rebuild_network(run.model)
+            net.load_state_dict({name: torch.tensor(w) for name, w in run.weights.items() if "frontend" not in name})
+            scale = torch.tensor(np.diag(run.weights["frontend.filters"]))[:, None]
+            x = torch.tensor(early.X) * scale + torch.tensor(run.weights["frontend.offset"])[:, None]
+            padded = torch.nn.functional.pad(x, (0, 96), value=1e3)    # padding that would be seen
+            expected = net(padded, valid_lens=torch.full((len(x),), 160)).detach().numpy()
+            np.testing.assert_allclose(member, expected, atol=1e-4)
+        one = replace(early, X=early.X[:1], meta=early.meta.iloc[:1].reset_index(drop=True))
+        np.testing.assert_allclose(decode(run.weights, {"model": run.model}, one)[0], member[:1], atol=1e-4)
+    longer = replace(trials, X=np.concatenate([trials.X, trials.X], axis=2))
+    with pytest.raises(ValueError, match=r"256 samples \(2 s\), these trials have 512 \(4 s\): cut them by"):
+        decode(*stack(fitted), longer)
 
 
 def test_channels_in_another_order_are_sorted(make_trials):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch.nn import functional as F
 
 from eegdecode.training.adapt import normed_together
 from eegdecode.training.batches import Signals
@@ -38,8 +39,9 @@ def decode(
     Raises
     ------
     ValueError
-        If rate or length of the trials are not those of the training, the channels neither nor such that
-        `eegdecode.training.electrodes` can serve them, or the checkpoint does not fit its network.
+        If the rate of the trials is not that of the training, their length neither nor shorter for a network that takes
+        ``valid_lens``, the channels neither nor such that `eegdecode.training.electrodes` can serve them, or the
+        checkpoint does not fit its network.
     """
     model, device = about["model"], find_devices(device)[0]
     if absent := [name for name in ("ch_names", "tmin", "sizes", "classes") if name not in model]:
@@ -50,8 +52,13 @@ def decode(
     if others and not tie:
         log.info("the checkpoint takes %s", other_channels(model, signal))
         members, model = [moved_weights(each, model, signal) for each in members], moved_model(model, signal)
-    order = fit_channels(model, trials, tie=tie)
     ensemble, n_members = _networks(model, members, device), len(members)
+    order = fit_channels(model, trials, tie=tie, shorter=ensemble.takes_lengths)
+    n_times = trials.X.shape[2]
+    lacking = model["sizes"]["n_times"] - n_times
+    if lacking:
+        log.info("trials of %g s, the checkpoint has learned from %g s: what is not there is masked",
+                 n_times / signal.sfreq, model["sizes"]["n_times"] / signal.sfreq)    # fmt: skip
     frontend = rebuild_frontend(model)
     moments = Moments.of(np.ascontiguousarray(trials.X[:, order]))
     scales = moments.scales() if frontend.per_trial else None
@@ -63,9 +70,10 @@ def decode(
     def answer(rows: np.ndarray, *, adapt: bool = False) -> np.ndarray:
         x = torch.tensor(np.asarray(trials.X[rows][:, order]), device=device)
         scale = None if scales is None else torch.tensor(scales[rows], dtype=torch.float32, device=device)
-        signals = Signals(x, [front(rows) for front in fronts], scale)
+        signals = Signals(F.pad(x, (0, lacking)), [front(rows) for front in fronts], scale)
         here = torch.arange(len(rows), device=device).expand(n_members, -1)
-        return ensemble(signals[here], train=False, adapt=adapt).float().cpu().numpy()
+        lens = torch.full_like(here, n_times) if lacking else None
+        return ensemble(signals[here], train=False, adapt=adapt, valid_lens=lens).float().cpu().numpy()
 
     rows = np.arange(len(trials))
     logits = np.concatenate([answer(rows[i : i + BATCH]) for i in range(0, len(rows), BATCH)], axis=1)
@@ -107,13 +115,15 @@ def _networks(model: Mapping[str, Any], members: Sequence[Mapping[str, np.ndarra
     return ensemble
 
 
-def fit_channels(model: Mapping[str, Any], trials: Trials, *, tie: str) -> list[int]:
+def fit_channels(model: Mapping[str, Any], trials: Trials, *, tie: str, shorter: bool) -> list[int]:
     """Return the place of each channel of the training among those of the trials.
 
     Parameters
     ----------
     tie : str
         Why it must be these channels.
+    shorter : bool
+        Whether trials may be shorter than those of the training.
 
     Raises
     ------
@@ -140,7 +150,7 @@ def fit_channels(model: Mapping[str, Any], trials: Trials, *, tie: str) -> list[
             f"the checkpoint was trained at {sizes['sfreq']:g} Hz, these trials have {trials.signal.sfreq:g} Hz: "
             f"resample them by preprocess.sfreq={sizes['sfreq']:g}"
         )
-    if sizes["n_times"] != n_times:
+    if n_times > sizes["n_times"] or (n_times < sizes["n_times"] and not shorter):
         tmin, length = float(model["tmin"]), sizes["n_times"] / sizes["sfreq"]
         raise ValueError(
             f"the checkpoint was trained on {sizes['n_times']} samples ({length:g} s), these trials have {n_times} "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -64,6 +65,11 @@ class Ensemble:
         """Whether the networks normalise by statistics of trials."""
         return bool(self._norms)
 
+    @property
+    def takes_lengths(self) -> bool:
+        """Whether the networks take trials that are padded to the length of the training."""
+        return "valid_lens" in inspect.signature(self._skeleton.forward).parameters
+
     def freeze(self, names: Sequence[str]) -> None:
         """Take some parameters out of the learning, and keep modules that have no other ones in evaluation mode.
 
@@ -75,11 +81,13 @@ class Ensemble:
         self._frozen = [m for name, m, own in whole if own and all(f"{name}.{each}" in names for each in own)]
 
     def __call__(
-        self, x: Float[Tensor, "run batch chan time"], *, train: bool, memory: Tensor | None = None, adapt: bool = False
+        self, x: Float[Tensor, "run batch chan time"], *, train: bool, memory: Tensor | None = None,
+        adapt: bool = False, valid_lens: Int[Tensor, "run batch"] | None = None,
     ) -> Float[Tensor, "run batch class"]:    # fmt: skip
         """Logits of each network for its own batch; ``memory`` is what `remember` gave for these trials.
 
-        With ``adapt`` batch norm takes the statistics of the batch, in evaluation too.
+        With ``adapt`` batch norm takes the statistics of the batch, in evaluation too. ``valid_lens`` are the samples
+        of trials that are padded, for networks that ask for them.
         """
         self._skeleton.train(train)
         for module in self._frozen:
@@ -87,19 +95,24 @@ class Ensemble:
         for module in self._norms if adapt else ():
             module.training = True
         inputs = (x,) if memory is None else (x, memory)
+        named = {} if valid_lens is None else {"valid_lens": valid_lens}
         if self.mode == "vectorise":
-            return vmap(self._forward, randomness="different")(self.params, self.buffers, *inputs)
+            return vmap(self._forward, randomness="different")(self.params, self.buffers, inputs, named)
         return torch.stack([
             self._forward(
                 {name: p[run] for name, p in self.params.items()},
                 {name: b[run] for name, b in self.buffers.items()},
-                *(each[run] for each in inputs),
+                tuple(each[run] for each in inputs),
+                {name: each[run] for name, each in named.items()},
             )
             for run in range(self.n_runs)
         ])
 
-    def _forward(self, params: dict[str, Tensor], buffers: dict[str, Tensor], *inputs: Tensor) -> Tensor:
-        return functional_call(self._skeleton, (params, buffers), inputs)
+    def _forward(
+        self, params: dict[str, Tensor], buffers: dict[str, Tensor], inputs: tuple[Tensor, ...],
+        named: dict[str, Tensor],
+    ) -> Tensor:    # fmt: skip
+        return functional_call(self._skeleton, (params, buffers), inputs, named)
 
     def remember(self, x: Float[Tensor, "batch chan time"]) -> Tensor | None:
         """What the network computes of each trial without any parameter, (B, ...); None if it has no such thing."""
