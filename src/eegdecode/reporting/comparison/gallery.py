@@ -84,10 +84,13 @@ def _of_answers(comparison: Comparison) -> Iterator[Drawn]:
 
 
 def save_light(figure: Figure, path: Path) -> Path:
-    """Write a figure with a palette of 64 colours: a third of the bytes, and the page holds all figures."""
+    """Write a figure with a palette of 64 colours: a third of the bytes, and the page holds all figures.
+
+    Those that cover all that occur: the most frequent (Pillow's default) leave no grey for letters beside blue cells.
+    """
     save(figure, path)
     with Image.open(path) as image:
-        light = image.convert("RGB").quantize(64)
+        light = image.convert("RGB").quantize(64, method=Image.Quantize.MAXCOVERAGE)
     light.save(path)
     return path
 
