@@ -1,6 +1,8 @@
 """Our networks give what other implementations give, with their weights. Needs the extra ``braindecode``."""
 
+import re
 
+import pytest
 import torch
 
 from eegdecode.models.atcnet import ATCNet
@@ -42,11 +44,15 @@ def assert_same(theirs, ours, names, *, before=lambda: None):
     before()
     theirs, ours = theirs.double().eval(), ours.double().eval()
     copy(theirs, ours, names)
-    assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in theirs.parameters())
+    assert count(ours) == count(theirs)
     x = torch.randn(5, 22, 1000, dtype=torch.double)
     logits = theirs(x)
     assert logits.std() > 1e-3
     torch.testing.assert_close(ours(x), logits, rtol=1e-5, atol=1e-5)
+
+
+def count(network):
+    return sum(p.numel() for p in network.parameters())
 
 
 def test_eegnet(peers):
@@ -61,6 +67,9 @@ def test_eegnet(peers):
     }    # fmt: skip
     theirs = peers.EEGNet(**SIZES, final_layer_with_constraint=True)
     assert_same(theirs, EEGNet(22, 1000, 4, 250.0, kernel=64 / 250), names)
+    counts = [count(EEGNet(22, 1000, 4, 250.0)), count(peers.EEGNet(**SIZES))]
+    assert counts == [3932, 3444]    # told in the docstring: kernels of half a second and of 64 samples
+    assert count(EEGNet(64, 128, 2, 128.0)) == count(peers.EEGNet(n_chans=64, n_outputs=2, n_times=128, sfreq=128.0))
 
 
 def test_shallow_convnet(peers):
@@ -118,7 +127,7 @@ def test_eeg_tcnet(peers):
         for step in (0, 4):
             block.steps[step].register_parameter("bias", None)
     assert_same(theirs, ours, names, before=lambda: theirs.eegnet_tc.bn1.bias.data.fill_(100))
-    assert sum(p.numel() for p in EEGTCNet(22, 1125, 4, 250.0).parameters()) == 4096
+    assert count(EEGTCNet(22, 1125, 4, 250.0)) == 4096
     statistics = {k: b for k, b in EEGTCNet(22, 1125, 4, 250.0).named_buffers() if "running" in k}
     assert 4096 + sum(b.numel() for b in statistics.values()) == 4272    # Keras counts them: the paper's 4.27 k
 
@@ -195,6 +204,14 @@ def test_tcformer(peers):
             steps = f"tcn.{i}.steps"
             names |= {f"tcn.blocks.{i}.{conv}": f"{steps}.{step}", f"tcn.blocks.{i}.{norm}": f"{steps}.{step + 1}"}
     assert_same(peers.TCFormer(**SIZES), TCFormer(22, 1000, 4, 250.0), names | {"final_layer.conv": "head"})
+
+
+@pytest.mark.parametrize(
+    "network", [EEGNet, ShallowConvNet, DeepConvNet, EEGTCNet, EEGConformer, ATCNet, CTNet, BaseNet, TCFormer]
+)
+def test_the_docstring_tells_the_number_of_parameters(network):
+    told = re.search(r"([\d,]+) parameters", network.__doc__)
+    assert int(told[1].replace(",", "")) == count(network(22, 1000, 4, 250.0))
 
 
 def block(attention, feed, ours):

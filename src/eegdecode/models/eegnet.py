@@ -13,6 +13,13 @@ from eegdecode.models.layers import MaxNormLinear
 class EEGNet(nn.Module):
     """Temporal filters, spatial filters of each, a separable convolution, classify.
 
+    3,932 parameters for (22, 1000, 4) at 250 Hz. braindecode's ``EEGNet`` has 3,444: its first kernel is 64 samples at
+    every rate, half a second at the paper's 128 Hz, where the counts are equal. With that kernel, and with its option
+    to limit the last layer as the paper does, both give the same logits. The pools (4 and 8 samples) and the second
+    kernel (16 samples) are counted in samples, as in the paper: at 250 Hz they are half as long in s. Even kernels are
+    padded as there, by half their length on both sides; Keras, which the authors used, pads one sample less in front.
+    Norms have torch's epsilon and momentum.
+
     Parameters
     ----------
     n_chans, n_times, n_classes : int

@@ -144,6 +144,14 @@ def test_settings_are_flat_and_how_it_is_computed_is_none_of_them(make_folder: M
     assert entry.dataset == "moabb (Toy2020)"
 
 
+def test_a_number_that_was_typed_otherwise_is_no_other_setting(make_folder: MakeFolder, place: Path) -> None:
+    for name, seed, number in (("first", 0, 0.0), ("second", 1, 0)):
+        config = {"trainer": {"validation": number, "betas": [number, 0.5]}, "dataset": {"scale": number}}
+        make_folder(name, model="eegnet", seeds=[seed], config=config)
+    (entry,), _ = gather([place])
+    assert set(entry.runs["seed"]) == {0, 1}
+
+
 def test_what_says_how_runs_are_computed_is_no_setting_of_a_row() -> None:
     """Nor may it keep workers out of a search: what no run's key knows is named in one place."""
     hidden = {f.name for f in fields(DeepTrainer) if not f.repr} - {"states", "augment"}

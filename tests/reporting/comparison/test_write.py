@@ -74,13 +74,26 @@ def test_numbers_are_those_of_the_run_folders(filled: Path) -> None:
     assert "multiply_adds" not in table
 
 
-def test_costs_that_a_folder_notes_are_shown(make_folder: MakeFolder) -> None:
+def test_costs_that_a_folder_notes_are_shown_and_told(make_folder: MakeFolder, tmp_path: Path) -> None:
     folder = make_folder("one")
     scores = pd.read_csv(folder / "scores.csv")
     scores.assign(peak_memory_mb=512.0).to_csv(folder / "scores.csv", index=False)
     table = result_rows(compare(gather([folder])[0]))
     assert table["peak_memory_mb"].tolist() == [512]
     assert "energy_wh" not in table
+    write_comparison([folder], out=tmp_path / "out")
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "peak memory on a CPU is of the whole process" in text
+    assert "multiply-adds of a forward pass" not in text
+
+
+def test_what_a_numbered_row_is_stands_below_the_scores(make_folder: MakeFolder, place: Path, tmp_path: Path) -> None:
+    for i in range(2):
+        trainer = {"lr": 0.1 + i, "epochs": 5 + i, "batch_size": 8 + i, "drop": 0.5 * i}
+        make_folder(f"row{i}", model="eegnet", config={"trainer": trainer})
+    write_comparison([place], out=tmp_path / "out")
+    top = (tmp_path / "out" / "report.md").read_text().split("## toy")[0]
+    assert "- `eegnet (1)`: `trainer.batch_size=8, trainer.drop=0, trainer.epochs=5, trainer.lr=0.1`" in top
 
 
 def test_times_of_unlike_machines_are_told_to_compare_nothing(make_folder: MakeFolder, place: Path) -> None:
@@ -181,6 +194,9 @@ def test_one_subject_is_reported_without_tests(make_folder: MakeFolder, place: P
     make_folder("two", n_subjects=1)
     said = write_comparison([place], out=tmp_path / "out")
     assert "With one subject nothing can be tested" in said
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "Metric: accuracy. 1 subject, 24 test trials." in text
+    assert "![Score of 1 subject under each model." in text
     assert not (tmp_path / "out" / "pairs.csv").exists()
 
 

@@ -34,10 +34,10 @@ def draw_subjects(comparison: Comparison) -> Figure:
     rows = np.arange(n)
     for values in scores.to_numpy():
         ax.plot(values, rows, color=TRAIN, lw=0.8, alpha=0.35, marker="o", ms=3, mec="none")
-    means = scores.mean().to_numpy()
-    ax.plot(means, rows, ls="", marker="D", ms=6, color=VAL, mec="white", zorder=5)
+    means = comparison.scores.mean().to_numpy()    # written as in the tables, also where 68.75 is rounded
+    ax.plot(unit.scale * means, rows, ls="", marker="D", ms=6, color=VAL, mec="white", zorder=5)
     for row, mean in zip(rows, means, strict=True):
-        ax.annotate(f"{mean:.{unit.digits}f}", (1, row), xycoords=("axes fraction", "data"), xytext=(4, 0),
+        ax.annotate(unit.number(mean), (1, row), xycoords=("axes fraction", "data"), xytext=(4, 0),
                     textcoords="offset points", va="center", color=VAL)    # fmt: skip
     _draw_chance(ax, comparison)
     ax.set_yticks(rows, names)

@@ -115,8 +115,8 @@ def meta_findings(meta: pd.DataFrame) -> list[str]:
         named = [f"`{r['a']}` over `{r['b']}` (p {p_text(r['holm'])})" for r in sure.head(MOST).to_dict("records")]
         more = f", and {len(sure) - MOST} more" if len(sure) > MOST else ""
         text = _listed(named) + more if len(sure) else "no difference between two models is established"
-        counted = f"{len(rows)} pair{'s' * (len(rows) > 1)}"
-        said.append(f"Over all data sets, **{protocol}** (Stouffer, Holm over {counted}): {text}.")
+        pairs = counted(len(rows), "pair")
+        said.append(f"Over all data sets, **{protocol}** (Stouffer, Holm over {pairs}): {text}.")
     return said
 
 
@@ -135,7 +135,7 @@ def entry_notes(entry: Entry) -> list[str]:
     if entry.around.get("protocol.duplicates") == "warn":
         notes.append("equal trials on both sides of a split were let pass (protocol.duplicates=warn)")
     failed = entry.n_expected - len(entry.runs)
-    notes.append(f"{failed} run{'s' * (failed > 1)} missing or failed" if failed else "")
+    notes.append(f"{counted(failed, 'run')} missing or failed" if failed else "")
     return [note for note in notes if note]
 
 
@@ -144,6 +144,11 @@ def p_text(p: float) -> str:
     if np.isnan(p):
         return "–"
     return "< .001" if p < 0.0005 else "1" if p > 0.9995 else f"{p:.3f}".lstrip("0")
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def _mean(comparison: Comparison, label: str) -> str:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from eegdecode.reporting.comparison import figures, figures_answers
 from eegdecode.reporting.comparison.figures_cost import draw_cost
+from eegdecode.reporting.comparison.findings import counted
 from eegdecode.reporting.comparison.frames import COSTS
 from eegdecode.reporting.comparison.groups import Comparison
 from eegdecode.reporting.comparison.page import Picture
@@ -47,7 +48,7 @@ def pictures(comparison: Comparison, rows: pd.DataFrame, out: Path, *, name: str
 def _of_scores(comparison: Comparison) -> Iterator[Drawn]:
     scores, unit = comparison.scores, unit_of(comparison.metric)
     means = "; ".join(f"{label} {unit.text(float(mean))}" for label, mean in scores.mean().items())
-    alt = f"Score of {len(scores)} subjects under each model. Means: {means}."
+    alt = f"Score of {counted(len(scores), 'subject')} under each model. Means: {means}."
     yield "subjects", figures.draw_subjects(comparison), "", alt
     if len(comparison.pairs):
         alt = f"Mean differences from {comparison.best} with intervals; the numbers are in the table of tests."
@@ -84,10 +85,13 @@ def _of_answers(comparison: Comparison) -> Iterator[Drawn]:
 
 
 def save_light(figure: Figure, path: Path) -> Path:
-    """Write a figure with a palette of 64 colours: a third of the bytes, and the page holds all figures."""
+    """Write a figure with a palette of 64 colours: a third of the bytes, and the page holds all figures.
+
+    Those that cover all that occur: the most frequent (Pillow's default) leave no grey for letters beside blue cells.
+    """
     save(figure, path)
     with Image.open(path) as image:
-        light = image.convert("RGB").quantize(64)
+        light = image.convert("RGB").quantize(64, method=Image.Quantize.MAXCOVERAGE)
     light.save(path)
     return path
 

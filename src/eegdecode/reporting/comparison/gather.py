@@ -222,7 +222,14 @@ def _planned(config: Mapping[str, Any]) -> frozenset[int]:
 
 
 def _part(config: Mapping[str, Any], groups: Sequence[str]) -> dict[str, Any]:
-    return {k: v for k, v in config.items() if k.partition(".")[0] in groups and k not in _COMPUTING}
+    return {k: _plain(v) for k, v in config.items() if k.partition(".")[0] in groups and k not in _COMPUTING}
+
+
+def _plain(value: Any) -> Any:
+    """A setting however it was typed: ``validation=0`` and ``validation=0.0`` are one."""
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _swept(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,8 +70,8 @@ Block = Heading | Paragraph | Bullets | Code | Table | Picture | Folded
 
 _CSS = """
 :root { color-scheme: light; }
-body { margin: 0 auto; padding: 1rem; max-width: 62rem; background: #fff; color: #222;
-  font: 1rem/1.5 system-ui, sans-serif; }
+body { margin: 0 auto; padding: 1rem; max-width: 78rem; background: #fff; color: #222;
+  font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
 p, li, figcaption, caption { max-width: 42rem; }
 h1 { font-size: 1.6rem; line-height: 1.2; } h2 { margin-top: 2.5rem; font-size: 1.25rem; } h3 { font-size: 1.05rem; }
 a { color: #0064a0; } code { font-size: .9em; overflow-wrap: anywhere; }

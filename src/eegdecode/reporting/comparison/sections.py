@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 
 from eegdecode.reporting.comparison.committees import ensemble_table
 from eegdecode.reporting.comparison.figures import words
-from eegdecode.reporting.comparison.findings import entry_notes, findings, p_text
+from eegdecode.reporting.comparison.findings import counted, entry_notes, findings, p_text
 from eegdecode.reporting.comparison.frames import COSTS, result_rows
 from eegdecode.reporting.comparison.gallery import amount, pictures, unlike_machines
 from eegdecode.reporting.comparison.groups import Comparison
@@ -50,7 +50,7 @@ def _about(comparison: Comparison) -> str:
     groups = " Subjects that were tested together count as one." if any("+" in s for s in comparison.subjects) else ""
     apart = f" **Kept apart:** {comparison.apart}." if comparison.apart else ""
     protocol = PROTOCOLS.get(comparison.protocol, f"Protocol {comparison.protocol}.")
-    counts = f"{len(comparison.subjects)} subjects, {comparison.n_test} test trials."
+    counts = f"{counted(len(comparison.subjects), 'subject')}, {counted(comparison.n_test, 'test trial')}."
     pool = str(first.marker.get("pool_hash", first.marker["split_hash"]))
     return (
         f"{protocol} Metric: {words(comparison.metric)}. {counts}{guess}{groups}{apart} "
@@ -78,8 +78,19 @@ def _numbers(comparison: Comparison, rows: pd.DataFrame, out: Path) -> Table:
             ]
         )    # fmt: skip
     told = "Interval: of the mean over subjects (Student's t). Trained on: training trials of a run, mean."
-    costs_told = f" Costs are means over runs.{unlike_machines(comparison)}" if costs else ""
+    costs_told = f" Costs are means over runs{_of_costs(costs)}.{unlike_machines(comparison)}" if costs else ""
     return Table([*head, *(COSTS[name] for name in costs)], lines, told + costs_told)
+
+
+def _of_costs(costs: Sequence[str]) -> str:
+    """What is behind the columns of costs that there are."""
+    told = {
+        "multiply_adds": "multiply-adds of a forward pass, in the form that is computed here",
+        "seconds": "seconds of runs that were trained together are shared among them",
+        "peak_memory_mb": "peak memory on a CPU is of the whole process, Python and its libraries among it, on a GPU "
+        "of what is trained together",
+    }
+    return "".join(f"; {text}" for name, text in told.items() if name in costs)
 
 
 def _tests(comparison: Comparison) -> Folded:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from eegdecode.reporting.comparison import figures
-from eegdecode.reporting.comparison.findings import findings, meta_findings, p_text
+from eegdecode.reporting.comparison.findings import counted, findings, meta_findings, p_text
 from eegdecode.reporting.comparison.frames import learning_rows, pair_rows, result_rows
 from eegdecode.reporting.comparison.gallery import save_light
 from eegdecode.reporting.comparison.gather import gather
@@ -95,11 +95,13 @@ def _blocks(comparisons: list[Comparison], meta: pd.DataFrame, left_out: list[st
     yield Bullets([*(" ".join(findings(c)) for c in main), *meta_findings(meta), *not_combined(comparisons)])
     yield Heading("All scores")
     yield overview(main, out)
+    if meanings := dict.fromkeys(item for c in comparisons for item in c.meanings.items() if item[1]):
+        yield Folded("What differs between rows of one model", [Bullets([f"`{a}`: `{b}`" for a, b in meanings])])
     if apart:
         yield Paragraph("**Not in this table, because they cannot be compared with it:**")
         yield Bullets([f"{c.title}, {_names(c)}: {c.apart}." for c in apart])
     if left_out:
-        yield Folded(f"{len(left_out)} folders left out", [Bullets(left_out)])
+        yield Folded(f"{counted(len(left_out), 'folder')} left out", [Bullets(left_out)])
     yield Folded("How to read this", [Bullets(METHOD)])
     for number, comparison in enumerate(comparisons, start=1):
         yield from section(comparison, out, name=f"{number}")
@@ -113,7 +115,7 @@ def _title(comparisons: Sequence[Comparison]) -> str:
     sets = list(dict.fromkeys(c.dataset for c in comparisons))
     models = len({label for c in comparisons for label in c.entries})
     named = ", ".join(sets) if len(sets) <= 3 else f"{len(sets)} data sets"
-    return f"{models} model{'s' * (models > 1)} on {named}"
+    return f"{counted(models, 'model')} on {named}"
 
 
 def _files(tables: Mapping[str, pd.DataFrame]) -> Paragraph:
