@@ -63,6 +63,8 @@ def test_words_that_mean_nothing_are_refused(tmp_path):
     for task in ("status", "report"):
         with pytest.raises(ValueError, match=f"{task} takes the folder of a search, or nothing; got a out=b"):
             obey([task, "a", "out=b"], configs=tmp_path, compose=stub.compose)
+    with pytest.raises(ValueError, match=r"stat is no task, and no sweep=NAME; did you mean status\?"):
+        obey(["stat"], configs=tmp_path, compose=stub.compose)
 
 
 def test_the_command_that_goes_on_is_the_last_that_was_typed(tmp_path, monkeypatch):

@@ -78,4 +78,6 @@ def _meant(
 ) -> str:    # fmt: skip
     """What was probably meant, of that or of what is beside it; or else all that there is."""
     near = difflib.get_close_matches(word, [*known, *beside], n=1)
+    if not near and len(known) == 1:    # "there are none", of a group with the choice none alone
+        return f"there is {before}{known[0]} alone"
     return f"did you mean {before}{near[0]}?" if near else f"{there} {', '.join(known)}"

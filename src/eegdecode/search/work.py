@@ -47,7 +47,7 @@ def run_search(search: Search, compose: Compose, *, again: Sequence[int] = ()) -
     again : sequence of int
         Numbers of failed trials to do once more.
     """
-    default = check_space(search.space, compose, search.fixed)
+    default = check_space(search.space, compose, search.fixed, typed=search.typed)
     made = _with_these_splits(search, compose)
     dealing = FileLock(make_folder(search.folder) / ".dealing")
     with dealing:
