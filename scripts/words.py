@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from eegdecode.launching.options import check_options, missing, no_choice, replaced
+from eegdecode.launching.options import check_options, unknown
 from quotes import check_quotes
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -34,34 +34,14 @@ def words_checked(name: str) -> Iterator[None]:
 
 
 def unknown_setting(words: Sequence[str], name: str, beside: Sequence[str] = ()) -> str | None:
-    """Tell which setting or choice a configuration lacks, and which it has, or its door beside; None: it lacks none.
+    """Tell which setting or choice a configuration lacks, and which it has, or its door beside; None: it lacks none."""
 
-    Of a grid over a group (``augment=none,noise``) all choices have to have what is typed for it.
-    """
-    typed = replaced(words)
-    for key, value in typed:
-        if (CONFIGS / key).is_dir() and (said := no_choice(CONFIGS / key, value)):
-            return said
-    groups = {key: value.split(",") for key, value in typed if (CONFIGS / key).is_dir()}
-    first = {group: choices[0] for group, choices in groups.items()}
-    for path in (key for key, _ in typed if key not in groups and not key.startswith("hydra.")):
-        group = path.partition(".")[0]
-        ways = [{**first, group: choice} for choice in groups[group]] if group in groups else [first]
-        try:
-            said = [missing(_composed(name, tuple(way.items())), path, beside) for way in ways]
-        except HydraException:    # Hydra tells it best
-            return None
-        if all(said):
-            chosen = [f"{key}={value}" for key, value in first.items()]
-            return f"there is no {path}{' with ' * bool(chosen)}{', '.join(chosen)}; {said[0]}"
-        if any(said):
-            without, has = (",".join(way[group] for way, lacks in zip(ways, said, strict=True) if bool(lacks) == wanted)
-                            for wanted in (True, False))    # fmt: skip
-            return f"there is no {path} with {group}={without}: give {group}={has} a command of its own"
-    return None
+    @cache
+    def composed(*overrides: str) -> Any:
+        with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
+            return OmegaConf.to_container(compose(name, overrides=list(overrides)))
 
-
-@cache
-def _composed(name: str, chosen: tuple[tuple[str, str], ...]) -> Any:
-    with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
-        return OmegaConf.to_container(compose(name, overrides=[f"{key}={value}" for key, value in chosen]))
+    try:
+        return unknown(words, CONFIGS, composed, beside)
+    except HydraException:    # Hydra tells it best
+        return None
