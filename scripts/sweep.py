@@ -1,7 +1,8 @@
 """Search settings: python scripts/sweep.py sweep=NAME [n_trials=...] [override ...], or status|retry|report.
 
 The same command goes on with a stopped search, and joins one that runs: on this machine or, with storage=journal or
-a database, on others.
+a database, on others. Options beside n_trials, as sampler, pruner and objectives, and how a space is written:
+configs/search/sttransformer_search.yaml. An override is one of scripts/train.py.
 """
 
 import logging
@@ -19,7 +20,7 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 if __name__ == "__main__":
     if not sys.argv[1:] or sys.argv[1] in ("-h", "--help"):
-        sys.exit(print(__doc__, "Searches:", ", ".join(sorted(p.stem for p in (CONFIGS / "search").glob("*.yaml")))))
+        sys.exit(print(f"{__doc__}\nSearches:", ", ".join(sorted(p.stem for p in (CONFIGS / "search").glob("*.yaml")))))
     logging.basicConfig(format="%(message)s")
     try:
         from eegdecode.search.commands import obey  # here, so that --help answers at once

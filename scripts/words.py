@@ -3,13 +3,15 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from eegdecode.launching.options import check_options, missing, no_choice, replaced
+from eegdecode.launching.options import check_options, unknown
 from quotes import check_quotes
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -33,18 +35,13 @@ def words_checked(name: str) -> Iterator[None]:
 
 def unknown_setting(words: Sequence[str], name: str, beside: Sequence[str] = ()) -> str | None:
     """Tell which setting or choice a configuration lacks, and which it has, or its door beside; None: it lacks none."""
-    typed = replaced(words)
-    for key, value in typed:
-        if (CONFIGS / key).is_dir() and (said := no_choice(CONFIGS / key, value)):
-            return said
-    groups = {key: value.partition(",")[0] for key, value in typed if (CONFIGS / key).is_dir()}
-    chosen = [f"{key}={value}" for key, value in groups.items()]
-    try:
+
+    @cache
+    def composed(*overrides: str) -> Any:
         with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
-            config = compose(name, overrides=chosen)
+            return OmegaConf.to_container(compose(name, overrides=list(overrides)))
+
+    try:
+        return unknown(words, CONFIGS, composed, beside)
     except HydraException:    # Hydra tells it best
         return None
-    for path in (key for key, _ in typed if key not in groups and not key.startswith("hydra.")):
-        if said := missing(OmegaConf.to_container(config), path, beside):
-            return f"there is no {path}{' with ' * bool(chosen)}{', '.join(chosen)}; {said}"
-    return None

@@ -47,3 +47,20 @@ def test_importing_the_story_and_every_kind_of_data_set_costs_none_of_them():
     code = f"import sys, eegdecode.experiment, {kinds}; print(*(name for name in {LATE} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], env=ENV, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_a_grid_with_settings_of_a_trainer_is_handed_out_without_torch(tmp_path):
+    """Its jobs import it, each in a process of its own."""
+    code = f"""
+import runpy, sys
+from eegdecode.launching import here
+
+def look(jobs, **_):
+    sys.exit(f"{{len(jobs)}} jobs, torch: {{'torch' in sys.modules}}")
+
+here.run_here = look
+runpy.run_path({str(ROOT / "scripts" / "train.py")!r}, run_name="__main__")
+"""
+    grid = ["launcher=joblib", "model=eegnet,csp_lda", "trainer.updates=20"]
+    done = subprocess.run([sys.executable, "-c", code, *grid], cwd=tmp_path, env=ENV, capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == "2 jobs, torch: False"

@@ -9,8 +9,17 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
+from eegdecode.training.of_a_word import OF_A_WORD
+
 GROUPS = ("model=", "trainer=", "experiment=", "launcher=")    # the last, for hydra.launcher.KEY=... is of it
 ABSENT, IDLE, COUNTS = range(3)    # what a setting is in a job
+OWNERS: Mapping[str, tuple[str, str | None, bool]] = {
+    # setting -> whose it is, and the word with which it counts (True), or with all but which; others refuse it
+    **{key: (f"trainer.{whose}", word, True) for key, (whose, word) in OF_A_WORD.items()},
+    **dict.fromkeys(("fine_tune", "new_head"), ("model.init_from", None, False)),
+    "updates": ("trainer.epochs", None, True),
+}    # fmt: skip
+DECIDING = {path for path, *_ in OWNERS.values()}
 
 
 class FittingSweeper(BasicSweeper):
@@ -66,29 +75,18 @@ def _key(word: str) -> str:
 
 def _chooses(word: str) -> bool:
     """Whether a word may decide which settings count."""
-    deciding = {path for path, *_ in _owners().values()}
-    return word.startswith(GROUPS) or word.partition("=")[0] in deciding
+    return word.startswith(GROUPS) or word.partition("=")[0] in DECIDING
 
 
 def _idle(cfg: DictConfig, key: str) -> str:
     """What makes a setting do nothing; empty if it counts."""
-    if key not in _owners():
+    if key not in OWNERS:
         return ""
-    path, word, alike = _owners()[key]
+    path, word, alike = OWNERS[key]
     now = OmegaConf.select(cfg, path)
     if (now == word) != alike:
         return f"{path}={'null' if now is None else now}"
     return _idle(cfg, _key(path))
-
-
-@cache
-def _owners() -> Mapping[str, tuple[str, str | None, bool]]:
-    """Setting -> whose it is, and the word with which it counts (True), or with all but which; others refuse it."""
-    from eegdecode.training.checks import OF_A_WORD  # here, for it imports torch
-
-    of_a_word = {key: (f"trainer.{whose}", word, True) for key, (whose, word) in OF_A_WORD.items()}
-    begun = dict.fromkeys(("fine_tune", "new_head"), ("model.init_from", None, False))
-    return {**of_a_word, **begun, "updates": ("trainer.epochs", None, True)}
 
 
 ConfigStore.instance().store(

@@ -17,6 +17,11 @@ from words import unknown_setting
     ("-m model=ts_lr,csplda", "there is no model=csplda; did you mean model=csp_lda?"),
     ("augment.std=-1",
      "there is no augment.std; augment has no settings as it is chosen; augment=... takes another choice"),
+    ("-m augment=none,noise,chain augment.noise=0.1",
+     "there is no augment.noise with augment=none: give augment=noise,chain a command of its own"),
+    ("-m model=eegnet,csp_lda,ts_lr model.drop=0.5",
+     "there is no model.drop with model=csp_lda,ts_lr: give model=eegnet a command of its own"),
+    ("sweep=eegnet_search", "there is no sweep=eegnet_search; there is sweep=none alone"),
     ("launcher=pbs", "there is no launcher=pbs; there are joblib, local, ray, slurm"),
 ])    # fmt: skip
 def test_what_was_meant(words, said):
@@ -24,6 +29,7 @@ def test_what_was_meant(words, said):
 
 
 @pytest.mark.parametrize("words", [
+    "-m augment=noise,time_shift augment.noise=0.1",
     "trainer.lr=3 +model.block.window=2 ~trainer.clip hydra.mode=RUN", "trainer=deep trainer.betas.x=2",
     "dataset.subjects.first=2", "trainer.lr", "", "model=mine trainer.lr=3 --config-dir=mine",
 ])    # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 
 from eegdecode.reporting.searches import figures
 from eegdecode.reporting.searches.page import verdict
-from eegdecode.reporting.searches.tables import SearchFolder
+from eegdecode.reporting.searches.tables import SearchFolder, short
 
 
 def told(winner: np.ndarray) -> str:
@@ -40,3 +40,9 @@ def test_no_trial_has_half_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure) or path)
     figures.draw_search(SearchFolder(tmp_path, about, trials, {}, {}))
     assert all(tick == round(tick) for tick in drawn[0].axes[0].get_xticks())
+
+
+def test_large_numbers_are_written_as_they_are_typed() -> None:
+    assert [short(value) for value in (2000.0, 35123.4, 0.00123456, float("nan"), 12, None)] == [
+        "2000", "35123", "0.00123", "–", "12", "–",
+    ]    # fmt: skip

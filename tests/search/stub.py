@@ -78,7 +78,7 @@ class StubTrainer:
                 answers = np.where(right, y, (y + 1) % len(trials.classes))
                 logits[part] = np.eye(len(trials.classes), dtype=np.float32)[answers]
             yield Prediction(
-                run=run, logits=logits, history=pd.DataFrame(history), best_epoch=EPOCHS, n_params=100 * self.depth,
+                run=run, logits=logits, history=pd.DataFrame(history), best_epoch=EPOCHS, n_params=10100 * self.depth,
                 seconds=0.01 * self.depth, status=f"{DIVERGED} nan" if self.kind == "diverge" else "done",
             )    # fmt: skip
 

@@ -56,6 +56,7 @@ def test_what_hydra_or_a_setting_refuses_is_told_with_the_path(door):
 
 
 STEPS, EPOCHS = {"trainer.updates": {"int": [50, 500]}}, {"trainer.epochs": {"int": [5, 50]}}
+LR = {"trainer.lr": {"float": [1e-4, 1e-2], "log": True}}
 SOME = {"trainer.epochs": {"choice": [None, 5]}}
 EITHER = {**SOME, "trainer.updates": {"int": [50, 500], "when": {"trainer.epochs": None}}}
 
@@ -68,11 +69,26 @@ EITHER = {**SOME, "trainer.updates": {"int": [50, 500], "when": {"trainer.epochs
     ({**STEPS, **EPOCHS}, [], r"both are searched"),
     (STEPS, [], ""), (STEPS, ["experiment=s3t_bci4_2a", "trainer.epochs=null"], ""), (EPOCHS, [], ""), (EITHER, [], ""),
     (EPOCHS, ["trainer=long"], ""), (SOME, ["trainer.updates=250"], ""),
+    (LR, ["trainer.updates=250", "trainer.epochs=5"], r"updates=250 does nothing beside trainer\.epochs=5: leave"),
+    (LR, ["trainer.updates=250", "experiment=s3t_bci4_2a"], r"beside trainer\.epochs=1000"),
+    (LR, ["trainer.updates=250", "trainer.epochs=null"], ""), (LR, ["trainer=long", "trainer.epochs=5"], ""),
 ])    # fmt: skip
 def test_steps_and_epochs_of_which_one_does_nothing_are_not_searched(door, space, typed, said):
     search = make_search("x", {"space": space}, typed=typed)
     with pytest.raises(ValueError, match=said) if said else nullcontext():
+        check_space(search.space, door.compose_training, search.fixed, typed=search.typed)
+
+
+def test_the_base_of_a_search_may_have_steps_where_epochs_are_typed(door):
+    search = make_search("x", {"space": LR, "base": ["trainer.updates=250"]}, typed=["trainer.epochs=5"])
+    assert check_space(search.space, door.compose_training, search.fixed, typed=search.typed)
+
+
+def test_no_word_of_hydras_own_is_proposed_for_a_typo(door):
+    search = make_search("x", {"space": {"model.partial": {"int": [1, 2]}}})
+    with pytest.raises(ValueError, match=r"the configuration has no model\.partial") as caught:
         check_space(search.space, door.compose_training, search.fixed)
+    assert "_partial_" not in str(caught.value)
 
 
 def test_a_search_notes_its_settings_and_code_and_those_that_a_choice_brings(door):

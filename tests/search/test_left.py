@@ -1,5 +1,6 @@
 """What a trial leaves behind: its values as they were, its folder for others, a reason where it failed."""
 
+import json
 import re
 import sys
 from dataclasses import replace
@@ -12,8 +13,8 @@ from tests.search import stub
 
 from eegdecode.reporting.disk import read_json
 from eegdecode.reporting.folders import holder_of
-from eegdecode.reporting.searches.figures import _heights
-from eegdecode.reporting.searches.tables import MARKER
+from eegdecode.reporting.searches.figures import ABSENT, _heights
+from eegdecode.reporting.searches.tables import MARKER, read_search_folder, settings_text
 from eegdecode.runs import DIVERGED
 from eegdecode.search import objective, repeats, work
 from eegdecode.search.commands import obey
@@ -62,6 +63,8 @@ def test_words_that_mean_nothing_are_refused(tmp_path):
     for task in ("status", "report"):
         with pytest.raises(ValueError, match=f"{task} takes the folder of a search, or nothing; got a out=b"):
             obey([task, "a", "out=b"], configs=tmp_path, compose=stub.compose)
+    with pytest.raises(ValueError, match=r"stat is no task, and no sweep=NAME; did you mean status\?"):
+        obey(["stat"], configs=tmp_path, compose=stub.compose)
 
 
 def test_the_command_that_goes_on_is_the_last_that_was_typed(tmp_path, monkeypatch):
@@ -74,14 +77,24 @@ def test_the_command_that_goes_on_is_the_last_that_was_typed(tmp_path, monkeypat
     assert read_json(tmp_path / MARKER)["command"] == "python scripts/sweep.py sweep=toy_search n_trials=2"
 
 
-def test_null_that_was_chosen_is_not_drawn_as_absent():
-    words = {"choice": [None, 8, 16], "when": {}}
-    heights, ticks = _heights(pd.Series([8.0, np.nan, 16.0]), words)
-    np.testing.assert_array_equal(heights, [0.5, 0.0, 1.0])
-    assert [text for _, text in ticks] == ["None", "8", "16"]
-    heights, ticks = _heights(pd.Series([8.0, np.nan]), {**words, "when": {"augment": ["noise"]}})    # nobody knows
-    assert heights[1] < 0
-    assert ticks[-1][1] == "absent"
+def test_null_that_was_chosen_is_not_taken_for_absent(tmp_path):
+    """In a file both are nothing."""
+    space = {"augment": {"choice": ["none", "noise"], "when": {}},
+             "trainer.patience": {"choice": [None, 8, 16], "when": {"augment": ["noise"]}},
+             "trainer.drop": {"choice": [None, 2], "when": {"trainer.patience": [None]}}}    # fmt: skip
+    (tmp_path / MARKER).write_text(json.dumps({"space": space}))
+    (tmp_path / "trials.csv").write_text(
+        "state,why,augment,trainer.patience,trainer.drop\ndone,,noise,8.0,\ndone,,noise,,\ndone,,none,,\nfailed,,,,\n"
+        "done,,noise,,2.0\n"
+    )
+    trials = read_search_folder(tmp_path).trials
+    assert settings_text(trials.iloc[1], space) == "augment=noise trainer.patience=null trainer.drop=null"
+    assert settings_text(trials.iloc[2], space) == "augment=none"
+    assert settings_text(trials.iloc[3], space) == ""
+    assert settings_text(trials.iloc[4], space) == "augment=noise trainer.patience=null trainer.drop=2"
+    heights, ticks = _heights(trials["trainer.patience"], space["trainer.patience"])
+    np.testing.assert_array_equal(heights, [0.5, 0.0, ABSENT, ABSENT, 0.0])
+    assert [text for _, text in ticks] == ["null", "8", "16", "absent"]
 
 
 def test_two_searches_share_a_database_and_no_trial(tmp_path, trials):

@@ -1,6 +1,7 @@
 """A search from start to report, on an experiment that trains nothing."""
 
 import json
+import re
 import resource
 import signal
 import time
@@ -181,11 +182,24 @@ def test_several_objectives(tmp_path, trials, capsys):
     objectives = {"n_params": "minimize", "score": "maximize", "seconds": "minimize"}
     run_search(stub.search(tmp_path, objectives=objectives, n_trials=8), stub.compose)
     found = table(tmp_path)
-    assert (found["n_params"] == 100 * found["trainer.depth"]).all()
+    assert (found["n_params"] == 10100 * found["trainer.depth"]).all()
     best = winner(found, search_of(tmp_path))
     assert best["score"] == found["score"].max()
     assert f"best {best['score']:.4g} (trial {best['trial']})" in capsys.readouterr().out
     assert (tmp_path / "figures" / "front.png").exists()
+    report = (tmp_path / "report.md").read_text()
+    for row in found.to_dict("records"):
+        assert f"| {row['trial']} | {row['n_params']:.0f} | {row['score']:.4g} |" in report    # and not 1.01e+04
+    cheaper = [row["trial"] for row in found.to_dict("records") if row["n_params"] < best["n_params"]]
+    (said,) = re.findall("no other one in all objectives: trials (.*). The winner is the best by score", report)
+    assert str(best["trial"]) in said.split(", ")
+    assert set(said.split(", ")) & set(map(str, cheaper))
+
+
+def test_a_metric_that_is_no_share_is_not_written_as_one(tmp_path, trials):
+    run_search(stub.search(tmp_path, metric="kappa", n_trials=2), stub.compose)
+    (line,) = [line for line in (tmp_path / "best.yaml").read_text().splitlines() if line.startswith("# Number")]
+    assert re.fullmatch(r"# Number: test kappa -?0\.\d{3}, mean .*; validation -?0\.\d{3} in the search", line)
 
 
 @pytest.fixture

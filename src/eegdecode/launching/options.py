@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,46 @@ def check_options(words: Sequence[str], configs: Path) -> None:
             raise ValueError(f"launcher={name} has no hydra.launcher.{key}; {_meant(key, known)}")
 
 
+def unknown(
+    words: Sequence[str], configs: Path, compose: Callable[..., Any], beside: Sequence[str] = ()
+) -> str | None:    # fmt: skip
+    """Tell which setting or choice a command names that is none, and what there is; None: there is none such.
+
+    Of a grid over a group (``augment=none,noise``) all choices have to have what is typed for it.
+
+    Parameters
+    ----------
+    words : sequence of str
+        The command line.
+    configs : Path
+        Folder with one a group.
+    compose : callable
+        Takes choices (``model=eegnet``), gives the configuration.
+    beside : sequence of str
+        What the door takes beside it.
+    """
+    typed = replaced(words)
+    groups = {key: value.split(",") for key, value in typed if (configs / key).is_dir()}
+    for group, choices in groups.items():
+        if said := no_choice(configs / group, choices):
+            return said
+    first = {group: choices[0] for group, choices in groups.items()}
+    for path in (key for key, _ in typed if key not in groups and not key.startswith("hydra.")):
+        group = path.partition(".")[0]
+        told = {}
+        for choice in groups.get(group, [""]):
+            chosen = [f"{key}={value}" for key, value in (first | ({group: choice} if choice else {})).items()]
+            told[choice] = missing(compose(*chosen), path, beside)
+        if all(told.values()):
+            named = ", ".join(f"{key}={value}" for key, value in first.items())
+            return f"there is no {path}{' with ' * bool(named)}{named}; {next(iter(told.values()))}"
+        if lacking := [choice for choice, said in told.items() if said]:
+            has = [choice for choice in told if choice not in lacking]
+            return f"there is no {path} with {group}={','.join(lacking)}: give {group}={','.join(has)} a command of " \
+                   "its own"    # fmt: skip
+    return None
+
+
 def replaced(words: Sequence[str]) -> list[tuple[str, str]]:
     """Settings and choices that a command changes, with their values; none where another folder adds its own."""
     if any(word.startswith(("--config-dir", "-cd", "hydra.searchpath=")) for word in words):
@@ -64,10 +104,10 @@ def missing(config: Any, path: str, beside: Sequence[str] = ()) -> str | None:
     return None
 
 
-def no_choice(group: Path, value: str) -> str | None:
+def no_choice(group: Path, choices: Sequence[str]) -> str | None:
     """Tell which choice (``model=eegnett``) the folder of a group lacks, and which one is near; None: it has all."""
     known = sorted(file.stem for file in group.glob("*.yaml"))
-    for choice in value.split(","):
+    for choice in choices:
         if re.fullmatch(r"[\w-]+", choice) and choice not in (*known, "null"):    # what is quoted is Hydra's to read
             return f"there is no {group.name}={choice}; {_meant(choice, known, before=f'{group.name}=')}"
     return None
@@ -78,4 +118,6 @@ def _meant(
 ) -> str:    # fmt: skip
     """What was probably meant, of that or of what is beside it; or else all that there is."""
     near = difflib.get_close_matches(word, [*known, *beside], n=1)
+    if not near and len(known) == 1:    # "there are none", of a group with the choice none alone
+        return f"there is {before}{known[0]} alone"
     return f"did you mean {before}{near[0]}?" if near else f"{there} {', '.join(known)}"

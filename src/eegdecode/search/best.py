@@ -10,6 +10,7 @@ import yaml
 
 from eegdecode.reporting.searches.page import verdict
 from eegdecode.reporting.searches.tables import SearchFolder, final_scores
+from eegdecode.reporting.units import unit_of
 from eegdecode.search.check import Composed, value_at
 from eegdecode.search.settings import NOT_IDENTITY, Search
 
@@ -51,12 +52,13 @@ def best_yaml(composed: Composed, words: Sequence[str], *, search: Search, found
 
 def _number(found: SearchFolder, won: Any) -> str:
     scores, metric = final_scores(found), found.about["metric"]
-    held = f"validation {100 * won['score']:.1f} % in the search" if "score" in won else "chosen by another objective"
+    unit = unit_of(metric)
+    held = f"validation {unit.text(won['score'])} in the search" if "score" in won else "chosen by another objective"
     if scores is None:
         return f"{held}; without a score in the test"
-    mean, n_seeds = 100 * scores["winner"].mean(), len(found.final["seeds"])
+    mean, n_seeds = unit.text(scores["winner"].mean()), len(found.final["seeds"])
     names = ", ".join(map(str, scores.index))
-    return f"test {metric} {mean:.1f} %, mean of subjects {names} and {n_seeds} seeds; {held}"
+    return f"test {metric} {mean}, mean of subjects {names} and {n_seeds} seeds; {held}"
 
 
 def _put(settings: dict[str, Any], path: str, value: Any) -> None:

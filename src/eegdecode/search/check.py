@@ -41,7 +41,9 @@ class Composed:
 Compose = Callable[[Sequence[str]], Composed]
 
 
-def check_space(space: Space, compose: Compose, fixed: Sequence[str]) -> dict[str, Value] | None:
+def check_space(
+    space: Space, compose: Compose, fixed: Sequence[str], *, typed: Sequence[str] = ()
+) -> dict[str, Value] | None:    # fmt: skip
     """Refuse what the configuration does not know or does not take; return the default point if it is in the space.
 
     Every end of a range and every choice is composed and instantiated once (a tenth of a second each), so that
@@ -51,11 +53,14 @@ def check_space(space: Space, compose: Compose, fixed: Sequence[str]) -> dict[st
     ----------
     fixed : sequence of str
         The overrides that every trial has.
+    typed : sequence of str
+        Those of them that stand in the command.
     """
     _refuse_twice(space, fixed)
     _refuse_idle_steps(space, fixed)
     default, known = compose(fixed), {parameter.path: parameter for parameter in space}
     _refuse_unknown(default)
+    _refuse_idle_words(typed, default, known)
     default.build()    # what is typed and wrong is told for itself, not as the fault of the first searched value
     for parameter in space:
         context = overrides(context_of(parameter, known))
@@ -89,6 +94,8 @@ def value_at(composed: Composed, path: str) -> Any:
 
 def _paths(node: Mapping[str, Any], head: str = "") -> Iterator[str]:
     for key, value in node.items():
+        if str(key).startswith("_"):    # Hydra's
+            continue
         yield head + str(key)
         if isinstance(value, Mapping):
             yield from _paths(value, f"{head}{key}.")
@@ -140,6 +147,13 @@ def _refuse_idle_steps(space: Space, fixed: Sequence[str]) -> None:
     if STEPS in known and known[STEPS].when.get(EPOCHS) != (None,):
         raise ValueError(f"space: {STEPS} does nothing where {EPOCHS} is a number, and both are searched: leave one "
                          f"out, or give {STEPS} when: {{{EPOCHS}: null}}")    # fmt: skip
+
+
+def _refuse_idle_words(typed: Sequence[str], default: Composed, known: Mapping[str, Parameter]) -> None:
+    """Refuse typed steps beside a number of epochs, as ``train.py`` does; the base of a search may have both."""
+    steps = next((word for word in typed if word.lstrip("+").startswith(f"{STEPS}=")), "")
+    if steps and EPOCHS not in known and (epochs := value_at(default, EPOCHS)) is not None:
+        raise ValueError(f"{steps} does nothing beside {EPOCHS}={epochs}: leave it out, or take {EPOCHS}=null")
 
 
 def _refuse_unknown(composed: Composed) -> None:

@@ -12,10 +12,11 @@ from eegdecode.reporting.folders import runs_root
 from eegdecode.reporting.searches.page import write_page
 from eegdecode.reporting.searches.tables import MARKER, failed_trials, status_text
 from eegdecode.search.check import Compose
-from eegdecode.search.settings import Search, make_search, read_search
+from eegdecode.search.settings import Search, make_search, meant, read_search
 from eegdecode.search.study import open_study, table_of
 from eegdecode.search.work import run_search, write_tables
 
+TASKS = ("status", "retry", "report")
 KEPT = (    # options that search.json holds
     "n_trials", "sampler", "pruner", "storage", "heartbeat", "patience", "objectives", "metric", "share",
     "test_subjects", "final_seeds",
@@ -36,7 +37,9 @@ def obey(words: Sequence[str], *, configs: Path, compose: Compose) -> list[str]:
         Overrides of ``scripts/train.py`` -> what Hydra makes of them.
     """
     task, *rest = words
-    if task not in ("status", "retry", "report"):
+    if "=" not in task and task not in TASKS:
+        raise ValueError(f"{task} is no task, and no sweep=NAME; {meant(task, TASKS)}")
+    if task not in TASKS:
         return run_search(read_search(words, configs), compose)
     folder = Path(rest[0].removeprefix("out_dir=")) if rest else newest(runs_root())    # as the search itself was told
     if task != "retry" and rest[1:]:

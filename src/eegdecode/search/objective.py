@@ -34,7 +34,8 @@ class Objective:
     compose : callable
         The door's: overrides -> `Composed`.
     dealing : FileLock
-        Held while a trial is taken, so that no two workers take the last one; let go as soon as it is ours.
+        Held while a trial is taken, so that no two workers take the last one; let go as soon as it is ours, of a grid
+        as soon as its settings are: else another worker might take the same point, and one would be left out.
     """
 
     def __init__(self, search: Search, compose: Compose, dealing: FileLock) -> None:
@@ -43,7 +44,8 @@ class Objective:
 
     def __call__(self, trial: Trial) -> tuple[float, ...]:
         """Run a trial. A setting that diverges is pruned, for nobody has to try it again; a crash is raised."""
-        self.dealing.release(force=True)
+        if self.search.sampler != "grid":
+            self.dealing.release(force=True)
         folder = make_folder(self.search.folder / folder_of(frozen(trial)))
         hold(folder)    # before the database is asked for settings: it may be away, and the trial taken for dead
         self._kept = folder
@@ -66,7 +68,9 @@ class Objective:
             release(self._kept)
 
     def _run(self, trial: Trial, folder: Path) -> tuple[float, ...]:
-        composed = self.compose([*self.search.fixed, *overrides(suggest(self.search.space, trial))])
+        chosen = suggest(self.search.space, trial)
+        self.dealing.release(force=True)
+        composed = self.compose([*self.search.fixed, *overrides(chosen)])
         parts = inner_parts(self.search, composed, folder)
         judge = partial(_judge, trial) if self.search.pruner != "none" else lambda step, value: None
         watch = Watch(judge, stack=_side_by_side(parts["trainer"]))

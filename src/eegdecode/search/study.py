@@ -64,7 +64,7 @@ def open_study(search: Search, *, default: dict[str, Value] | None = None, creat
             raise ValueError(f"the study of {search.name} cannot be opened: {_told(error, search)}") from error
         if not study.get_trials(deepcopy=False):
             study.set_metric_names(list(search.objectives))
-            if default is not None and search.sampler != "grid":
+            if default is not None:
                 study.enqueue_trial(default, user_attrs={"default": True})
     return study
 

@@ -17,7 +17,14 @@ from eegdecode.experiment import table_of_trials
 from eegdecode.identity import split_digest
 from eegdecode.reporting.disk import make_folder, read_json, write_json, write_text
 from eegdecode.reporting.searches.page import write_page
-from eegdecode.reporting.searches.tables import MARKER, failed_trials, judged_by, read_search_folder, without_score
+from eegdecode.reporting.searches.tables import (
+    MARKER,
+    digits,
+    failed_trials,
+    judged_by,
+    read_search_folder,
+    without_score,
+)
 from eegdecode.search.best import best_yaml
 from eegdecode.search.check import Compose, check_space
 from eegdecode.search.final import final_overrides, try_winner, winner
@@ -40,7 +47,7 @@ def run_search(search: Search, compose: Compose, *, again: Sequence[int] = ()) -
     again : sequence of int
         Numbers of failed trials to do once more.
     """
-    default = check_space(search.space, compose, search.fixed)
+    default = check_space(search.space, compose, search.fixed, typed=search.typed)
     made = _with_these_splits(search, compose)
     dealing = FileLock(make_folder(search.folder) / ".dealing")
     with dealing:
@@ -163,9 +170,9 @@ def _one(study: Study, search: Search, objective: Objective) -> None:
 
 
 def _line(row: dict[str, Any], table: pd.DataFrame, search: Search) -> str:
-    values = ", ".join(f"{name} {row[name]:.4g}" for name in search.objectives if row[name] == row[name])
+    values = ", ".join(f"{name} {digits(row[name], 4)}" for name in search.objectives if row[name] == row[name])
     over, best = table["state"].isin(["done", "pruned", "failed"]) & ~table["repeated"], winner(table, search)
-    by = "" if best is None else f", best {best[judged_by(search.objectives)]:.4g} (trial {best['trial']})"
+    by = "" if best is None else f", best {digits(best[judged_by(search.objectives)], 4)} (trial {best['trial']})"
     what = values or f"{row['state']}: {row['why']}"
     return f"[{int(over.sum())}/{search.n_trials}] trial {row['trial']}: {what}{by}, {row['took']:.1f} s"
 

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, TypeGuard
 
 from eegdecode.training.ensemble import MODES
+from eegdecode.training.of_a_word import OF_A_WORD
 from eegdecode.training.transfer import FINE_TUNE
 
 if TYPE_CHECKING:
@@ -16,11 +17,6 @@ NUMBERS = (
     "lr", "weight_decay", "warmup", "plateau_factor", "sam", "label_smoothing", "mixup", "ema_decay", "swa_share",
     "layer_factor", "validation",
 )    # fmt: skip
-
-OF_A_WORD = {    # a setting -> whose it is, and the word with which it counts
-    "plateau_patience": ("schedule", "plateau"), "plateau_factor": ("schedule", "plateau"),
-    "ema_decay": ("average", "ema"), "swa_share": ("average", "swa"), "layer_factor": ("fine_tune", "layerwise"),
-}    # fmt: skip
 
 
 def check_words(settings: DeepSettings) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
-from eegdecode.reporting.searches.tables import SearchFolder, short
+from eegdecode.reporting.searches.tables import NULL, SearchFolder, short
 from eegdecode.reporting.style import CHANCE, INK, TRAIN, VAL, new_figure, save, styled
 
 ABSENT = -0.12    # height of a setting that a trial does not have
@@ -80,11 +81,12 @@ def _parallel(found: SearchFolder, path: Path) -> Path:
     for place, line in enumerate(heights):
         strong = place >= best
         ax.plot(line, color=shades[place], lw=1.4 if strong else 0.7, alpha=0.95 if strong else 0.35, zorder=2 + strong)
+    clear = [withStroke(linewidth=2.5, foreground="white")]    # lines go through the words
     for place, (_, ticks) in enumerate(axes.values()):
         ax.axvline(place, color="#BBBBBB", lw=0.8, zorder=1)
         for height, text in ticks:
             ax.annotate(text, (place, height), xytext=(3, 0), textcoords="offset points", fontsize=7, va="center",
-                        color=INK, zorder=5)    # fmt: skip
+                        color=INK, zorder=5, path_effects=clear)    # fmt: skip
     ax.set_xticks(range(len(axes)), [name.replace(".", ".\n", 1) for name in axes], fontsize=8)
     ax.set(yticks=[], xlim=(-0.1, len(axes) - 0.6), title="Settings of every finished trial (dark: the best)")
     ax.grid(visible=False)
@@ -94,11 +96,9 @@ def _parallel(found: SearchFolder, path: Path) -> Path:
 
 def _heights(values: pd.Series, words: dict[str, Any]) -> tuple[np.ndarray, list[tuple[float, str]]]:
     """Heights between 0 and 1 on the axis of a setting, `ABSENT` where a trial lacks it, and its ticks."""
-    if None in words.get("choice", []) and not words["when"]:    # null is what was chosen: no trial lacks the setting
-        values = values.astype(object).where(values.notna(), str(None))
     missing = values.isna().to_numpy()
     if "choice" in words:
-        choices = [str(choice) for choice in words["choice"]]
+        choices = [NULL if choice is None else str(choice) for choice in words["choice"]]
         place = {choice: i / max(1, len(choices) - 1) for i, choice in enumerate(choices)}
         heights = np.array([place.get(_same(value, choices), ABSENT) for value in values])
         ticks = [(height, choice) for choice, height in place.items()]
@@ -120,24 +120,16 @@ def _same(value: Any, choices: list[str]) -> str:
 
 
 def _front(found: SearchFolder, path: Path) -> Path:
-    """The first two objectives against each other, with the trials that no other one beats in both."""
+    """The first two objectives against each other, with the trials that no other one beats in all of them."""
     first, second = list(found.about["objectives"])[:2]
     figure = new_figure(5.0, 3.4)
     ax = figure.subplots()
     ax.plot(found.ranked[second], found.ranked[first], "o", color=CHANCE, ms=4, alpha=0.6)
-    front = found.ranked[unbeaten(found)].sort_values(second)
-    ax.plot(front[second], front[first], "o-", color=VAL, ms=5, lw=1, label="beaten by none")
+    front, line = found.front.sort_values(second), "-" if len(found.about["objectives"]) == 2 else ""
+    ax.plot(front[second], front[first], f"o{line}", color=VAL, ms=5, lw=1, label="beaten by none")
     ax.set(xlabel=_label(found, second), ylabel=_label(found, first), title="What is traded for what")
     ax.legend()
     return save(figure, path)
-
-
-def unbeaten(found: SearchFolder) -> np.ndarray:
-    """Which of the ranked trials no other one equals or beats in all objectives and beats in one."""
-    signs = np.array([1.0 if way == "maximize" else -1.0 for way in found.about["objectives"].values()])
-    values = found.ranked[list(found.about["objectives"])].to_numpy(float) * signs
-    beaten = [((values >= own).all(1) & (values > own).any(1)).any() for own in values]
-    return ~np.array(beaten, bool)
 
 
 def _label(found: SearchFolder, name: str) -> str:

@@ -12,7 +12,9 @@ from eegdecode.reporting.comparison.pairs import ALPHA, smallest_p
 from eegdecode.reporting.disk import write_text
 from eegdecode.reporting.markdown import markdown_table
 from eegdecode.reporting.searches.tables import (
+    NULL,
     SearchFolder,
+    digits,
     failed_trials,
     final_scores,
     paired,
@@ -56,7 +58,7 @@ def _parts(found: SearchFolder, figures: dict[str, Path]) -> Iterator[str]:
         yield "## Settings\n\n" + _settings(found)
         if (found.folder / "best.yaml").exists():
             name = f"{found.about['name']}_best"
-            yield f"As an experiment: `cp {found.folder}/best.yaml configs/experiment/{name}.yaml`, then " \
+            yield f"As an experiment: `cp -i {found.folder}/best.yaml configs/experiment/{name}.yaml`, then " \
                   f"`python scripts/train.py experiment={name}`."    # fmt: skip
     for name, path in figures.items():
         yield f"![{_CAPTIONS[name]}](figures/{path.name})\n\n*{_CAPTIONS[name]}*"
@@ -156,7 +158,7 @@ def _settings(found: SearchFolder) -> str:
 
 def _words(words: dict[str, Any]) -> str:
     if "choice" in words:
-        text = ", ".join(map(str, words["choice"]))
+        text = ", ".join(NULL if choice is None else str(choice) for choice in words["choice"])
     else:
         low, high = words.get("float") or words["int"]
         step = f", step {words['step']:g}" if words["step"] else ""
@@ -167,9 +169,14 @@ def _words(words: dict[str, Any]) -> str:
 
 def _best(found: SearchFolder) -> str:
     paths, names = list(found.about["space"]), list(found.about["objectives"])
-    rows = [[row["trial"], *(f"{row[name]:.4g}" for name in names), *(short(row[path]) for path in paths)]
+    rows = [[row["trial"], *(digits(row[name], 4) for name in names), *(short(row[path]) for path in paths)]
             for row in found.ranked.head(MOST_ROWS).to_dict("records")]    # fmt: skip
-    return markdown_table(["trial", *names, *(f"`{path}`" for path in paths)], rows)
+    table = markdown_table(["trial", *names, *(f"`{path}`" for path in paths)], rows)
+    if len(names) == 1:
+        return table
+    front = ", ".join(map(str, found.front["trial"]))
+    return f"{table}\n\nBeaten by no other one in all objectives: trials {front}. The winner is the best by " \
+           f"{found.objective}."    # fmt: skip
 
 
 def _how(found: SearchFolder, counts: pd.Series) -> str:
@@ -178,7 +185,8 @@ def _how(found: SearchFolder, counts: pd.Series) -> str:
     lines = [
         f"trials: {states}; sampler {found.about['sampler']}, pruner {found.about['pruner']}",
         f"objectives: {', '.join(f'{name} ({way})' for name, way in found.about['objectives'].items())}",
-        f"all trials took {took:.0f} s; the runs of the finished ones trained for {trained:.0f} s, added up",
+        f"all trials took {took:.0f} s; the runs of the finished ones trained for {trained:.0f} s, added up "
+        "(side by side, or before in another experiment)",
         f"command: `{found.about['command']}`",
         "`trials.csv` has a row a trial, `trials/` the runs of each: what is called test there is validation",
     ]

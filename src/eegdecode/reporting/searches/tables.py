@@ -18,6 +18,7 @@ from eegdecode.runs import DIVERGED
 
 MARKER = "search.json"
 OVER = ("done", "pruned", "failed")
+NULL = "null"
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +57,14 @@ class SearchFolder:
         """Trials that no later one repeats."""
         return self.trials[~self.trials["repeated"]]
 
+    @property
+    def front(self) -> pd.DataFrame:
+        """Of the ranked trials those that no other one equals or beats in all objectives and beats in one."""
+        signs = np.array([1.0 if way == "maximize" else -1.0 for way in self.about["objectives"].values()])
+        values = self.ranked[list(self.about["objectives"])].to_numpy(float) * signs
+        beaten = [((values >= own).all(1) & (values > own).any(1)).any() for own in values]
+        return self.ranked[~np.array(beaten, bool)]
+
 
 def judged_by(objectives: Mapping[str, str]) -> str:
     """What the winner of a search is chosen by: the score, or the first objective."""
@@ -76,7 +85,19 @@ def read_search_folder(folder: Path) -> SearchFolder:
         raise FileNotFoundError(f"{folder} holds no search: {MARKER} or trials.csv is missing")
     trials = pd.read_csv(folder / "trials.csv", keep_default_na=False, na_values=[""], dtype={"why": str})
     trials["why"] = trials["why"].fillna("")
+    _say_null(trials, about["space"])
     return SearchFolder(folder, about, trials, read_json(folder / "importances.json"), read_json(folder / "final.json"))
+
+
+def _say_null(trials: pd.DataFrame, space: Mapping[str, Any]) -> None:
+    """Call null what was chosen to be it; a table has nothing there, as where a trial lacks the setting."""
+    chosen = trials["state"].isin(["done", "pruned"]) | trials[list(space)].notna().any(axis=1)
+    for path, words in space.items():
+        if None in words.get("choice", []):
+            exists = chosen.copy()
+            for other, values in words["when"].items():
+                exists &= trials[other].isin([NULL if value is None else value for value in values])
+            trials[path] = trials[path].astype(object).mask(exists & trials[path].isna(), NULL)
 
 
 def failed_trials(folder: Path) -> list[str]:
@@ -103,7 +124,7 @@ def status_text(folder: Path) -> str:
     lines = [f"{found.folder}: {over} of {found.about['n_trials']} trials are over ({said})"]
     if len(found.ranked):
         best = found.ranked.iloc[0]
-        values = ", ".join(f"{name} {best[name]:.4g}" for name in found.about["objectives"])
+        values = ", ".join(f"{name} {digits(best[name], 4)}" for name in found.about["objectives"])
         settings = settings_text(best, found.about["space"])
         lines.append(f"best so far: trial {best['trial']}, {values} (validation): {settings}")
     lines += failed_trials(folder)
@@ -122,8 +143,13 @@ def settings_text(row: Mapping[str, Any] | pd.Series, space: Mapping[str, Any]) 
 def short(value: Any) -> str:
     """A value for a table: three digits of a number."""
     if isinstance(value, float | np.floating):
-        return f"{value:.3g}" if value == value else "–"
+        return digits(float(value), 3) if value == value else "–"
     return "–" if value is None else str(value)
+
+
+def digits(value: float, count: int) -> str:
+    """So many digits, of a number with more before its point all of these: 35123 and not 3.51e+04."""
+    return f"{value:.0f}" if abs(value) >= 10**count else f"{value:.{count}g}"
 
 
 def _typed(value: Any) -> str:
