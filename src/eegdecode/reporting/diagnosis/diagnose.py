@@ -31,7 +31,7 @@ EXPLAINS = {
     "exploding gradients": ("stuck", "oscillating", "under-fitting"),
     "under-fitting": ("class never predicted",),
     "too few trials": ("over-fitting", "over-confident", "shift", "under-fitting", "class never predicted"),
-    "memorising": ("over-fitting", "over-confident", "shift", "under-fitting"),
+    "memorising": ("over-fitting", "over-confident", "shift", "under-fitting", "class never predicted"),
     "over-fitting": ("over-confident",),
 }    # fmt: skip
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from eegdecode.reporting.diagnosis.fitting import learned, poor, sure
+from eegdecode.reporting.diagnosis.fitting import FINE, learned, poor, sure
 from eegdecode.reporting.diagnosis.measures import Answers, Course
 from eegdecode.reporting.diagnosis.verdicts import Diagnosis
 from eegdecode.reporting.stats import chance_bound
@@ -17,7 +17,6 @@ FEW = 10               # training trials a class below which nothing else need b
 ENOUGH = 0.9           # kept: then few trials were enough
 KEEPS = 0.4            # of the training's way from chance to 100 %, kept on validation trials: less is over-fitting
 UNLIKELY = 0.1
-FINE = 0.995           # confidence that an accuracy is no guess: as sure as Z_SHIFT is of a fall
 FALLS = 2.5            # standard errors by which validation accuracy falls from its best,
 FALLS_BY = 0.08        # and so much at least
 Z_SHIFT = 2.6          # standard errors between validation and test: p = .005, one-sided
@@ -27,7 +26,7 @@ RISE = 0.1             # of ln K: late rise of the validation loss
 PERFECT = 0.98
 SURE = 0.01            # of ln K: validation loss of answers that are right and sure,
 SMOOTHED = 0.5         # and so much more of the loss that smoothed labels ask for: a leak was seen at 0.3 of it
-ALIGN = "frontend=align; that is transductive; compare spectra and amplitudes of the sessions (scripts/prepare.py)"
+ALIGN = "frontend=align; or compare spectra and amplitudes of the sessions (scripts/prepare.py); align is transductive"
 
 
 def data_problem(course: Course, answers: Answers | None) -> Diagnosis | None:
@@ -175,9 +174,10 @@ RULES = (data_problem, shift, memorised, over_fitting, over_confident, too_good)
 
 
 def _less_to_learn(course: Course) -> str:
-    """Overrides against over-fitting, with more dropout than there is, where the network has any."""
-    drop = "" if np.isnan(course.drop) else f" model.drop={0.7 if course.drop >= 0.5 else 0.5}"
-    return f"augment=snr trainer.weight_decay=0.1{drop}"
+    """Overrides against over-fitting: more decay than there is, and more dropout, where the network has any."""
+    drop = next((more for more in (0.5, 0.7) if course.drop < more), None)
+    decay, drop = " trainer.weight_decay=0.1" * (course.decay < 0.1), f" model.drop={drop}" if drop else ""
+    return f"augment=snr{decay}{drop}"
 
 
 def _val_text(course: Course) -> str:
