@@ -10,8 +10,8 @@ from eegdecode.reporting.diagnosis.measures import MEASURED, Answers, Course
 from eegdecode.reporting.diagnosis.verdicts import Diagnosis
 from eegdecode.reporting.stats import chance_bound
 
-FINE = 0.995        # confidence that an accuracy is no guess: as sure as `holding.Z_SHIFT` is of a fall
-FLAT = 0.97         # of ln K: a loss above it has not left the uniform answer
+FLAT = 0.97         # of ln K: a loss above it has not left the uniform answer,
+SURELY = 0.999      # and the network has, where its training accuracy is surely (one guess in a thousand) no guess
 POOR = 0.5          # of the way from chance to 100 %: training accuracy below it is a poor fit
 HELD = 0.3          # of ln K: a training loss above it may be held up by something
 FAST = 0.02         # rate; twenty times Adam's usual one
@@ -40,7 +40,7 @@ def learned(course: Course) -> bool:
 
 def begun(course: Course) -> bool:
     """Whether the training trials are surely no longer guessed; the loss may still be that of a uniform answer."""
-    bound = chance_bound(course.chance, min(course.n_train, MEASURED), confidence=FINE)
+    bound = chance_bound(course.chance, min(course.n_train, MEASURED), confidence=SURELY)
     return learned(course) or course.train_accuracy > bound
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from eegdecode.reporting.diagnosis.fitting import FINE, learned, poor, sure
+from eegdecode.reporting.diagnosis.fitting import learned, poor, sure
 from eegdecode.reporting.diagnosis.measures import Answers, Course
 from eegdecode.reporting.diagnosis.verdicts import Diagnosis
 from eegdecode.reporting.stats import chance_bound
@@ -17,6 +17,7 @@ FEW = 10               # training trials a class below which nothing else need b
 ENOUGH = 0.9           # kept: then few trials were enough
 KEEPS = 0.4            # of the training's way from chance to 100 %, kept on validation trials: less is over-fitting
 UNLIKELY = 0.1
+FINE = 0.995           # confidence that an accuracy is no guess: as sure as Z_SHIFT is of a fall
 FALLS = 2.5            # standard errors by which validation accuracy falls from its best,
 FALLS_BY = 0.08        # and so much at least
 Z_SHIFT = 2.6          # standard errors between validation and test: p = .005, one-sided
