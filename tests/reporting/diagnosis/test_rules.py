@@ -274,6 +274,17 @@ def test_several_findings_come_in_order_and_what_follows_is_not_repeated() -> No
     assert ordered(findings[::-1]) == findings
     assert all(0.5 <= finding.confidence <= 0.99 for finding in findings)
     assert "20.0%" in findings[0].sentence()
+    assert verdicts(make_history(dead_share=np.full(40, 0.4), flow=np.zeros(40))) == ["dead parameters"]    # the first
+
+
+def test_a_remedy_that_is_tried_already_leaves_words_that_stand_alone() -> None:
+    """The preflight is on: nobody knows who "it" is."""
+    (found,) = diagnose(make_history(dead_share=np.full(40, 0.2)), SCORE, n_classes=4)
+    told = remedies.fitting(found.remedy, {**TYPED, "trainer.preflight": True})
+    assert told == "the preflight names them: a detach, a sum that cancels, an unused layer"
+    (found,) = diagnose(make_history(), {**SCORE, "test_accuracy": 0.3}, n_classes=4)
+    told = remedies.fitting(found.remedy, {**TYPED, "frontend": "align"})
+    assert told == "compare spectra and amplitudes of the sessions (scripts/prepare.py); align is transductive"
 
 
 ANSWERED = Answers(predicted=(25, 25, 25, 25), present=(25, 25, 25, 25), val_predicted=(12, 13, 12, 13), spread=0.2)

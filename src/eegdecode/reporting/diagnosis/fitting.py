@@ -129,7 +129,7 @@ def dead_parameters(course: Course, answers: Answers | None) -> Diagnosis | None
     if not course.dead_share >= DEAD:
         return None
     evidence = f"{course.dead_share:.1%} of the weights get no gradient"
-    remedy = "trainer.preflight=true; it names them: a detach, a sum that cancels, an unused layer"
+    remedy = "trainer.preflight=true; the preflight names them: a detach, a sum that cancels, an unused layer"
     return Diagnosis("dead parameters", evidence, 0.95, remedy)
 
 
