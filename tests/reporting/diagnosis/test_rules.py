@@ -118,6 +118,7 @@ def test_a_remedy_changes_something(remedy: str, fits: str) -> None:
 def test_a_network_that_starts_from_others_keeps_their_front_end() -> None:
     typed = {**TYPED, "model.init_from": "data/runs/others"}
     assert remedies.fitting("frontend=align; that is transductive", typed) == "that is transductive"
+    assert remedies.fitting("frontend=align frontend.by=[subject,session]; or look", typed) == "look"
 
 
 def test_pieces_of_other_trials_are_no_remedy_for_a_flicker() -> None:
@@ -283,7 +284,9 @@ def test_a_remedy_that_is_tried_already_leaves_words_that_stand_alone() -> None:
     told = remedies.fitting(found.remedy, {**TYPED, "trainer.preflight": True})
     assert told == "the preflight names them: a detach, a sum that cancels, an unused layer"
     (found,) = diagnose(make_history(), {**SCORE, "test_accuracy": 0.3}, n_classes=4)
-    told = remedies.fitting(found.remedy, {**TYPED, "frontend": "align"})
+    told = remedies.fitting(found.remedy, {**TYPED, "frontend": "align", "frontend.by": ["subject"]})
+    assert told.startswith("frontend.by=[subject,session]; or compare spectra")
+    told = remedies.fitting(found.remedy, {**TYPED, "frontend": "align", "frontend.by": ["subject", "session"]})
     assert told == "compare spectra and amplitudes of the sessions (scripts/prepare.py); align is transductive"
 
 

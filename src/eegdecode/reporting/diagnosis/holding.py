@@ -27,7 +27,10 @@ RISE = 0.1             # of ln K: late rise of the validation loss
 PERFECT = 0.98
 SURE = 0.01            # of ln K: validation loss of answers that are right and sure,
 SMOOTHED = 0.5         # and so much more of the loss that smoothed labels ask for: a leak was seen at 0.3 of it
-ALIGN = "frontend=align; or compare spectra and amplitudes of the sessions (scripts/prepare.py); align is transductive"
+ALIGN = (    # each session by itself: one reference of both would leave between them what differs
+    "frontend=align frontend.by=[subject,session]; or compare spectra and amplitudes of the sessions "
+    "(scripts/prepare.py); align is transductive"
+)
 
 
 def data_problem(course: Course, answers: Answers | None) -> Diagnosis | None:

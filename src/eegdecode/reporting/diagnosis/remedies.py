@@ -68,7 +68,7 @@ def _there(path: str, settings: Mapping[str, Any], typed: str) -> bool:
 
 def _refused(word: str, settings: Mapping[str, Any]) -> bool:
     """Whether an override is no remedy in this experiment."""
-    if word.startswith("frontend="):
+    if word.startswith("frontend"):
         return bool(settings.get("model.init_from"))
     return word in (SNR, PIECES) and settings.get("preprocess") == FLICKER
 
