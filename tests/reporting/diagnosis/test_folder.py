@@ -63,7 +63,7 @@ def test_the_settings_of_the_run_are_evidence(make_store: Any) -> None:
 
 
 def test_a_remedy_knows_what_was_chosen(make_store: Any) -> None:
-    """Choices of groups are noted with the experiment, and not in its configuration: csp was named beside csp."""
+    """Choices of groups are noted with the experiment, and not in its configuration: a flicker was told to be cut up."""
     store = make_store(facts={"dataset": "exo", "model": "eegnet", "frontend": "csp", "preprocess": "ssvep"})
     for run in store.unfinished():
         prediction = make_prediction(run, store.meta)
@@ -72,11 +72,8 @@ def test_a_remedy_knows_what_was_chosen(make_store: Any) -> None:
     store.score()
     write_report(store.folder)
     told = read_diagnoses(store.folder)
-    remedies = dict(zip(told["verdict"], told["remedy"], strict=True))
-    assert remedies == {
-        "too few trials": "trainer.weight_decay=0.1; better more training trials",
-        "memorising": "trainer.weight_decay=0.1; first check labels and split",
-    }    # fmt: skip
+    assert set(told["verdict"]) == {"memorising"}
+    assert set(told["remedy"]) == {"trainer.weight_decay=0.1; first check labels and split"}
 
 
 def test_failed_runs_and_runs_without_curves(make_store: Any, meta: pd.DataFrame) -> None:
