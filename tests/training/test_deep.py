@@ -202,7 +202,7 @@ def test_no_validation_trials_leave_gaps_and_no_error(make_trials):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"lr": -1.0}, "trainer.lr must be between 0 and 10, got -1"),
+        ({"lr": -1.0}, "trainer.lr must be between 0 and 10, got -1"), ({"lr": 0.0}, "trainer.lr must be above 0"),
         ({"lr": 0.0}, "trainer.lr"),
         ({"epochs": 0}, "trainer.epochs must be a whole number of at least 1 or null, got 0"),
         ({"select": "best_test"}, "trainer.select must be one of last, best_val; got 'best_test'"),

@@ -105,6 +105,14 @@ def test_the_rate_lies_where_the_loss_falls(make_trials):
     assert 1e-4 <= rate <= 1e-1
 
 
+def test_a_rate_is_found_for_a_network_that_starts_too_sure(make_trials):
+    """Its first loss is beyond that at which others are given up."""
+    trials, sure = make_trials(), partial(Faulty, fault="too sure")
+    told = find_rate(small_task(DeepTrainer(device="cpu"), sure, trials, some_runs(trials)[0], frontend=ZScore()))
+    assert float(told.rpartition("=")[2]) >= 1e-5
+    assert len(told.splitlines()) > 6
+
+
 def test_a_rare_class_is_among_the_trials_that_are_tried(make_trials):
     """Four of 300 trials, in a row: a front end that wants two classes is not refused."""
     trials = make_trials(n_trials=300, n_classes=2, n_times=32)

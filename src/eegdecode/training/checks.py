@@ -49,8 +49,10 @@ def check_numbers(settings: DeepSettings) -> None:
     if settings.workers not in (None, "auto") and not is_count(settings.workers):
         raise ValueError(f"trainer.workers must be auto or at least 1, got {settings.workers!r}")
     for name, low, high in (("lr", 0, 10), ("weight_decay", 0, 100), ("sam", 0, 10), ("mixup", 0, 10)):
-        if not low <= getattr(settings, name) <= high or (name == "lr" and settings.lr == 0):
+        if not low <= getattr(settings, name) <= high:
             raise ValueError(f"trainer.{name} must be between {low} and {high}, got {getattr(settings, name)}")
+    if settings.lr == 0:
+        raise ValueError("trainer.lr must be above 0")
     for name in ("warmup", "label_smoothing", "validation"):
         if not 0 <= getattr(settings, name) < 1:
             raise ValueError(f"trainer.{name} must be in [0, 1), got {getattr(settings, name)}")

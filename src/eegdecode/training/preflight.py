@@ -150,7 +150,7 @@ def find_rate(task: Task) -> str:
     for rate in RATES:
         batch = torch.tensor(rng.permutation(train)[: task.settings.batch_size])[None]
         losses.append(float(update(task, adam, batch, share=float(rate / task.lr))[0]))
-        if not losses[-1] < 4 * base:
+        if not losses[-1] < 4 * max(base, losses[0]):    # a head may start too sure, and learn
             break
     smooth = np.convolve(np.pad(losses, 3, "edge"), np.full(7, 1 / 7), "valid")
     best = RATES[int(np.nanargmin(smooth))] / 10

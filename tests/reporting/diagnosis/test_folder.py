@@ -62,6 +62,20 @@ def test_the_settings_of_the_run_are_evidence(make_store: Any) -> None:
     assert "dropout takes 95%" in read_diagnoses(folder).set_index("subject").loc["2", "evidence"].iloc[0]
 
 
+def test_a_remedy_knows_what_was_chosen(make_store: Any) -> None:
+    """Choices of groups are noted with the experiment, and not in its configuration: a flicker was told to be cut up."""
+    store = make_store(facts={"dataset": "exo", "model": "eegnet", "frontend": "csp", "preprocess": "ssvep"})
+    for run in store.unfinished():
+        prediction = make_prediction(run, store.meta)
+        known = {"train_loss": 0.01, "train_accuracy": 1.0, "val_loss": 2.0, "val_accuracy": 0.25}
+        store.add(replace(prediction, history=prediction.history.assign(**known)))
+    store.score()
+    write_report(store.folder)
+    told = read_diagnoses(store.folder)
+    assert set(told["verdict"]) == {"memorising"}
+    assert set(told["remedy"]) == {"trainer.weight_decay=0.1; first check labels and split"}
+
+
 def test_failed_runs_and_runs_without_curves(make_store: Any, meta: pd.DataFrame) -> None:
     store = make_store()
     runs = store.unfinished()

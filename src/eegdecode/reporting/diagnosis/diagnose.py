@@ -23,6 +23,7 @@ EXPLAINS = {
                     "class never predicted", "memorising", "over-fitting", "oscillating", "exploding gradients"),
     "over-regularised": ("constant output", "dead parameters", "vanishing gradients", "stuck", "under-fitting",
                          "class never predicted", "rate too low"),
+    "dead parameters": ("vanishing gradients",),
     "rate too low": ("constant output", "stuck", "under-fitting", "class never predicted", "memorising"),
     "too few steps": ("constant output", "stuck", "under-fitting", "class never predicted", "memorising"),
     "constant output": ("dead parameters", "vanishing gradients", "stuck", "under-fitting"),
@@ -31,7 +32,7 @@ EXPLAINS = {
     "exploding gradients": ("stuck", "oscillating", "under-fitting"),
     "under-fitting": ("class never predicted",),
     "too few trials": ("over-fitting", "over-confident", "shift", "under-fitting", "class never predicted"),
-    "memorising": ("over-fitting", "over-confident", "shift", "under-fitting"),
+    "memorising": ("over-fitting", "over-confident", "shift", "under-fitting", "class never predicted"),
     "over-fitting": ("over-confident",),
 }    # fmt: skip
 

@@ -6,20 +6,25 @@ A rule takes a `Course` and gives a `Diagnosis` or None. Thresholds were set on 
 
 from __future__ import annotations
 
-from eegdecode.reporting.diagnosis.measures import Answers, Course
+from eegdecode.reporting.diagnosis.measures import MEASURED, Answers, Course
 from eegdecode.reporting.diagnosis.verdicts import Diagnosis
+from eegdecode.reporting.stats import chance_bound
 
-FLAT = 0.97         # of ln K: a loss above it has not left the uniform answer
+FLAT = 0.97         # of ln K: a loss above it has not left the uniform answer,
+SURELY = 0.999      # and the network has, where its training accuracy is surely (one guess in a thousand) no guess
 POOR = 0.5          # of the way from chance to 100 %: training accuracy below it is a poor fit
 HELD = 0.3          # of ln K: a training loss above it may be held up by something
 FAST = 0.02         # rate; twenty times Adam's usual one
 WILD = 0.1          # rate; a hundred times: whatever else is wrong, it comes from there
 SCALE = (1e-2, 1e3)    # root mean square of a sane input: 1 behind a z-score, about 10 in µV
 SHORT = 0.03        # path of a weight below which nothing but a head can be learned; the default's is .25
+FALLING = 0.05      # of ln K, over the second half of the epochs: a training loss that has not come to its end
+FEW_STEPS = 500     # the default's: of fewer it is not known whether more would have helped
 FEW_EPOCHS = 3      # a schedule ends at zero and the rate is noted at the end of an epoch: of so few it is not known
 SLOW = 1e-4         # rate; a tenth of Adam's usual one
 SHRUNK = 0.5        # of a weight, left by decay alone
 MOST_DROP = 0.8
+RARE = 0.8          # of an equal share of the trials
 CONSTANT = 1e-3     # spread of probabilities
 DEAD = 0.01         # of the weights
 VANISHING = 1e-3    # AutoTrainer (Zhang et al., ICSE 2021),
@@ -31,6 +36,12 @@ SWING = 0.15        # of ln K, from one measured epoch to the next
 def learned(course: Course) -> bool:
     """Whether the training trials are answered better than by chance."""
     return course.train_accuracy > course.train_bound and course.train < FLAT
+
+
+def begun(course: Course) -> bool:
+    """Whether the training trials are surely no longer guessed; the loss may still be that of a uniform answer."""
+    bound = chance_bound(course.chance, min(course.n_train, MEASURED), confidence=SURELY)
+    return learned(course) or course.train_accuracy > bound
 
 
 def fit(course: Course) -> float:
@@ -118,7 +129,7 @@ def dead_parameters(course: Course, answers: Answers | None) -> Diagnosis | None
     if not course.dead_share >= DEAD:
         return None
     evidence = f"{course.dead_share:.1%} of the weights get no gradient"
-    remedy = "trainer.preflight=true; it names them: a detach, a sum that cancels, an unused layer"
+    remedy = "trainer.preflight=true; the preflight names them: a detach, a sum that cancels, an unused layer"
     return Diagnosis("dead parameters", evidence, 0.95, remedy)
 
 
@@ -142,7 +153,7 @@ def exploding(course: Course, answers: Answers | None) -> Diagnosis | None:
 
 def stuck(course: Course, answers: Answers | None) -> Diagnosis | None:
     """Loss at ln K, accuracy within the binomial bound of chance."""
-    if learned(course):
+    if begun(course):
         return None
     evidence = f"{_fit_text(course)}; guessing reaches {course.train_bound:.0%}"
     remedy = f"trainer.lr={course.lr / 10:.1g}; or trainer.lr={course.lr * 3:.1g}, and check labels and windows"
@@ -160,10 +171,10 @@ def oscillating(course: Course, answers: Answers | None) -> Diagnosis | None:
 
 def under_fitting(course: Course, answers: Answers | None) -> Diagnosis | None:
     """Better than chance on training trials, and not by much."""
-    if not learned(course) or not poor(course):
+    if not begun(course) or not poor(course):
         return None
     less = "model.drop=0.1 " * (course.drop > 0.1) + "trainer.weight_decay=0; or a larger network"
-    remedy = _more_steps(course, 2000) if course.train_late > 0.05 else less
+    remedy = _more_steps(course, 2000) if _unfinished(course) else less
     return Diagnosis("under-fitting", _fit_text(course), sure(-fit(course), -POOR, 0), remedy)
 
 
@@ -178,7 +189,10 @@ def never_predicted(course: Course, answers: Answers | None) -> Diagnosis | None
     names = answers.classes or tuple(map(str, range(course.n_classes)))
     counts = ", ".join(f"{names[k]} ({answers.present[k]} test trials)" for k in missing)
     by_luck = (1 - 1 / course.n_classes) ** sum(answers.present)
-    remedy = "trainer.class_weights=balanced; look at the labels of that class (dataset.events) and at its trials"
+    rare = max(answers.present[k] for k in missing) < RARE * sum(answers.present) / course.n_classes
+    more = _more_steps(course, 2000) + "; " if _unfinished(course) else ""
+    remedy = "trainer.class_weights=balanced; " if rare else more    # equal classes have equal weights as it is
+    remedy += "look at the labels of that class (dataset.events) and at its trials"
     evidence, confidence = f"never the answer: class {counts}", 0.95 if by_luck < 1e-3 else 0.6
     return Diagnosis("class never predicted", evidence, confidence, remedy)
 
@@ -199,9 +213,19 @@ def _slower(course: Course) -> str:
     return f"{min(course.lr / 10, 1e-3):.1g}"
 
 
+def _unfinished(course: Course) -> bool:
+    """Whether more steps are the first thing to try."""
+    return course.train_late > FALLING or course.steps < FEW_STEPS or _ended(course)
+
+
+def _ended(course: Course) -> bool:
+    """Whether its patience ended the run."""
+    return 0 < course.patience <= course.since_best
+
+
 def _more_steps(course: Course, least: int) -> str:
     """Four times the steps, epochs that were typed would go before them; or the patience, where it ended the run."""
-    if course.patience and course.since_best >= course.patience:
+    if _ended(course):
         ended = f"it was ended {course.since_best} epochs after its least validation loss"
         return f"trainer.patience={4 * course.patience}; or null: {ended}"
     return f"trainer.epochs=null trainer.updates={max(least, 4 * course.steps)}"

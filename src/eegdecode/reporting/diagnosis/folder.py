@@ -37,7 +37,8 @@ def write_diagnoses(results: Results) -> pd.DataFrame:
     if not (folder / "history.csv").exists():
         return read_diagnoses(folder)
     histories = {str(key): own for key, own in read_history(folder).groupby("key", sort=False)}
-    classes, typed = results.summary["classes"], typed_settings(folder, results.summary.get("facts") or {})
+    summary = results.summary
+    classes, typed = summary["classes"], typed_settings(folder, {name: summary[name] for name in summary["noted"]})
     answers = _answers(folder, classes)
     written = explaining(typed)
     rows = []

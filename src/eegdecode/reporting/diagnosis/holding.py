@@ -27,7 +27,10 @@ RISE = 0.1             # of ln K: late rise of the validation loss
 PERFECT = 0.98
 SURE = 0.01            # of ln K: validation loss of answers that are right and sure,
 SMOOTHED = 0.5         # and so much more of the loss that smoothed labels ask for: a leak was seen at 0.3 of it
-ALIGN = "frontend=align; that is transductive; compare spectra and amplitudes of the sessions (scripts/prepare.py)"
+ALIGN = (    # each session by itself: one reference of both would leave between them what differs
+    "frontend=align frontend.by=[subject,session]; or compare spectra and amplitudes of the sessions "
+    "(scripts/prepare.py); align is transductive"
+)
 
 
 def data_problem(course: Course, answers: Answers | None) -> Diagnosis | None:
@@ -175,9 +178,10 @@ RULES = (data_problem, shift, memorised, over_fitting, over_confident, too_good)
 
 
 def _less_to_learn(course: Course) -> str:
-    """Overrides against over-fitting, with more dropout than there is, where the network has any."""
-    drop = "" if np.isnan(course.drop) else f" model.drop={0.7 if course.drop >= 0.5 else 0.5}"
-    return f"augment=snr trainer.weight_decay=0.1{drop}"
+    """Overrides against over-fitting: more decay than there is, and more dropout, where the network has any."""
+    drop = next((more for more in (0.5, 0.7) if course.drop < more), None)
+    decay, drop = " trainer.weight_decay=0.1" * (course.decay < 0.1), f" model.drop={drop}" if drop else ""
+    return f"augment=snr{decay}{drop}"
 
 
 def _val_text(course: Course) -> str:

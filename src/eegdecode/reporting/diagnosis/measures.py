@@ -78,6 +78,8 @@ class Course:
         What the decay alone leaves of a weight; 1 for none.
     drop : float
         Dropout of the network; NaN if unknown.
+    decay : float
+        Weight decay; 0 if unknown.
     train, train_accuracy, val, val_accuracy : float
         Means over the last tenth of the epochs; in evaluation mode.
     least_val, best_val_accuracy : float
@@ -132,6 +134,7 @@ class Course:
     train_bound: float
     val_bound: float
     floor: float = 0.0
+    decay: float = 0.0
     patience: int = 0
     since_best: int = 0
 
@@ -159,14 +162,14 @@ def measure(
     n_train, n_val, n_test = (round(cues * int(score[name])) for name in ("n_train", "n_val", "n_test"))
     chance = 1 / n_classes if settings.get("class_weights") else float(score["chance"])
     smoothing = float(settings.get("label_smoothing", 0.0))
-    steps, lr = curves["steps"], curves["lr"]
+    steps, lr, decay = curves["steps"], curves["lr"], float(settings.get("weight_decay", 0.0))
     path = float(np.nansum(lr * np.diff(steps, prepend=0))) if np.isfinite(steps).all() else np.nan
     val, right = _smooth(losses["val"]), _smooth(curves["val_accuracy"])
     return Course(
         n_classes=n_classes, n_train=n_train, n_val=n_val, n_test=n_test, chance=chance,
         status=str(score.get("status", "done")),
         epochs=int(history["epoch"].max()), steps=int(steps[-1]) if np.isfinite(steps[-1]) else 0,
-        lr=_of(np.nanmax, lr), path=path, shrink=float(np.exp(-path * settings.get("weight_decay", 0.0))),
+        lr=_of(np.nanmax, lr), path=path, shrink=float(np.exp(-path * decay)), decay=decay,
         drop=float(settings.get("drop", np.nan)),
         train=_end(losses["train"]), train_accuracy=_end(curves["train_accuracy"]),
         train_late=_late(losses["train"]), val=_end(losses["val"]), val_accuracy=_end(curves["val_accuracy"]),
