@@ -9,13 +9,13 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from eegdecode.training.of_a_word import OF_A_WORD
+from eegdecode.training.dependents import COUNTS_WITH
 
 GROUPS = ("model=", "trainer=", "experiment=", "launcher=")    # the last, for hydra.launcher.KEY=... is of it
 ABSENT, IDLE, COUNTS = range(3)    # what a setting is in a job
 OWNERS: Mapping[str, tuple[str, str | None, bool]] = {
     # setting -> whose it is, and the word with which it counts (True), or with all but which; others refuse it
-    **{key: (f"trainer.{whose}", word, True) for key, (whose, word) in OF_A_WORD.items()},
+    **{key: (f"trainer.{whose}", word, True) for key, (whose, word) in COUNTS_WITH.items()},
     **dict.fromkeys(("fine_tune", "new_head"), ("model.init_from", None, False)),
     "updates": ("trainer.epochs", None, True),
 }    # fmt: skip

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, TypeGuard
 
+from eegdecode.training.dependents import COUNTS_WITH
 from eegdecode.training.ensemble import MODES
-from eegdecode.training.of_a_word import OF_A_WORD
 from eegdecode.training.transfer import FINE_TUNE
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def check_numbers(settings: DeepSettings) -> None:
 
 def check_unused(settings: DeepSettings) -> None:
     """Refuse a setting of what is not turned on: it would stand in the results and do nothing."""
-    for name, (whose, word) in OF_A_WORD.items():
+    for name, (whose, word) in COUNTS_WITH.items():
         value, now = getattr(settings, name), getattr(settings, whose)
         if now != word and value != getattr(type(settings), name):
             raise ValueError(f"trainer.{name}={value} is of trainer.{whose}={word}, and that is {now}: type both, or "

@@ -63,7 +63,7 @@ def test_the_settings_of_the_run_are_evidence(make_store: Any) -> None:
 
 
 def test_a_remedy_knows_what_was_chosen(make_store: Any) -> None:
-    """Choices of groups are noted with the experiment, and not in its configuration: a flicker was told to be cut up."""
+    """Choices of groups are noted with the experiment, not in its configuration: a flicker was told to be cut up."""
     store = make_store(facts={"dataset": "exo", "model": "eegnet", "frontend": "csp", "preprocess": "ssvep"})
     for run in store.unfinished():
         prediction = make_prediction(run, store.meta)
