@@ -176,6 +176,7 @@ def some_runs(trials, n=1):
     ("chain", "message"),
     [(Chain(), r"augment=chain names no change: give one"), (Chain(symmetry=0.5), r"partners across the midline"),
      (Chain(time_shift=1.0), r"augment.time_shift=1.0 s is no less than a trial's 1 s"),
+     (Chain(crop=0.95), r"augment.crop=0.95 leaves 0.05 s of a trial, less than 0.1 s"),
      (Chain(noise=0.1, probability=0.0), r"augment.probability=0 leaves every change out: raise it"),
      (Chain(segments=4, probability=0.9), r"augment.probability=0.9 is of neither segments nor symmetry"),
      (Chain(segments=129), r"augment.segments=129 are more than a trial has samples \(128\); lower it"),

@@ -16,6 +16,7 @@ from eegdecode.training.mirror import mirror_channels, mirror_classes
 from eegdecode.trials import Trials
 
 Signals = Float[Tensor, "run batch feature time"]
+SHORTEST = 0.1    # s of a trial that a crop must leave
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,11 @@ class Chain:
                 raise ValueError(
                     f"augment.{name}={getattr(self, name)} s is no less than a trial's {seconds:g} s; lower it"
                 )
+        if (1 - self.crop) * seconds < SHORTEST:
+            raise ValueError(
+                f"augment.crop={self.crop} leaves {(1 - self.crop) * seconds:.2g} s of a trial, less than "
+                f"{SHORTEST:g} s, in which there is no rhythm; lower it"
+            )
         if self.frequency_shift >= trials.signal.sfreq / 2:
             raise ValueError(
                 f"augment.frequency_shift={self.frequency_shift} Hz must be below half of the sampling rate, "
