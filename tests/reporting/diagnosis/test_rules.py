@@ -122,7 +122,7 @@ def test_a_network_that_starts_from_others_keeps_their_front_end() -> None:
 
 
 def test_pieces_of_other_trials_are_no_remedy_for_a_flicker() -> None:
-    """SSVEP loses 2 to 3.5 points by them."""
+    """SSVEP loses 0.4 to 3.5 points by them."""
     remedy = "augment=snr model.drop=0.7; first check labels and split"
     assert remedies.fitting(remedy, {**TYPED, "preprocess": "bandpass_4_40"}) == remedy
     told = "model.drop=0.7; first check labels and split"

@@ -39,8 +39,8 @@ def fitting(remedy: str, settings: Mapping[str, Any]) -> str:
     """Alter a remedy so that each of its overrides changes something, and to the better.
 
     A number that is swept goes before the trainer's, so that typing the trainer's would train the same again; a network
-    that starts from others keeps their front end. Pieces of other trials break a flicker's phase: SSVEP loses 2 to 3.5
-    points by ``augment=snr``.
+    that starts from others keeps their front end. Pieces of other trials break a flicker's phase: SSVEP loses 0.4 to
+    3.5 points by ``augment=snr``.
     """
     overrides, advice = to_type(remedy)
     words = []
