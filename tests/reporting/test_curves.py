@@ -43,3 +43,9 @@ def test_losses_that_are_no_numbers_are_left_out():
     history, scores = tables([np.full(12, np.nan)])
     ax = draw_curves(history, scores, n_classes=4, title="").axes[0]
     assert ax.get_ylim() == pytest.approx((0, 1.1 * np.log(4)))
+
+
+def test_epochs_are_counted_in_whole_numbers():
+    history, scores = tables([np.linspace(1.4, 0.7, 20)])
+    for ax in draw_curves(history, scores, n_classes=4, title="").axes[:2]:
+        assert all(tick == int(tick) for tick in ax.get_xticks())
