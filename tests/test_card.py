@@ -77,6 +77,7 @@ def test_noise_is_not_above_chance(parts):
     text = prepare(dataset=FakeDataset(), **parts)
     assert "NOT above chance" in line(text, "quick score")
     assert line(text, "duplicates") == "none"
+    assert "the paper" not in text    # nothing was promised
 
 
 def test_a_fit_that_failed_is_no_accuracy(parts):

@@ -359,3 +359,16 @@ def test_models_and_trainers_of_one_kind():
         check_pair(partial(pipeline), deep, choices)
     with pytest.raises(ValueError, match="model=mine is a network"):
         check_pair(partial(EEGNet), classical, choices)
+
+
+def test_a_study_of_ones_own_is_a_file_with_what_differs(tmp_path):
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "mine.yaml").write_text(
+        'defaults: [files]\nname: mine\nfolder: recordings\npattern: "{subject}_{session}.edf"\n'
+        'events: {"Fuß (beide), 100 %": feet, "S  1": rest}\n'
+    )
+    cfg = compose("train", ["dataset=mine", f"hydra.searchpath=[file://{tmp_path}]"])
+    own = instantiate(cfg.dataset)
+    assert own.classes == ("feet", "rest")
+    assert own.name == "mine"
+    assert list(own.interval) == [0.0, 4.0]    # of files.yaml

@@ -59,7 +59,7 @@ def prepare(
         "channels": preprocess.channels or preprocess.bipolar or preprocess.reference,
     }    # fmt: skip
     kept = {key: value for key, value in (promises or {}).items() if not chosen.get(key)}
-    differs = broken_promises(facts, trials.meta, kept)
+    differs = broken_promises(facts, trials.meta, kept) if promises else None
     guard = _guard(protocol, trials)
     score = _score(trials, trainer, frontend, model)
     return write_card(page, name, facts, differs=differs, guard=guard, score=score)

@@ -47,6 +47,7 @@ def test_other_doors_have_their_own_settings():
     ("checkpoint=runs/sub-1_lr=0.001.safetensors", "\"checkpoint='runs/sub-1_lr=0.001.safetensors'\""),
     ("out_dir=Köln", "\"out_dir='Köln'\""), ("+x.y=~/a", "\"+x.y='~/a'\""),
     ("dataset.pattern=sub-{subject}_run-{session}.fif", "\"dataset.pattern='sub-{subject}_run-{session}.fif'\""),
+    ("dataset.pattern={subject}/{session}.edf", "\"dataset.pattern='{subject}/{session}.edf'\""),
     ("out_dir=a$b;c", "'out_dir='\"'\"'a$b;c'\"'\"''"),
 ])    # fmt: skip
 def test_a_path_that_hydra_reads_in_quotes_alone_is_shown_in_them(word, typed):
@@ -55,10 +56,19 @@ def test_a_path_that_hydra_reads_in_quotes_alone_is_shown_in_them(word, typed):
     assert str(caught.value).endswith(f"only within quotes of its own: {typed}")
 
 
+@pytest.mark.parametrize("word", [
+    'dataset.events={"left hand": left}', "dataset.events={Fuß: feet}", "dataset.events={feet (both): feet, 1: rest}",
+    "dataset.events={1: Füße}",
+])    # fmt: skip
+def test_marks_that_cannot_be_typed_go_into_a_file(word):
+    with pytest.raises(ValueError, match=r"into a file: configs/dataset/mine\.yaml, chosen by dataset=mine$"):
+        check_quotes([word])
+
+
 @pytest.mark.parametrize("words", [
     "checkpoint=/a b/x.safetensors", "-m", "--config-dir=/a(b)", "trainer.lr=1e-3,1e-4", "dataset.events={a: b",
     "model=eegnet", "dataset.events={a: b},{c: d}", "~trainer.clip", "out_dir='a=b'", "out_dir=",
-    "preprocess.bipolar=[[C3,C4]",
+    "preprocess.bipolar=[[C3,C4]", "dataset.events={S  1: left, S//2: 'Füße'}",
 ])    # fmt: skip
 def test_what_hydra_reads_or_no_quotes_mend_passes(words):
     assert check_quotes([words]) is None    # where a value wants quotes it raises

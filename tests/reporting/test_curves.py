@@ -43,3 +43,11 @@ def test_losses_that_are_no_numbers_are_left_out():
     history, scores = tables([np.full(12, np.nan)])
     ax = draw_curves(history, scores, n_classes=4, title="").axes[0]
     assert ax.get_ylim() == pytest.approx((0, 1.1 * np.log(4)))
+
+
+def test_epochs_are_counted_in_whole_numbers():
+    history, scores = tables([np.linspace(1.4, 0.7, 15)])
+    figure = draw_curves(history, scores, n_classes=4, title="")
+    figure.draw_without_rendering()    # the layout decides how many ticks there are
+    for ax in figure.axes[:2]:
+        assert all(tick == int(tick) for tick in ax.get_xticks())

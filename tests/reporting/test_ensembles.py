@@ -162,6 +162,12 @@ def test_folders_of_before_seeds_were_noted_still_read(seeds_of: Any) -> None:
     assert load_results(folder).summary["ensemble"] is None
 
 
+def test_of_a_folder_above_run_folders_these_are_named(seeds_of: Any) -> None:
+    folder = seeds_of(n_seeds=2).score().folder
+    with pytest.raises(FileNotFoundError, match=f"is missing; run folders below it: {folder}$"):
+        load_results(folder.parent)
+
+
 def test_other_seeds_in_another_folder_join_on_the_page(seeds_of: Any, make_store: Any, tmp_path: Any) -> None:
     meta = make_meta(n_subjects=3)
     runs = make_runs(meta, n_seeds=4)

@@ -28,7 +28,7 @@ _TOLD = {
 
 
 def write_card(
-    folder: Path, name: str, facts: Facts, *, differs: Sequence[str], guard: str, score: Score | None
+    folder: Path, name: str, facts: Facts, *, differs: Sequence[str] | None, guard: str, score: Score | None
 ) -> str:    # fmt: skip
     """Draw the figures, write ``card.md``, and return its text without the figures."""
     folder = make_folder(folder)
@@ -51,7 +51,7 @@ def write_card(
     return f"{text}\n{'page':<{width}}  {folder / 'card.md'}"
 
 
-def _lines(facts: Facts, differs: Sequence[str], guard: str, score: Score | None) -> Iterator[tuple[str, str]]:
+def _lines(facts: Facts, differs: Sequence[str] | None, guard: str, score: Score | None) -> Iterator[tuple[str, str]]:
     sessions = facts.counts.reset_index()
     yield "subjects", _listed(list(dict.fromkeys(sessions["subject"].astype(str))))
     per = facts.runs.groupby("subject", sort=False)
@@ -70,7 +70,8 @@ def _lines(facts: Facts, differs: Sequence[str], guard: str, score: Score | None
         yield what, _told(facts.notes, what, meaning)
     yield "duplicates", _duplicates(facts.duplicates)
     yield "split", guard
-    yield "the paper", "; ".join(differs) or "no difference found from what it promises, if promises are known"
+    if differs is not None:    # a set of one's own has no paper
+        yield "the paper", "; ".join(differs) or "no difference found from what it promises"
     yield "quick score", score.sentence() if score else "none: too few trials of a class in a session"
 
 

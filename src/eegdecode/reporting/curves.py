@@ -43,6 +43,7 @@ def draw_curves(
         _mark_best(ax, scores["best_epoch"])
         ax.set_xlabel("epoch (passes over the training trials)")
         ax.set_xlim(1, _last_epoch(history))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     n_runs = history["key"].nunique()
     bands = f"mean and range of 80 % of {n_runs} runs" if n_runs > MOST_LINES else _runs_text(n_runs)
     loss_ax.set_title("Loss")

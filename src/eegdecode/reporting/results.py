@@ -52,7 +52,9 @@ def load_results(folder: Path) -> Results:
     folder = Path(folder)
     marker = read_json(folder / MARKER)
     if not marker.get("expected") or not (folder / "scores.csv").exists():
-        raise FileNotFoundError(f"{folder} holds no results: {MARKER} or scores.csv is missing")
+        below = sorted(str(path.parent) for path in folder.glob(f"**/{MARKER}"))    # of a folder above: which was meant
+        hint = f"; run folders below it: {', '.join(below[-3:])}" if below else ""
+        raise FileNotFoundError(f"{folder} holds no results: {MARKER} or scores.csv is missing{hint}")
     scores = read_scores(folder)
     summary = summarise(scores, marker=marker)
     summary["ensemble"] = None
