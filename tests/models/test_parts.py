@@ -183,8 +183,10 @@ def test_norms_are_torchs():
         expected = theirs.train(train)(x.mT).mT
         torch.testing.assert_close(ours.train(train)(x), expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(ours.running_var, theirs.running_var)
-    with pytest.raises(ValueError, match="two features or more"):
+    with pytest.raises(ValueError, match=r"two features or more .* got groups=3"):
         GroupNorm(4, 3)
+    with pytest.raises(ValueError, match="groups must be at least 1, got 0"):
+        GroupNorm(4, 0)
     with pytest.raises(ValueError, match="groups=2 is of norm=group, and this is norm=layer"):
         normalisation("layer", 4, groups=2)
 
@@ -252,7 +254,8 @@ def test_gated_has_about_as_many_weights():
         ({"feed": "relu"}, "feed must be one of gelu, gated, got 'relu'"),
         ({"order": "both"}, "order must be one of pre, post, got 'both'"),
         ({"rotary": True, "heads": 4}, "heads of an even width, got 3"),
-        ({"skip": 1.0}, r"drop must be in \[0, 1\)"),
+        ({"skip": 1.0}, r"skip must be in \[0, 1\), got 1.0"), ({"expand": -1}, "expand must be at least 1, got -1"),
+        ({"heads": 0}, "heads must be at least 1, got 0"),
     ],
 )
 def test_unknown_words_are_named(wrong, message):
