@@ -111,6 +111,9 @@ def test_fair_experiments_choose_nothing_whatever_model_and_augmentation(name, t
     parts = instantiate(cfg, _convert_="all")
     trainer = parts["trainer"]
     assert (trainer.validation, trainer.select, trainer.patience, trainer.watch_test) == (0.0, "last", None, False)
+    assert trainer.epochs == (125 if name == "bci4_2a_loso" else 1000)    # of 8 times as many trials
+    tested = {"bci4_2a_loso": ("later", True), "bci4_2b_cross_session": ("test", 2)}.get(name, ("test", "last"))
+    assert getattr(parts["protocol"], tested[0]) == tested[1]
     assert parts["sweep"].seeds == 5
     assert (parts["augment"] is None) == ("augment=snr" not in typed)
     assert parts["model"].func.__name__ == {"model=eegnet": "EEGNet", "model=s3t": "S3T"}.get(
