@@ -201,6 +201,18 @@ def test_rotary_products_know_the_distance_alone():
     assert (scores[0, 0] - scores[0, 5]).abs() > 1e-2
 
 
+def test_waves_and_turns_are_those_of_the_papers():
+    """Vaswani et al. (2017), section 3.5, sines before cosines; Su et al. (2021), section 3.2.2, as complex numbers."""
+    torch.manual_seed(0)
+    angle = torch.arange(N)[:, None] / 10_000 ** (torch.arange(0, 8, 2) / 8)
+    for width in (8, 7):
+        waves = POSITIONS["sinusoidal"](width, N)(torch.zeros(1, N, width))[0]
+        torch.testing.assert_close(waves, torch.cat([angle.sin(), angle.cos()], dim=1)[:, :width])
+    x = torch.randn(2, H, N, 8)
+    turned = torch.complex(x[..., :4], x[..., 4:]) * torch.exp(1j * angle)
+    torch.testing.assert_close(rotate(x), torch.cat([turned.real, turned.imag], dim=-1))
+
+
 @pytest.mark.parametrize("word", sorted(set(POSITIONS) - {"none"}))
 def test_positions_tell_tokens_apart(word):
     """Without a position equal tokens stay equal; with one they do not, also where there are more than at first."""
