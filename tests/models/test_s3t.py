@@ -51,13 +51,14 @@ def test_the_fast_form_is_the_plain_one(fast, plain, shape):
 
 
 def test_it_begins_as_the_authors_does():
-    """Xavier-normal maps in the spatial attention, dropout .3 in it and .5 elsewhere."""
+    """Xavier-normal maps without bias in the spatial attention, dropout .3 in it and .5 elsewhere."""
     torch.manual_seed(0)
     net = S3T(256, 1000, 4, 250.0)
     for part in (net.spatial.query, net.spatial.key, net.spatial.project):
         weight = part[0].weight / 256**-0.5
         assert weight.std().item() == pytest.approx(1, rel=0.02)
         assert weight.abs().max() > 3    # normal, not uniform
+        assert part[0].bias.abs().max() == 0
     rates = {name: rate.item() for name, rate in net.named_buffers() if name.endswith("rate")}
     assert {name for name, rate in rates.items() if rate != pytest.approx(0.5)} == {
         f"spatial.{part}.2.rate" for part in ("query", "key", "project")

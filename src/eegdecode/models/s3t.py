@@ -37,6 +37,7 @@ class ChannelAttention(nn.Module):
         self.official_noop = official_noop
         for layer in (self.query, self.key, self.project):
             nn.init.xavier_normal_(layer.get_submodule("0").get_parameter("weight"))
+            nn.init.zeros_(layer.get_submodule("0").get_parameter("bias"))    # both as in the authors' code
 
     def weights(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch chan chan"]:
         """How much each channel (row) takes from each (column); rows sum to one."""
