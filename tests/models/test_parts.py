@@ -253,6 +253,17 @@ def test_token_dropout_zeroes_whole_tokens():
         TokenDropout(1.0)
 
 
+def test_feed_forwards_are_those_of_the_papers():
+    """GELU(x V) W (Hendrycks and Gimpel, 2016), and (GELU(x V) * x U) W (Shazeer, 2020)."""
+    torch.manual_seed(0)
+    x = 2 * torch.randn(3, N, D)
+    gelu = FEEDS["gelu"](D, expand=2, drop=0.0)
+    torch.testing.assert_close(gelu(x), gelu[3](F.gelu(gelu[0](x))))
+    gated = FEEDS["gated"](D, expand=2, drop=0.0)
+    first, second = gated.widen(x).chunk(2, dim=-1)
+    torch.testing.assert_close(gated(x), gated.narrow(first * F.gelu(second)))
+
+
 def test_gated_has_about_as_many_weights():
     counts = [sum(p.numel() for p in FEEDS[word](40, expand=4, drop=0.0).parameters()) for word in FEEDS]
     assert counts[1] == pytest.approx(counts[0], rel=0.03)

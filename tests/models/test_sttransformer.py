@@ -229,6 +229,21 @@ def test_fourier_power_is_that_of_the_filtered_patch():
     torch.testing.assert_close(tokens, expected.expand_as(tokens), rtol=1e-3, atol=1e-3)
 
 
+def test_conv_and_linear_stems_are_what_they_say():
+    """The log of the mean square of each patch behind filters of two lengths; a product with each patch's samples."""
+    torch.manual_seed(0)
+    x, stem = torch.randn(2, 5, N_TIMES), build(stem="conv", stem_options={"kernels": [0.2, 0.5]}).stem.eval()
+    mixed = (stem.filters(None) @ x).split(8, dim=1)
+    filtered = [F.conv1d(z, part.weight[:, None], padding="same", groups=8) if part.weight.shape[1] % 2 else
+                F.conv1d(F.pad(z, (5, 4)), part.weight[:, None], groups=8) for z, part in zip(mixed, stem.temporal, strict=True)]    # fmt: skip
+    patches = torch.cat(filtered, dim=1).unfold(2, 25, 12)                                   # (B, D, N, P)
+    torch.testing.assert_close(stem(x), patches.square().mean(-1).log().mT, rtol=1e-3, atol=1e-3)
+    stem = build(stem="linear").stem.eval()
+    patches = (stem.filters(None) @ x).unfold(2, 25, 12)
+    expected = (patches * stem.temporal[:, None]).sum(-1).mT + stem.bias
+    torch.testing.assert_close(stem(x), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_one_filter_length_needs_no_list():
     for kernels in (0.5, [0.5]):
         stem = build(stem="conv", stem_options={"kernels": kernels}).stem
