@@ -121,6 +121,13 @@ def test_fair_experiments_choose_nothing_whatever_model_and_augmentation(name, t
     )
 
 
+def test_one_command_names_every_fair_experiment():
+    text = Path(CONFIGS, "experiment", "bci4_2a_cross_session.yaml").read_text()
+    (words,) = [line.split("experiment=")[1].split() for line in text.splitlines() if "train.py -m experiment=" in line]
+    assert sorted(words[0].split(",")) == sorted(FAIR)
+    assert "augment=none,snr" in words
+
+
 COMPARISONS = [p.stem for p in EXPERIMENTS if p.stem.startswith("compare_")]
 
 

@@ -234,8 +234,8 @@ def test_conv_and_linear_stems_are_what_they_say():
     torch.manual_seed(0)
     x, stem = torch.randn(2, 5, N_TIMES), build(stem="conv", stem_options={"kernels": [0.2, 0.5]}).stem.eval()
     mixed = (stem.filters(None) @ x).split(8, dim=1)
-    filtered = [F.conv1d(z, part.weight[:, None], padding="same", groups=8) if part.weight.shape[1] % 2 else
-                F.conv1d(F.pad(z, (5, 4)), part.weight[:, None], groups=8) for z, part in zip(mixed, stem.temporal, strict=True)]    # fmt: skip
+    padded = [F.pad(z, ends) for z, ends in zip(mixed, [(5, 4), (12, 12)], strict=True)]    # filters of 10 and 25
+    filtered = [F.conv1d(z, p.weight[:, None], groups=8) for z, p in zip(padded, stem.temporal, strict=True)]
     patches = torch.cat(filtered, dim=1).unfold(2, 25, 12)                                   # (B, D, N, P)
     torch.testing.assert_close(stem(x), patches.square().mean(-1).log().mT, rtol=1e-3, atol=1e-3)
     stem = build(stem="linear").stem.eval()
