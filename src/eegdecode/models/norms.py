@@ -56,8 +56,9 @@ class GroupNorm(nn.Module):
 
     def __init__(self, width: int, groups: int | Sequence[int] = 4) -> None:
         super().__init__()
-        each = groups
-        if isinstance(groups, int | float):
+        if isinstance(groups, Sequence):
+            each = groups
+        else:
             each = [feature * at_least("groups", groups, 1) // width for feature in range(width)]
         if len(each) != width or min(each.count(g) for g in each) < 2:
             of = f"group norm needs two features or more in each group, {width} in all"

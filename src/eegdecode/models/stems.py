@@ -107,7 +107,7 @@ class FourierStem(Stem):
         self.bins = [int(limit * length / sfreq) for length in self.lengths]
         if min(self.bins) < 1:
             first = f"a patch of {self.patch / sfreq:.3g} s tells {sfreq / self.patch:.3g} Hz at first"
-            ways = ["raise it"] * (fmax < 0.45 * sfreq)
+            ways = ["raise it"] * (self.patch * 0.45 >= 1)    # else the first is above all that may be taken
             ways += ["lengthen model.patch" if self.patch < n_times else "take longer trials (preprocess.tmax)"]
             raise ValueError(f"model.stem_options.fmax={fmax} Hz leaves no frequency: what is taken ends at "
                              f"{limit:.3g} Hz, and {first}; {' or '.join(ways)}")    # fmt: skip
