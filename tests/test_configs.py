@@ -111,11 +111,21 @@ def test_fair_experiments_choose_nothing_whatever_model_and_augmentation(name, t
     parts = instantiate(cfg, _convert_="all")
     trainer = parts["trainer"]
     assert (trainer.validation, trainer.select, trainer.patience, trainer.watch_test) == (0.0, "last", None, False)
+    assert trainer.epochs == (125 if name == "bci4_2a_loso" else 1000)    # of 8 times as many trials
+    tested = {"bci4_2a_loso": ("later", True), "bci4_2b_cross_session": ("test", 2)}.get(name, ("test", "last"))
+    assert getattr(parts["protocol"], tested[0]) == tested[1]
     assert parts["sweep"].seeds == 5
     assert (parts["augment"] is None) == ("augment=snr" not in typed)
     assert parts["model"].func.__name__ == {"model=eegnet": "EEGNet", "model=s3t": "S3T"}.get(
         typed[0] if typed else "", "STTransformer"
     )
+
+
+def test_one_command_names_every_fair_experiment():
+    text = Path(CONFIGS, "experiment", "bci4_2a_cross_session.yaml").read_text()
+    (words,) = [line.split("experiment=")[1].split() for line in text.splitlines() if "train.py -m experiment=" in line]
+    assert sorted(words[0].split(",")) == sorted(FAIR)
+    assert "augment=none,snr" in words
 
 
 COMPARISONS = [p.stem for p in EXPERIMENTS if p.stem.startswith("compare_")]

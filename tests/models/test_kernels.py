@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from eegdecode.models import attention
 from eegdecode.models.attention import KERNELS, UNORDERED, Attention
-from eegdecode.models.kernels_blocks import soft_permutation
+from eegdecode.models.kernels_blocks import hash_order, soft_permutation
 from eegdecode.models.masks import valid_tokens
 
 N, H, W = 96, 2, 8
@@ -131,6 +131,25 @@ def test_reformer_finds_what_points_the_same_way_better_than_chance():
     assert (hashed - expected).norm() < 0.5 * (near - expected).norm()
 
 
+def test_reformers_rounds_are_mixed_by_the_sums_of_their_exponentials():
+    """As one softmax over what every round sees, a key that several of them see counting several times."""
+    q, k, v = tokens(strength=3.0)
+    kernel, seen = build("reformer", size=4, rounds=3), torch.ones(2, 1, N, 1) > 0
+    each = torch.eye(N).expand(2, H, N, N)
+    counts = sum((kernel.once(q, k, each, seen, way)[0] > 0).float() for way in kernel.directions)
+    assert set(counts.unique().tolist()) == {0, 1, 2, 3}
+    weights = counts * (q @ k.mT).exp()
+    torch.testing.assert_close(kernel(q, k, v), weights / weights.sum(-1, keepdim=True) @ v, rtol=1e-4, atol=1e-5)
+
+
+def test_reformers_buckets_come_in_opposite_pairs():
+    """One direction makes two buckets: what points along it, and what points against it."""
+    q, _, _ = tokens()
+    way = torch.randn(H, W, 1, generator=torch.Generator().manual_seed(0))
+    order = hash_order(q, torch.ones(2, 1, N, 1) > 0, way)
+    assert torch.equal(order, (q @ way < 0).int().argsort(dim=2, stable=True))
+
+
 def test_linear_is_the_product_that_it_avoids():
     q, k, v = tokens()
     product = (F.elu(q) + 1) @ (F.elu(k) + 1).mT
@@ -165,6 +184,17 @@ def test_sinkhorns_columns_sum_to_one_the_better_the_more_often_they_are_scaled(
         errors.append((weights.sum(-2) - 1).abs().max().item())
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 1e-3
+
+
+def test_sinkhorn_sorts_to_a_block_the_block_that_it_asks_for():
+    """Keys of block i are what the queries of another block, far away, look for: it sees them, and little else."""
+    torch.manual_seed(0)
+    wanted = torch.tensor([5, 7, 3, 6, 1, 0, 2, 4])
+    ways = torch.linalg.qr(torch.randn(H, W, W))[0]                                          # a direction of each block
+    q, k = (x.repeat_interleave(6, dim=1).expand(2, -1, -1, -1) for x in (12 * ways[:, wanted], ways))
+    v = torch.randn(2, H, 6 * W, W)
+    expected = softmax(q, k, v)
+    assert (build("sinkhorn", size=6)(q, k, v) - expected).norm() < 0.02 * expected.norm()
 
 
 @pytest.mark.parametrize("name", ["performer", "reformer"])

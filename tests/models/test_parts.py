@@ -183,8 +183,10 @@ def test_norms_are_torchs():
         expected = theirs.train(train)(x.mT).mT
         torch.testing.assert_close(ours.train(train)(x), expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(ours.running_var, theirs.running_var)
-    with pytest.raises(ValueError, match="two features or more"):
+    with pytest.raises(ValueError, match=r"two features or more .* got groups=3"):
         GroupNorm(4, 3)
+    with pytest.raises(ValueError, match="groups must be at least 1, got 0"):
+        GroupNorm(4, 0)
     with pytest.raises(ValueError, match="groups=2 is of norm=group, and this is norm=layer"):
         normalisation("layer", 4, groups=2)
 
@@ -197,6 +199,18 @@ def test_rotary_products_know_the_distance_alone():
         diagonal = scores.diagonal(lag)
         torch.testing.assert_close(diagonal, diagonal[:1].expand_as(diagonal), rtol=1e-4, atol=1e-4)
     assert (scores[0, 0] - scores[0, 5]).abs() > 1e-2
+
+
+def test_waves_and_turns_are_those_of_the_papers():
+    """Vaswani et al. (2017), section 3.5, sines before cosines; Su et al. (2021), section 3.2.2, as complex numbers."""
+    torch.manual_seed(0)
+    angle = torch.arange(N)[:, None] / 10_000 ** (torch.arange(0, 8, 2) / 8)
+    for width in (8, 7):
+        waves = POSITIONS["sinusoidal"](width, N)(torch.zeros(1, N, width))[0]
+        torch.testing.assert_close(waves, torch.cat([angle.sin(), angle.cos()], dim=1)[:, :width])
+    x = torch.randn(2, H, N, 8)
+    turned = torch.complex(x[..., :4], x[..., 4:]) * torch.exp(1j * angle)
+    torch.testing.assert_close(rotate(x), torch.cat([turned.real, turned.imag], dim=-1))
 
 
 @pytest.mark.parametrize("word", sorted(set(POSITIONS) - {"none"}))
@@ -239,6 +253,17 @@ def test_token_dropout_zeroes_whole_tokens():
         TokenDropout(1.0)
 
 
+def test_feed_forwards_are_those_of_the_papers():
+    """GELU(x V) W (Hendrycks and Gimpel, 2016), and (GELU(x V) * x U) W (Shazeer, 2020)."""
+    torch.manual_seed(0)
+    x = 2 * torch.randn(3, N, D)
+    gelu = FEEDS["gelu"](D, expand=2, drop=0.0)
+    torch.testing.assert_close(gelu(x), gelu[3](F.gelu(gelu[0](x))))
+    gated = FEEDS["gated"](D, expand=2, drop=0.0)
+    first, second = gated.widen(x).chunk(2, dim=-1)
+    torch.testing.assert_close(gated(x), gated.narrow(first * F.gelu(second)))
+
+
 def test_gated_has_about_as_many_weights():
     counts = [sum(p.numel() for p in FEEDS[word](40, expand=4, drop=0.0).parameters()) for word in FEEDS]
     assert counts[1] == pytest.approx(counts[0], rel=0.03)
@@ -252,7 +277,8 @@ def test_gated_has_about_as_many_weights():
         ({"feed": "relu"}, "feed must be one of gelu, gated, got 'relu'"),
         ({"order": "both"}, "order must be one of pre, post, got 'both'"),
         ({"rotary": True, "heads": 4}, "heads of an even width, got 3"),
-        ({"skip": 1.0}, r"drop must be in \[0, 1\)"),
+        ({"skip": 1.0}, r"skip must be in \[0, 1\), got 1.0"), ({"expand": -1}, "expand must be at least 1, got -1"),
+        ({"heads": 0}, "heads must be at least 1, got 0"),
     ],
 )
 def test_unknown_words_are_named(wrong, message):

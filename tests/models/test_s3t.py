@@ -18,6 +18,8 @@ def test_the_official_sum_gives_its_input_and_teaches_q_and_k_nothing():
         layer = ChannelAttention(6, pool=30, drop=0.0, official_noop=noop).double()
         mixed = x.double() * layer.weights(x.double()).sum(-1, keepdim=True)
         torch.testing.assert_close(mixed, x.double())
+        official = torch.einsum("bcs,bcm->bcs", x.double(), layer.weights(x.double()))
+        assert torch.allclose(layer(x.double()), layer.project(official.mT).mT) == noop
         layer(x.double()).pow(3).sum().backward()
         grads = [part[0].weight.grad.abs().max().item() for part in (layer.query, layer.key)]
         assert (max(grads) < 1e-9) if noop else (min(grads) > 1e-4), (noop, grads)
@@ -48,6 +50,31 @@ def test_the_fast_form_is_the_plain_one(fast, plain, shape):
             assert (by_name[name] - g).norm() < 1e-4 * whole, name
 
 
-def test_short_trials_are_refused():
-    with pytest.raises(ValueError, match="at least 56 samples, got 50"):
-        S3T(4, 50, 2, 250.0)
+def test_it_begins_as_the_authors_does():
+    """Xavier-normal maps without bias in the spatial attention, dropout .3 in it and .5 elsewhere."""
+    torch.manual_seed(0)
+    net = S3T(256, 1000, 4, 250.0)
+    for part in (net.spatial.query, net.spatial.key, net.spatial.project):
+        weight = part[0].weight / 256**-0.5
+        assert weight.std().item() == pytest.approx(1, rel=0.02)
+        assert weight.abs().max() > 3    # normal, not uniform
+        assert part[0].bias.abs().max() == 0
+    rates = {name: rate.item() for name, rate in net.named_buffers() if name.endswith("rate")}
+    assert {name for name, rate in rates.items() if rate != pytest.approx(0.5)} == {
+        f"spatial.{part}.2.rate" for part in ("query", "key", "project")
+    }
+    assert rates["spatial.query.2.rate"] == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({}, "at least 56 samples, got 50"), ({"pool": 10.0}, "at least 2500 samples, got 50"),
+        ({"stride": 0.0}, r"model\.stride must be a number above 0, got 0\.0"),
+        ({"heads": 0}, r"model\.heads must be at least 1, got 0"), ({"depth": -1}, r"model\.depth must be at least 0"),
+        ({"width": 11}, "width 11 must be a multiple of heads 5"),
+    ],
+)
+def test_what_it_cannot_be_is_refused(words, message):
+    with pytest.raises(ValueError, match=message):
+        S3T(4, 50 if words.keys() != {"width"} else 500, 2, 250.0, **words)

@@ -179,6 +179,25 @@ def test_heads_that_nothing_would_have_are_refused(spatial):
         build(spatial=spatial, spatial_heads=2)
 
 
+@pytest.mark.parametrize(
+    ("spatial", "of_patches", "of_chans"),
+    [
+        ("before", [False, False], [True, True]), ("after", [True, True], [False, False]),
+        ("interleaved", [False, True], [True, True]),
+    ],
+)
+def test_blocks_over_channels_stand_where_it_is_said(spatial, of_patches, of_chans):
+    """Whether the weights of the first patch depend on the last patch, and those of the first channel on the last."""
+    torch.manual_seed(0)
+    net, x = build(spatial=spatial, stride=0.5).eval(), torch.randn(2, 5, N_TIMES)
+    later, other = x.clone(), x.clone()
+    later[..., -25:], other[:, -1] = 3 * torch.randn(2, 5, 25), 3 * torch.randn(2, N_TIMES)
+    weights, after, beside = (net(each, return_attention=True)[1] for each in (x, later, other))
+    for name, changed, expected in (("spatial", after, of_patches), ("temporal", beside, of_chans)):
+        change = (weights[name] - changed[name])[:, :, 0].abs().flatten(1).amax(1)           # of each block
+        assert (change > 1e-5).tolist() == expected
+
+
 def test_a_network_moves_to_other_electrodes():
     """Weights know places, not channels: a permutation of channels changes nothing, and a subset can be taken."""
     torch.manual_seed(0)
@@ -208,6 +227,27 @@ def test_fourier_power_is_that_of_the_filtered_patch():
         tokens = stem(stem.coefficients(0 * x + wave))
         expected = (stem.filters(None).sum(1).square() * 2 * 30.0**2 * 0.5).log()
     torch.testing.assert_close(tokens, expected.expand_as(tokens), rtol=1e-3, atol=1e-3)
+
+
+def test_conv_and_linear_stems_are_what_they_say():
+    """The log of the mean square of each patch behind filters of two lengths; a product with each patch's samples."""
+    torch.manual_seed(0)
+    x, stem = torch.randn(2, 5, N_TIMES), build(stem="conv", stem_options={"kernels": [0.2, 0.5]}).stem.eval()
+    mixed = (stem.filters(None) @ x).split(8, dim=1)
+    padded = [F.pad(z, ends) for z, ends in zip(mixed, [(5, 4), (12, 12)], strict=True)]    # filters of 10 and 25
+    filtered = [F.conv1d(z, p.weight[:, None], groups=8) for z, p in zip(padded, stem.temporal, strict=True)]
+    patches = torch.cat(filtered, dim=1).unfold(2, 25, 12)                                   # (B, D, N, P)
+    torch.testing.assert_close(stem(x), patches.square().mean(-1).log().mT, rtol=1e-3, atol=1e-3)
+    stem = build(stem="linear").stem.eval()
+    patches = (stem.filters(None) @ x).unfold(2, 25, 12)
+    expected = (patches * stem.temporal[:, None]).sum(-1).mT + stem.bias
+    torch.testing.assert_close(stem(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_one_filter_length_needs_no_list():
+    for kernels in (0.5, [0.5]):
+        stem = build(stem="conv", stem_options={"kernels": kernels}).stem
+        assert [part.weight.shape for part in stem.temporal] == [(16, 25)]
 
 
 def test_long_windows_see_the_ends_of_a_trial():
@@ -241,7 +281,20 @@ def test_windows_of_several_lengths_see_the_same_moment():
     [
         ({"stem": "cnn"}, "stem must be one of fourier, conv, linear, got 'cnn'"), ({"spatial": "on"}, "spatial"),
         ({"position": "x"}, "position"), ({"pool": "max"}, "pool"), ({"depth": 0}, "depth must be at least 1, got 0"),
-        ({"heads": 3}, "multiple of heads 3"), ({"stem_options": {"fmax": 0.5}}, "fmax=0.5 Hz"),
+        ({"heads": 3}, "multiple of heads 3"), ({"heads": 0}, "heads must be at least 1, got 0"),
+        ({"width": 0}, "width must be at least 1, got 0"), ({"expand": 0}, r"model\.expand .* at least 1, got 0"),
+        ({"patch": 0}, r"model\.patch must be a number above 0, got 0"),
+        ({"patch": float("nan")}, "patch must be .* got nan"), ({"stride": -0.5}, "stride must be .* got -0.5"),
+        ({"stem_options": {"fmax": 0.5}}, "fmax=0.5 Hz leaves no .* of 0.5 s tells 2 Hz at first; raise it or length"),
+        ({"patch": 0.04}, r"fmax=45.0 Hz leaves no .* ends at 22.5 Hz, and a .* tells 25 Hz at first; lengthen"),
+        ({"n_times": 2, "patch": 1.0}, "leaves no frequency.* at first; take longer trials"),
+        ({"patch": 0.04, "stem_options": {"fmax": 9}}, "ends at 9 Hz, .* tells 25 Hz at first; lengthen model.patch$"),
+        ({"stem_options": {"kernels": [1.0]}}, "stem=fourier has no setting kernels; its settings are fmax, win"),
+        ({"stem": "linear", "stem_options": {"fmax": 9}}, "linear has no setting fmax; it has none"),
+        ({"stem": "conv", "stem_options": {"kernels": []}}, r"kernels must be one or several lengths in s, got \[\]"),
+        ({"stem": "conv", "stem_options": {"kernels": [-1]}}, "kernels must be a number above 0, got -1"),
+        ({"block": {"window": 2}}, "kernel=softmax has no setting window; it has none"),
+        ({"block": {"kernel": "global", "slots": 2}}, "kernel=global has no setting slots; its settings are window,"),
         ({"block": {"norm": "x"}}, "norm"), ({"stem_options": {"windows": [0.5, 1]}}, r"of at least 1, got \[0.5, 1\]"),
         ({"stem_options": {"windows": []}}, "windows must be"),
         ({"block": {"kernel": "off"}, "pool": "token"}, "pool=token gathers in the blocks, where kernel=off has no"),

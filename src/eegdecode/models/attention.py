@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from eegdecode.models.kernels import Additive, Linear, Linformer, Performer
 from eegdecode.models.kernels_blocks import Global, Local, Reformer, Sinkhorn
-from eegdecode.models.layers import Dropout, choose, exactly, random_mask
+from eegdecode.models.layers import Dropout, at_least, choose, exactly, random_mask, settings_of
 from eegdecode.models.masks import unseen
 from eegdecode.models.positions import rotate
 
@@ -187,13 +187,15 @@ class Attention(nn.Module):
         n_tokens: int | None = None, rotary: bool = False, **settings,
     ) -> None:    # fmt: skip
         super().__init__()
-        if width % heads:
+        if width % at_least("heads", heads, 1):
             raise ValueError(f"width {width} must be a multiple of heads {heads}")
         if rotary and width // heads % 2:
             raise ValueError(f"rotary positions need heads of an even width, got {width // heads}")
         self.heads, self.scale, self.rotary = heads, scale or (width / heads) ** -0.5, rotary
         self.qkv = nn.Linear(width, 3 * width)
-        self.kernel = choose("attention", kernel, KERNELS)(heads, width // heads, n_tokens, drop=drop, **settings)
+        kind = choose("attention", kernel, KERNELS)
+        settings_of(f"kernel={kernel}", kind, settings, beside=("heads", "width", "n_tokens", "drop"))
+        self.kernel = kind(heads, width // heads, n_tokens, drop=drop, **settings)
         self.out = nn.Linear(width, width)
 
     def forward(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eegdecode.models.attention import KERNELS, Attention
-from eegdecode.models.layers import Dropout, choose, random_mask
+from eegdecode.models.layers import Dropout, at_least, choose, random_mask
 from eegdecode.models.norms import normalisation
 
 Tokens = Float[Tensor, "batch token width"]
@@ -51,6 +51,11 @@ FEEDS = {"gelu": FeedForward, "gated": GatedFeedForward}
 
 class StochasticDepth(Dropout):
     """Leave a step out of a share ``rate`` of the trials in training (Huang et al., 2016)."""
+
+    def __init__(self, rate: float) -> None:
+        if not 0 <= rate < 1:
+            raise ValueError(f"skip must be in [0, 1), got {rate}; 0 skips none")
+        super().__init__(rate)
 
     def forward(self, x: Float[Tensor, "batch token width"]) -> Float[Tensor, "batch token width"]:
         """Zero whole trials and scale the others up."""
@@ -117,7 +122,7 @@ class Block(nn.Module):
             what = ", ".join(sorted(unused))
             raise ValueError(f"kernel=off has no attention that {what} could set; take kernel=softmax")
         self.norm2 = normalisation(norm, width, groups)
-        self.feed = choose("feed", feed, FEEDS)(width, expand=expand, drop=drop)
+        self.feed = choose("feed", feed, FEEDS)(width, expand=at_least("expand", expand, 1), drop=drop)
         self.drop = Dropout(drop)
         self.skip = StochasticDepth(skip) if skip else nn.Identity()    # without it, no random number is drawn
 

@@ -22,9 +22,10 @@ Training asks for it once and hands it to ``forward`` as second argument in ever
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -48,6 +49,28 @@ def at_least(what: str, number: int, least: int) -> int:
     if number < least:
         raise ValueError(f"{what} must be at least {least}, got {number}")
     return number
+
+
+def more_than_zero(what: str, number: float) -> float:
+    """Return a setting that is a length, of time or the like."""
+    if not (isinstance(number, int | float) and 0 < number < math.inf):
+        raise ValueError(f"{what} must be a number above 0, got {number!r}")
+    return number
+
+
+def settings_of(what: str, part: type, given: Mapping[str, Any], *, beside: Sequence[str] = ()) -> Mapping[str, Any]:
+    """Return the settings of a part that a word chose; one that it has not is named with those that it has.
+
+    ``beside`` are what its builder gives it itself.
+    """
+    kinds = inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL
+    known = [key for key, each in inspect.signature(part).parameters.items() if each.kind not in kinds]
+    known = [key for key in known if key not in beside]
+    unknown = [key for key in given if key not in known]
+    if unknown:
+        has = f"its settings are {', '.join(known)}" if known else "it has none"
+        raise ValueError(f"{what} has no setting {', '.join(unknown)}; {has}")
+    return given
 
 
 class Dropout(nn.Module):

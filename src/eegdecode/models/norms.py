@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from eegdecode.models.layers import choose
+from eegdecode.models.layers import at_least, choose
 from eegdecode.models.masks import zero_padding
 
 Tokens = Float[Tensor, "batch token width"]
@@ -56,11 +56,14 @@ class GroupNorm(nn.Module):
 
     def __init__(self, width: int, groups: int | Sequence[int] = 4) -> None:
         super().__init__()
-        if isinstance(groups, int):
-            groups = [feature * groups // width for feature in range(width)]
-        if len(groups) != width or min(groups.count(g) for g in groups) < 2:
-            raise ValueError(f"group norm needs two features or more in each group, {width} in all, got {groups}")
-        group = torch.tensor(groups)
+        if isinstance(groups, Sequence):
+            each = groups
+        else:
+            each = [feature * at_least("groups", groups, 1) // width for feature in range(width)]
+        if len(each) != width or min(each.count(g) for g in each) < 2:
+            of = f"group norm needs two features or more in each group, {width} in all"
+            raise ValueError(f"{of}, got groups={groups}")
+        group = torch.tensor(each)
         same = (group[:, None] == group).float()
         self.register_buffer("average", same / same.sum(1), persistent=False)    # (D, D): x @ average has means
         self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))

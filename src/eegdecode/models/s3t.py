@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eegdecode.models.block import Block
-from eegdecode.models.layers import Dropout, filter_maps
+from eegdecode.models.layers import Dropout, at_least, filter_maps, more_than_zero
 
 
 class ChannelAttention(nn.Module):
@@ -37,6 +37,7 @@ class ChannelAttention(nn.Module):
         self.official_noop = official_noop
         for layer in (self.query, self.key, self.project):
             nn.init.xavier_normal_(layer.get_submodule("0").get_parameter("weight"))
+            nn.init.zeros_(layer.get_submodule("0").get_parameter("bias"))    # both as in the authors' code
 
     def weights(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch chan chan"]:
         """How much each channel (row) takes from each (column); rows sum to one."""
@@ -113,9 +114,14 @@ class S3T(nn.Module):
     ) -> None:    # fmt: skip
         super().__init__()
         samples = {"kernel": kernel, "stride": stride, "pool": pool}
-        samples = {name: max(1, round(length * sfreq)) for name, length in samples.items()}
-        if n_times < samples["kernel"] + samples["stride"] or n_times < samples["pool"]:
-            raise ValueError(f"S3T needs at least {samples['kernel'] + samples['stride']} samples, got {n_times}")
+        samples = {
+            name: max(1, round(more_than_zero(f"model.{name}", length) * sfreq)) for name, length in samples.items()
+        }
+        for name, number, least in (("width", width, 1), ("heads", heads, 1), ("depth", depth, 0)):
+            at_least(f"model.{name}", number, least)
+        needed = max(samples["kernel"] + samples["stride"], samples["pool"])
+        if n_times < needed:
+            raise ValueError(f"S3T needs at least {needed} samples, got {n_times}")
         self.norm0 = nn.LayerNorm(n_times)
         self.spatial = ChannelAttention(
             n_chans, pool=samples["pool"], drop=0.6 * drop, official_noop=official_noop

@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from eegdecode.models.layers import Dropout, TimeFilter
+from eegdecode.models.layers import Dropout, TimeFilter, more_than_zero
 from eegdecode.models.norms import BatchNorm
 
 Signals = Float[Tensor, "batch chan time"]
@@ -55,6 +55,7 @@ class Stem(nn.Module):
         self, n_chans: int, n_times: int, width: int, sfreq: float, *, patch: float, stride: float, drop: float
     ) -> None:    # fmt: skip
         super().__init__()
+        patch, stride = more_than_zero("model.patch", patch), more_than_zero("model.stride", stride)
         self.patch, self.stride = min(n_times, max(2, round(patch * sfreq))), max(1, round(stride * sfreq))
         self.n_tokens = (n_times - self.patch) // self.stride + 1
         self.spatial = nn.Parameter(torch.randn(width, n_chans) / math.sqrt(n_chans) / SPATIAL_PACE)
@@ -105,8 +106,11 @@ class FourierStem(Stem):
         limit = min(fmax, 0.45 * sfreq)                     # an anti-aliasing filter ends before the Nyquist rate
         self.bins = [int(limit * length / sfreq) for length in self.lengths]
         if min(self.bins) < 1:
-            first = sfreq / self.patch
-            raise ValueError(f"model.stem_options.fmax={fmax} Hz is below the first one of a patch, {first:.3g} Hz")
+            first = f"a patch of {self.patch / sfreq:.3g} s tells {sfreq / self.patch:.3g} Hz at first"
+            ways = ["raise it"] * (self.patch * 0.45 >= 1)    # else the first is above all that may be taken
+            ways += ["lengthen model.patch" if self.patch < n_times else "take longer trials (preprocess.tmax)"]
+            raise ValueError(f"model.stem_options.fmax={fmax} Hz leaves no frequency: what is taken ends at "
+                             f"{limit:.3g} Hz, and {first}; {' or '.join(ways)}")    # fmt: skip
         self.shares = [len(part) for part in torch.arange(width).tensor_split(len(several))]
         self.shape = (self.n_tokens, 2, sum(self.bins), n_chans)
         self.response = nn.ParameterList(
@@ -145,16 +149,21 @@ class ConvStem(Stem):
 
     Parameters
     ----------
-    kernels : sequence of float
+    kernels : float or sequence of float
         Lengths of the temporal filters in s.
     """
 
     def __init__(
-        self, n_chans: int, n_times: int, width: int, sfreq: float, *, kernels: Sequence[float] = (0.25, 1.0), **patches
+        self, n_chans: int, n_times: int, width: int, sfreq: float, *,
+        kernels: float | Sequence[float] = (0.25, 1.0), **patches,
     ) -> None:    # fmt: skip
         super().__init__(n_chans, n_times, width, sfreq, **patches)
-        self.shares = [len(part) for part in torch.arange(width).tensor_split(len(kernels))]
-        lengths = [min(n_times, max(1, round(seconds * sfreq))) for seconds in kernels]
+        several = [kernels] if isinstance(kernels, int | float | str) else list(kernels)
+        if not several:
+            raise ValueError(f"model.stem_options.kernels must be one or several lengths in s, got {kernels}")
+        several = [more_than_zero("model.stem_options.kernels", seconds) for seconds in several]
+        self.shares = [len(part) for part in torch.arange(width).tensor_split(len(several))]
+        lengths = [min(n_times, max(1, round(seconds * sfreq))) for seconds in several]
         self.temporal = nn.ModuleList(map(TimeFilter, self.shares, lengths))
         self.norm = BatchNorm(width)
         self.pool = nn.AvgPool1d(self.patch, self.stride)

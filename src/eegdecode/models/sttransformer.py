@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from eegdecode.models.attention import UNORDERED
 from eegdecode.models.block import OFF, Encoder, TokenDropout
 from eegdecode.models.divided import ORDERS, DividedEncoder
-from eegdecode.models.layers import at_least, choose
+from eegdecode.models.layers import at_least, choose, settings_of
 from eegdecode.models.masks import valid_tokens
 from eegdecode.models.patches import patch_counts
 from eegdecode.models.pooling import AttentionPooling, pooling
@@ -85,8 +85,8 @@ class STTransformer(nn.Module):
     ) -> None:    # fmt: skip
         super().__init__()
         choose("model.spatial", spatial, dict.fromkeys(SPATIAL))
-        at_least("model.depth", depth, 1)
-        at_least("model.spatial_heads", spatial_heads, 1)
+        for name, number in {"width": width, "depth": depth, "expand": expand, "spatial_heads": spatial_heads}.items():
+            at_least(f"model.{name}", number, 1)
         self.tied = self._tie(spatial, positions, (block or {}).get("kernel", "softmax"))
         divided, self.width = spatial in ORDERS, width
         self._refuse(spatial, spatial_heads, position, pool, heads, block or {})
@@ -95,10 +95,10 @@ class STTransformer(nn.Module):
             self.mixing = SpatialAttention(n_chans, heads=spatial_heads, drop=drop, noop=spatial == "noop")
         elif spatial == "whiten":
             self.mixing = WhiteningAttention(width, heads=spatial_heads)
-        self.stem = choose("model.stem", stem, STEMS)(
-            1 if divided else n_chans, n_times, width, sfreq, patch=patch, stride=stride, drop=drop,
-            **(stem_options or {}),
-        )    # fmt: skip
+        kind, options = choose("model.stem", stem, STEMS), stem_options or {}
+        settings_of(f"model.stem={stem}", kind, options, beside=("n_chans", "n_times", "width", "sfreq"))
+        sizes = (1 if divided else n_chans, n_times, width, sfreq)
+        self.stem = kind(*sizes, patch=patch, stride=stride, drop=drop, **options)
         self.drop_tokens = TokenDropout(drop_tokens) if drop_tokens else nn.Identity()    # draws nothing
         pooled = pooling(pool, width, self.stem.n_tokens)
         self.position = choose("model.position", position, POSITIONS)(width, self.stem.n_tokens)
