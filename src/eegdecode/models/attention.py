@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from eegdecode.models.kernels import Additive, Linear, Linformer, Performer
 from eegdecode.models.kernels_blocks import Global, Local, Reformer, Sinkhorn
-from eegdecode.models.layers import Dropout, at_least, choose, exactly, random_mask, settings_of
+from eegdecode.models.layers import Dropout, at_least, check_settings, choose, exactly, random_mask
 from eegdecode.models.masks import unseen
 from eegdecode.models.positions import rotate
 
@@ -194,7 +194,7 @@ class Attention(nn.Module):
         self.heads, self.scale, self.rotary = heads, scale or (width / heads) ** -0.5, rotary
         self.qkv = nn.Linear(width, 3 * width)
         kind = choose("attention", kernel, KERNELS)
-        settings_of(f"kernel={kernel}", kind, settings, beside=("heads", "width", "n_tokens", "drop"))
+        check_settings(f"kernel={kernel}", kind, settings, beside=("heads", "width", "n_tokens", "drop"))
         self.kernel = kind(heads, width // heads, n_tokens, drop=drop, **settings)
         self.out = nn.Linear(width, width)
 

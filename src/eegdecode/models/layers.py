@@ -58,19 +58,17 @@ def more_than_zero(what: str, number: float) -> float:
     return number
 
 
-def settings_of(what: str, part: type, given: Mapping[str, Any], *, beside: Sequence[str] = ()) -> Mapping[str, Any]:
-    """Return the settings of a part that a word chose; one that it has not is named with those that it has.
+def check_settings(what: str, part: type, given: Mapping[str, Any], *, beside: Sequence[str] = ()) -> None:
+    """Name a setting that the part which a word chose has not, with those that it has.
 
     ``beside`` are what its builder gives it itself.
     """
     kinds = inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL
     known = [key for key, each in inspect.signature(part).parameters.items() if each.kind not in kinds]
     known = [key for key in known if key not in beside]
-    unknown = [key for key in given if key not in known]
-    if unknown:
+    if unknown := [key for key in given if key not in known]:
         has = f"its settings are {', '.join(known)}" if known else "it has none"
         raise ValueError(f"{what} has no setting {', '.join(unknown)}; {has}")
-    return given
 
 
 class Dropout(nn.Module):
