@@ -91,7 +91,7 @@ FILES = {
     "no stim channel": (save, {"labels_from": "stim", "events": {1: "a", 2: "b"}},
                         ["sub-1_run-1_eeg.fif has no stim channel", "dataset.stim_channel", "C3, Cz, C4"]),
     "one class": (lambda d: save(d, marks=("left",) * 4), {},
-                  ["all 4 trials are of one class (left)", "dataset.events"]),
+                  ["all 4 trials are of one class (left) and none of right", "dataset.events"]),
     "NaN block": (lambda d: save(d, change=set_to(np.nan, 1, slice(550, 600))), {},
                   ["cue 1", "missing samples (NaN) in channel Cz", "preprocess.incomplete=drop"]),
     "NaN channel": (lambda d: save(d, change=set_to(np.nan, 1)), {},

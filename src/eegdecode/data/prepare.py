@@ -111,13 +111,14 @@ def _compute(dataset: Dataset, preprocess: Preprocess, subject: str, recordings:
 def _check_classes(trials: Trials) -> None:
     counts = np.bincount(trials.y, minlength=len(trials.classes))
     present = [name for name, count in zip(trials.classes, counts, strict=True) if count]
+    absent = [name for name in trials.classes if name not in present]
     if len(present) < 2:
+        others = f" and none of {', '.join(absent)}" if absent else ""
         raise ValueError(
-            f"{trials.dataset}: all {len(trials)} trials are of one class ({present[0]}); "
-            "there is nothing to tell apart. Check dataset.classes or dataset.events"
+            f"{trials.dataset}: all {len(trials)} trials are of one class ({present[0]}){others}: there is "
+            "nothing to tell apart. Check dataset.events of your own files, dataset.classes of a published set"
         )
-    if len(present) < len(trials.classes):
-        absent = sorted(set(trials.classes) - set(present))
+    if absent:
         raise ValueError(f"{trials.dataset}: no trial of class {', '.join(absent)}; name only what is there")
 
 
