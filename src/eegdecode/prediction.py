@@ -62,8 +62,9 @@ def predict(
     classes, known = about["model"]["classes"], known_trials(marks, trials.meta, dataset=trials.dataset)
     if known_by_name_alone(marks, trials.meta, dataset=trials.dataset):
         log.warning(
-            "trials of these names are known to the checkpoint, but none of these signals: if these are other people "
-            "than it was trained on, say so by another dataset.name=... (simulated people: dataset.seed)"
+            "the checkpoint has learned from trials of these names, but of no such signals. Are they the same, cut or "
+            "filtered otherwise, their answers are no test; are these other people, say so by another dataset.name=... "
+            "(simulated people: dataset.seed)"
         )
     table = answer_table(logits, trials.meta, classes=classes, named=trials.classes, known=known)
     path = Path(out or Path("data", "predictions", trials.dataset, f"{plain_name(checkpoint)}.csv"))
