@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from eegdecode.reporting.stats import chance_bound
@@ -73,7 +74,8 @@ def draw_curves_by_subject(
         accuracy = scores.loc[scores["subject"] == subject, "test_accuracy"].mean()
         ax.set_title(f"{_short(subject)}: {100 * accuracy:.1f} %", fontsize=8.5)
         verdict = (verdicts or {}).get(subject, "")
-        ax.text(0.98, 0.97, verdict, transform=ax.transAxes, ha="right", va="top", fontsize=7, color="#666666")
+        ax.text(0.98, 0.97, verdict, transform=ax.transAxes, ha="right", va="top", fontsize=7, color="#666666",
+                zorder=5, path_effects=[withStroke(linewidth=2.5, foreground="white")])    # ln K may go through it
     for ax in panels.flat[len(subjects) :]:
         ax.set_axis_off()
     panels[0, 0].set_xlim(1, _last_epoch(history))
