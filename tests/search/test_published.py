@@ -42,6 +42,7 @@ def test_the_winner_is_what_was_measured_whatever_the_defaults_became():
 
 
 def test_the_search_is_the_one_that_was_published():
+    """Whoever changes the space or the default says in the report's head that it is of before."""
     path = ROOT / "configs" / "search" / "sttransformer_small.yaml"
     space = make_search(path.stem, yaml.safe_load(path.read_text())).identity()["space"]
     now = {path: _words(words) for path, words in space.items()}
