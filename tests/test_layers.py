@@ -83,7 +83,7 @@ def test_torch_func_has_one_home():
 
 def test_optuna_stays_where_the_study_is():
     users = [str(path.relative_to(SOURCE)) for path in FILES if "optuna" in " ".join(imports(path))]
-    assert users == [f"search/{name}.py" for name in ("alive", "database", "journal", "repeats", "study")]
+    assert users == [f"search/{name}.py" for name in ("alive", "database", "journal", "pruners", "repeats", "study")]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))

@@ -21,8 +21,9 @@ from eegdecode.search import alive
 from eegdecode.search.commands import obey, retry, search_of
 from eegdecode.search.final import winner
 from eegdecode.search.journal import WholeLines
+from eegdecode.search.pruners import HalvingOfNow, MedianOfNow
 from eegdecode.search.repeats import repeat_failed
-from eegdecode.search.study import MedianOfNow, TrialState, open_study, table_of, try_one, wake_the_dead
+from eegdecode.search.study import TrialState, open_study, table_of, try_one, wake_the_dead
 from eegdecode.search.work import run_search
 
 
@@ -166,6 +167,29 @@ def test_a_trial_is_judged_by_what_it_is_and_not_by_the_easy_subject_it_began_wi
     for step, value in curve.items():
         good.report(value + 0.1, step)
         assert not pruner.prune(study, study.get_trials()[-1])
+
+
+def stopped_by_halves(values):
+    """Which trials are stopped at their first judgement, if each comes there with its value."""
+    study, pruner, stopped = optuna.create_study(direction="maximize"), HalvingOfNow(), []
+    for value in values:
+        trial = study.ask()
+        for step in (1, 2, 3):
+            trial.report(0.0, step)
+            assert not pruner.prune(study, study.get_trials()[-1])
+        trial.report(float(value), 4)
+        stopped.append(pruner.prune(study, study.get_trials()[-1]))
+    return np.array(stopped)
+
+
+def test_by_halves_a_quarter_goes_on_however_good_the_sampler_has_become():
+    """Among all that ever came nearly every late trial would be one of the best; among level ones all would go on."""
+    rng = np.random.default_rng(0)
+    assert not stopped_by_halves([0.5, 0.1, 0.1, 0.1]).any()    # too few to compare with
+    for values in (np.linspace(0, 1, 200) + rng.normal(0, 0.2, 200), np.full(200, 0.8)):
+        assert 0.65 < stopped_by_halves(values)[20:].mean() < 0.85
+    assert not stopped_by_halves([*rng.uniform(0, 0.8, 50), 0.9])[-1]    # ahead of all
+    assert stopped_by_halves([*rng.uniform(0.5, 1, 50), 0.4])[-1]    # behind all
 
 
 @pytest.mark.parametrize("sampler", ["cmaes", "tpe", "random"])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from copy import copy
 from typing import Any
 
 import optuna
@@ -23,6 +22,7 @@ from eegdecode.reporting.searches.tables import MARKER
 from eegdecode.search.alive import folder_of
 from eegdecode.search.database import Database
 from eegdecode.search.journal import BeatingJournal
+from eegdecode.search.pruners import pruner_of
 from eegdecode.search.repeats import INTERRUPTED, interrupted, known_experimental, note_interruption, reason, repeated
 from eegdecode.search.settings import Search
 from eegdecode.search.space import Value
@@ -52,7 +52,7 @@ def open_study(search: Search, *, default: dict[str, Value] | None = None, creat
             storage = _storage(search)
             if not create:
                 return optuna.load_study(study_name=_name(search), storage=storage, sampler=_sampler(search, None))
-            about: dict[str, Any] = {"study_name": _name(search), "storage": storage, "pruner": _pruner(search)}
+            about: dict[str, Any] = {"study_name": _name(search), "storage": storage, "pruner": pruner_of(search)}
             about["directions"] = list(search.objectives.values())
             try:
                 study = optuna.create_study(**about, sampler=_sampler(search, search.sampler_seed))
@@ -96,31 +96,6 @@ def _sampler(search: Search, seed: int | None) -> optuna.samplers.BaseSampler:
     if search.sampler == "grid":
         return optuna.samplers.BruteForceSampler(seed=seed)
     return optuna.samplers.RandomSampler(seed=seed)
-
-
-class MedianOfNow(optuna.pruners.MedianPruner):
-    """The median rule on a trial's present value; Optuna's own takes the best of all its steps.
-
-    The value of a step is the mean over the runs that are at their end by then (`Watch`), others at every step: a
-    trial that begins with an easy subject would keep that value, and never be stopped.
-    """
-
-    def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Whether the trial shall be stopped."""
-        now = copy(trial)
-        step = trial.last_step
-        now.intermediate_values = {} if step is None else {step: trial.intermediate_values[step]}
-        return bool(super().prune(study, now))
-
-
-def _pruner(search: Search) -> optuna.pruners.BasePruner:
-    if search.pruner == "median":    # nobody is judged by less than a third of its training
-        return MedianOfNow(n_startup_trials=10, n_warmup_steps=STEPS // 3)
-    if search.pruner == "halving":    # ASHA (Li et al., 2020): a third goes on past 2, 6 and 18 steps
-        return optuna.pruners.SuccessiveHalvingPruner(min_resource=2, reduction_factor=3)
-    if search.pruner == "hyperband":    # the same, but some trials are first judged at 6 or 18
-        return optuna.pruners.HyperbandPruner(min_resource=2, max_resource=STEPS, reduction_factor=3)
-    return optuna.pruners.NopPruner()
 
 
 def try_one(

@@ -90,7 +90,7 @@ class Watch:
         reached, before, ended, halfway = step / STEPS * n_runs, 0, [], []
         for names in self._line:
             share = min(1.0, (reached - before) / len(names))
-            if share <= 1e-9:
+            if share <= 1e-9 or (ended and share < 1 - 1e-9):    # runs in work count for nothing beside ended ones
                 break
             for name in names:
                 curve = self._curves[name]
