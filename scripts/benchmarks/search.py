@@ -30,8 +30,9 @@ def measure_search(folder: Path, *words: str) -> None:
     and overrides; the search is ``sttransformer_search`` unless ``sweep=`` says another. The same settings, on the same
     machine, with the same data cache filled before. A search that FOLDER holds already is not searched again. A process
     knows nothing of other trials and cannot stop one that falls behind: what a pruner saves is part of the ratio, so
-    the table says how many it stopped. What the processes train are the splits of the outer protocol, a little longer
-    than the inner ones of the search: with 20 % more trials, and as many steps.
+    the table says how many it stopped. Of several workers each has its share of the cores; a process by hand has all.
+    What the processes train are the splits of the outer protocol, a little longer than the inner ones of the search:
+    with 20 % more trials, and as many steps.
     """
     own = {"n_trials": "8", "workers": "1", "by_subject": "0", "by_hand": "0", "pruner": "none"}
     given = own | {key: value for key, _, value in (word.partition("=") for word in words) if key in own}
@@ -48,8 +49,10 @@ def measure_search(folder: Path, *words: str) -> None:
     _run([*base, "final_seeds=1", "n_trials=1", "pruner=none", f"out_dir={folder / 'warm'}"])    # fills the cache
     began = time.perf_counter()
     command = [*base, f"n_trials={n_trials}", pruner, f"out_dir={out}"]
-    others = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(n_workers - 1)]
-    _run(command)
+    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // n_workers))}
+    others = [subprocess.Popen(command, stdout=subprocess.DEVNULL, env=_environment(threads))
+              for _ in range(n_workers - 1)]    # fmt: skip
+    _run(command, threads)
     for other in others:
         other.wait()
     searched = time.perf_counter() - began
@@ -111,9 +114,14 @@ def _whole(space: dict[str, Any], word: str) -> bool:
     return "int" in words or all(isinstance(value, int) for value in words.get("choice", [0.5]))
 
 
-def _run(command: list[str]) -> tuple[str, float]:
+def _environment(more: dict[str, str]) -> dict[str, str]:
+    """What processes are given: all cores, whatever stands in ours, or as many as is said."""
+    return {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"} | more
+
+
+def _run(command: list[str], more: dict[str, str] | None = None) -> tuple[str, float]:
     began = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=_environment(more or {}))
     if done.returncode:
         raise RuntimeError(f"{shlex.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return done.stdout, time.perf_counter() - began

@@ -174,20 +174,19 @@ def stopped_by_halves(values):
     study, pruner, stopped = optuna.create_study(direction="maximize"), HalvingOfNow(), []
     for value in values:
         trial = study.ask()
-        for step in (1, 2, 3):
-            trial.report(0.0, step)
-            assert not pruner.prune(study, study.get_trials()[-1])
-        trial.report(float(value), 4)
+        trial.report(0.0, 1)
+        assert not pruner.prune(study, study.get_trials()[-1])
+        trial.report(float(value), 2)
         stopped.append(pruner.prune(study, study.get_trials()[-1]))
     return np.array(stopped)
 
 
-def test_by_halves_a_quarter_goes_on_however_good_the_sampler_has_become():
+def test_by_halves_a_third_goes_on_however_good_the_sampler_has_become():
     """Among all that ever came nearly every late trial would be one of the best; among level ones all would go on."""
     rng = np.random.default_rng(0)
-    assert not stopped_by_halves([0.5, 0.1, 0.1, 0.1]).any()    # too few to compare with
+    assert not stopped_by_halves([0.5, 0.1, 0.1]).any()    # too few to compare with
     for values in (np.linspace(0, 1, 200) + rng.normal(0, 0.2, 200), np.full(200, 0.8)):
-        assert 0.65 < stopped_by_halves(values)[20:].mean() < 0.85
+        assert 0.55 < stopped_by_halves(values)[20:].mean() < 0.8
     assert not stopped_by_halves([*rng.uniform(0, 0.8, 50), 0.9])[-1]    # ahead of all
     assert stopped_by_halves([*rng.uniform(0.5, 1, 50), 0.4])[-1]    # behind all
 
