@@ -33,7 +33,11 @@ LEVERS = {
     **{name: [f"augment={name}"] for name in (
         "snr", "time_shift", "crop", "noise", "amplitude", "channel_dropout", "frequency_shift", "fourier", "time_mask",
     )},
+    "recipe": [],    # of each network: see below
 }    # fmt: skip
+RECIPES = {    # those that cost neither set anything and brought one of them something, together
+    "sttransformer": ["trainer.mixup=0.2", "trainer.average=ema", "trainer.schedule=one_cycle"],
+}
 
 
 def measure_levers(folder: Path, *words: str) -> None:
@@ -51,7 +55,7 @@ def measure_levers(folder: Path, *words: str) -> None:
     for name in dict.fromkeys(["off", *names]):
         for place in (f"{each} cross_subject" for each in sets):
             for model in models:
-                if name == "drop_tokens" and model != "sttransformer":
+                if (name == "drop_tokens" and model != "sttransformer") or (name == "recipe" and model not in RECIPES):
                     continue
                 out = folder / place.replace(" ", "_") / model / f"{name}_{options['seeds']}"
                 found[place, model, name] = _measured(out, place, model, name, options["seeds"], *more)
@@ -62,7 +66,8 @@ def measure_levers(folder: Path, *words: str) -> None:
 def _measured(out: Path, place: str, model: str, name: str, seeds: str, *more: str) -> pd.DataFrame:
     """Accuracies in % of each run: test and training, of the last epoch, and the training's seconds."""
     stacked = STACKED if model == "sttransformer" else []
-    words = [f"model={model}", *LEVERS[name], f"sweep.seeds={seeds}", *stacked, *more]
+    settings = RECIPES[model] if name == "recipe" else LEVERS[name]
+    words = [f"model={model}", *settings, f"sweep.seeds={seeds}", *stacked, *more]
     scores = train(out, place, *words).set_index("key")
     last = pd.read_csv(out / "history.csv").groupby("key").last()    # of the weights that are tested
     return pd.DataFrame({
