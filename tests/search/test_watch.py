@@ -48,6 +48,13 @@ def test_one_by_one_the_mean_of_finished_runs_grows():
     assert told[STEPS] == pytest.approx(0.5)
 
 
+def test_a_step_is_told_as_soon_as_the_runs_that_count_have_ended():
+    """The next run would be three fifths through at step 8; beside an ended one it counts for nothing."""
+    told = values(["a"] * EPOCHS, stack=1)
+    assert list(told) == list(range(3, 10))
+    assert told[9] == pytest.approx(0.2)
+
+
 def test_side_by_side_all_curves_rise_together_and_tell_nothing_before_half():
     told = values(list(NAMES) * EPOCHS, stack=None)
     assert list(told) == list(range(STEPS // 2, STEPS + 1))
