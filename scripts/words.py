@@ -1,11 +1,12 @@
 """What is typed, held against the configurations: Hydra's own words on a typo advise to add what nothing takes."""
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
@@ -14,23 +15,50 @@ from omegaconf import OmegaConf
 from eegdecode.launching.options import check_options, unknown
 from quotes import check_quotes
 
+REFUSED = re.compile(r"Could not override '|In '[^']+': Could not find '")    # how Hydra begins to say it
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 
 @contextmanager
 def words_checked(name: str) -> Iterator[None]:
-    """Around a command: refuse options that no launcher has; behind Hydra's words on a typo say what there is."""
+    """Around a command: refuse options that no launcher has; in place of Hydra's words on a typo say what there is."""
     try:
         check_quotes(sys.argv[1:])
         check_options(sys.argv[1:], CONFIGS / "launcher")
     except ValueError as error:
         sys.exit(f"error: {error}")
+    shown = Shown(sys.stderr)
     try:
-        yield
+        with redirect_stderr(shown):
+            yield
     except SystemExit as stop:
         if stop.code == 1 and (said := unknown_setting(sys.argv[1:], name)):
+            shown.held.clear()
             sys.exit(f"error: {said}")
         raise
+    finally:
+        sys.stderr.write("".join(shown.held))
+
+
+class Shown:
+    """Standard error without Hydra's last words, if they are of a refused override: those are held back."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream, self.held = stream, list[str]()
+
+    def write(self, text: str) -> int:
+        """Show it, or hold it back."""
+        if self.held or REFUSED.match(text):
+            self.held.append(text)
+            return len(text)
+        return self.stream.write(text)
+
+    def flush(self) -> None:
+        """As the stream does."""
+        self.stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 def unknown_setting(words: Sequence[str], name: str, beside: Sequence[str] = ()) -> str | None:

@@ -1,7 +1,14 @@
+import io
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from quotes import check_quotes
-from words import unknown_setting
+from words import Shown, unknown_setting
+
+TRAIN = str(Path(__file__).resolve().parents[2] / "scripts" / "train.py")
 
 
 @pytest.mark.parametrize(("words", "said"), [
@@ -40,6 +47,29 @@ def test_of_what_is_known_and_of_what_hydra_tells_best_nothing_is_said(words):
 def test_other_doors_have_their_own_settings():
     said = unknown_setting(["dataset.n_subject=3"], "prepare")
     assert said == "there is no dataset.n_subject; did you mean dataset.n_subjects?"
+
+
+@pytest.mark.parametrize(("word", "said"), [
+    ("trainer.lrr=1", "error: there is no trainer.lrr; did you mean trainer.lr?"),
+    ("model=eegnett", "error: there is no model=eegnett; did you mean model=eegnet?"),
+])    # fmt: skip
+def test_a_typo_is_told_in_one_line(word, said):
+    done = subprocess.run([sys.executable, TRAIN, word], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{said}\n")
+
+
+def test_what_hydra_tells_best_is_shown():
+    done = subprocess.run([sys.executable, TRAIN, "hydra.foo=1"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Could not override 'hydra.foo'" in done.stderr
+
+
+def test_other_words_are_shown_at_once():
+    stream = io.StringIO()
+    shown = Shown(stream)
+    for text in ("In 'a' all is well\n", "Could not find a file\n"):
+        shown.write(text)
+    assert (stream.getvalue(), shown.held) == ("In 'a' all is well\nCould not find a file\n", [])
 
 
 @pytest.mark.parametrize(("word", "typed"), [
