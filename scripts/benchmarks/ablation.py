@@ -190,8 +190,8 @@ def where(place: str) -> list[str]:
 
 
 def typed(out: Path, *words: str) -> pd.DataFrame:
-    """Scores of all runs of a command, of which every training trial is learned from."""
-    command = [sys.executable, str(DOOR.parent / "train.py"), *words, "trainer.validation=0", f"out_dir={out}"]
+    """Scores of all runs of a command, of which every training trial is learned from unless it says otherwise."""
+    command = [sys.executable, str(DOOR.parent / "train.py"), "trainer.validation=0", *words, f"out_dir={out}"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")

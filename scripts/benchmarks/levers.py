@@ -30,6 +30,7 @@ LEVERS = {
     "plateau": ["trainer.schedule=plateau"], "no_warmup": ["trainer.warmup=0"], "no_clip": ["trainer.clip=null"],
     "ema": ["trainer.average=ema"], "swa": ["trainer.average=swa", "trainer.schedule=constant"],
     "sam": ["trainer.sam=0.05"], "accumulate": ["trainer.accumulate=4"],
+    "early_stopping": ["trainer.validation=0.2", "trainer.select=best_val", "trainer.patience=5"],
     **{name: [f"augment={name}"] for name in (
         "snr", "time_shift", "crop", "noise", "amplitude", "channel_dropout", "frequency_shift", "fourier", "time_mask",
     )},
@@ -69,10 +70,11 @@ def _measured(out: Path, place: str, model: str, name: str, seeds: str, *more: s
     settings = RECIPES[model] if name == "recipe" else LEVERS[name]
     words = [f"model={model}", *settings, f"sweep.seeds={seeds}", *stacked, *more]
     scores = train(out, place, *words).set_index("key")
-    last = pd.read_csv(out / "history.csv").groupby("key").last()    # of the weights that are tested
+    history = pd.read_csv(out / "history.csv").set_index(["key", "epoch"])["train_accuracy"]
+    tested = history.loc[list(zip(scores.index, scores["best_epoch"], strict=True))]    # of the weights that are tested
     return pd.DataFrame({
         "subject": scores["subject"], "test": 100 * scores["test_accuracy"],
-        "train": 100 * last["train_accuracy"].reindex(scores.index), "seconds": scores["seconds"],
+        "train": 100 * tested.droplevel("epoch"), "seconds": scores["seconds"],
     })    # fmt: skip
 
 
@@ -100,7 +102,8 @@ def _write(table: pd.DataFrame, seeds: str, more: list[str]) -> None:
     table.to_csv(OUT / "levers.csv", index=False)
     lines = [
         "# What each lever against over-fitting brings",
-        f"Mean test accuracy in %, {seeds} seed(s), the last epoch, `trainer.validation=0`"
+        f"Mean test accuracy in %, {seeds} seed(s), the last epoch, all training trials (`trainer.validation=0`; "
+        "but *early stopping*)"
         f"{''.join(f', `{word}`' for word in more)}, on the subjects that chose the defaults: a choice among these "
         "numbers is not a result. *off*: the network's defaults; each lever alone is put on them. *difference*: to "
         "*off* with the same seeds and splits, mean and deviation over subjects; *ahead*: in how many subjects. "
