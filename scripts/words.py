@@ -1,12 +1,11 @@
 """What is typed, held against the configurations: Hydra's own words on a typo advise to add what nothing takes."""
 
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from functools import cache
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
@@ -14,8 +13,8 @@ from omegaconf import OmegaConf
 
 from eegdecode.launching.options import check_options, unknown
 from quotes import check_quotes
+from shown import Shown
 
-REFUSED = re.compile(r"Could not override '|In '[^']+': Could not find '")    # how Hydra begins to say it
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 
@@ -38,27 +37,6 @@ def words_checked(name: str) -> Iterator[None]:
         raise
     finally:
         sys.stderr.write("".join(shown.held))
-
-
-class Shown:
-    """Standard error without Hydra's last words, if they are of a refused override: those are held back."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream, self.held = stream, list[str]()
-
-    def write(self, text: str) -> int:
-        """Show it, or hold it back."""
-        if self.held or REFUSED.match(text):
-            self.held.append(text)
-            return len(text)
-        return self.stream.write(text)
-
-    def flush(self) -> None:
-        """As the stream does."""
-        self.stream.flush()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.stream, name)
 
 
 def unknown_setting(words: Sequence[str], name: str, beside: Sequence[str] = ()) -> str | None:

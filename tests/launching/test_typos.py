@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from quotes import check_quotes
-from words import Shown, unknown_setting
+from shown import Shown
+from words import unknown_setting
 
 TRAIN = str(Path(__file__).resolve().parents[2] / "scripts" / "train.py")
 
