@@ -1,6 +1,9 @@
 """Standard error without Hydra's words on a typo, which advise to add what nothing takes."""
 
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from typing import Any, TextIO
 
 REFUSED = re.compile(r"Could not override '|In '[^']+': Could not find '")    # how Hydra begins to say it
@@ -25,3 +28,14 @@ class Shown:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
+
+
+@contextmanager
+def shown_without_typos() -> Iterator[list[str]]:
+    """Hold back what Hydra says of a typo; what is left of it in the end is shown."""
+    shown = Shown(sys.stderr)
+    try:
+        with redirect_stderr(shown):
+            yield shown.held
+    finally:
+        sys.stderr.write("".join(shown.held))

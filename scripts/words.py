@@ -1,8 +1,8 @@
-"""What is typed, held against the configurations: Hydra's own words on a typo advise to add what nothing takes."""
+"""What is typed, held against the configurations."""
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from eegdecode.launching.options import check_options, unknown
 from quotes import check_quotes
-from shown import Shown
+from shown import shown_without_typos
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -26,17 +26,14 @@ def words_checked(name: str) -> Iterator[None]:
         check_options(sys.argv[1:], CONFIGS / "launcher")
     except ValueError as error:
         sys.exit(f"error: {error}")
-    shown = Shown(sys.stderr)
-    try:
-        with redirect_stderr(shown):
+    with shown_without_typos() as held:
+        try:
             yield
-    except SystemExit as stop:
-        if stop.code == 1 and (said := unknown_setting(sys.argv[1:], name)):
-            shown.held.clear()
-            sys.exit(f"error: {said}")
-        raise
-    finally:
-        sys.stderr.write("".join(shown.held))
+        except SystemExit as stop:
+            if stop.code == 1 and (said := unknown_setting(sys.argv[1:], name)):
+                held.clear()
+                sys.exit(f"error: {said}")
+            raise
 
 
 def unknown_setting(words: Sequence[str], name: str, beside: Sequence[str] = ()) -> str | None:

@@ -18,7 +18,7 @@ TRAIN = str(Path(__file__).resolve().parents[2] / "scripts" / "train.py")
     ("model=eegnet model.heads=2",
      "there is no model.heads with model=eegnet; model has depth, drop, filters, init_from, kernel"),
     ("-m model=ts_lr,eegnet trainer.lr=1,2",
-     "there is no trainer.lr with model=ts_lr; trainer has device, scale, seeds"),
+     "there is no trainer.lr with model=ts_lr; trainer has device, scale, seeds, workers"),
     ("experiment=compare_simulated trainer.lrr=1",
      "there is no trainer.lrr with experiment=compare_simulated; did you mean trainer.lr?"),
     ("model=eegnett trainer.lr=1", "there is no model=eegnett; did you mean model=eegnet?"),
