@@ -145,3 +145,4 @@ class Prediction:
 
 
 Claim = Callable[[Sequence[Run]], list[Run]]    # those of some runs to train now: others may have them in work
+OnEpoch = Callable[[Run, Mapping[str, float]], None]    # is told what was measured after an epoch of a run

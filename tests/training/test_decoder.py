@@ -212,8 +212,8 @@ def test_a_file_calls_nothing_but_networks(name, finished):
 
 def test_a_file_calls_nothing_that_a_module_of_front_ends_has_imported(finished, monkeypatch):
     trials, run = finished
-    monkeypatch.setattr("eegdecode.training.workers.ProcessPoolExecutor", lambda: pytest.fail("it was called"))
-    for name in ("workers.ProcessPoolExecutor", "job.Path", "align.inverse_root", "fitted.Places"):
+    monkeypatch.setattr("eegdecode.training.crew.ProcessPoolExecutor", lambda: pytest.fail("it was called"))
+    for name in ("crew.ProcessPoolExecutor", "job.Path", "align.inverse_root", "fitted.Places"):
         model = {**run.model, "frontend": {"call": {"name": f"eegdecode.training.{name}", "source": ""}}}
         with pytest.raises(ValueError, match=f"{name} is no front end"):
             decode(run.weights, {"model": model}, trials)

@@ -20,10 +20,10 @@ from torch import nn
 
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.training import workers as wing
+from eegdecode.training.crew import count_cores
 from eegdecode.training.deep import DeepTrainer
 from eegdecode.training.frontend import CSP, ZScore
 from eegdecode.training.job import job_folder
-from eegdecode.training.workers import count_cores
 
 MODEL = partial(EEGNet, drop=0.5)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, TypeGuard
 
+from eegdecode.training.crew import check_workers
 from eegdecode.training.dependents import COUNTS_WITH
 from eegdecode.training.ensemble import MODES
 from eegdecode.training.transfer import FINE_TUNE
@@ -46,8 +47,7 @@ def check_numbers(settings: DeepSettings) -> None:
             raise ValueError(f"trainer.{name} must be a number, got {getattr(settings, name)!r}")
     if len(settings.betas) != 2 or not all(is_number(b) and 0 <= b < 1 for b in settings.betas):
         raise ValueError(f"trainer.betas must be two numbers in [0, 1), got {list(settings.betas)}")
-    if settings.workers not in (None, "auto") and not is_count(settings.workers):
-        raise ValueError(f"trainer.workers must be auto or at least 1, got {settings.workers!r}")
+    check_workers(settings.workers)
     for name, low, high in (("lr", 0, 10), ("weight_decay", 0, 100), ("sam", 0, 10), ("mixup", 0, 10)):
         if not low <= getattr(settings, name) <= high:
             raise ValueError(f"trainer.{name} must be between {low} and {high}, got {getattr(settings, name)}")

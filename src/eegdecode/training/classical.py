@@ -1,26 +1,32 @@
-"""Classical pipelines: scikit-learn's own steps, fitted run by run."""
+"""Classical pipelines: scikit-learn's own steps, fitted run by run, on several cores where that is worth it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import numpy as np
-import pandas as pd
-from scipy.special import log_softmax
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
-from eegdecode.runs import Claim, Prediction, Run
-from eegdecode.training.align import Align, align_trials
-from eegdecode.training.classical_search import Grid, inner_folds, search_grid
+from eegdecode.runs import Claim, OnEpoch, Prediction, Run
+from eegdecode.training.align import Align
+from eegdecode.training.classical_fit import fit_run
+from eegdecode.training.classical_search import Grid, search_grid
 from eegdecode.training.classical_steps import CCA, EachBand, FilterBank
-from eegdecode.training.costs import Meter
+from eegdecode.training.classical_workers import fit_in_workers
+from eegdecode.training.crew import check_workers, count_cores
 from eegdecode.training.frontend import Identity, Moments
+from eegdecode.training.job import NoWorkersError
 from eegdecode.trials import Trials
+
+log = logging.getLogger(__name__)
+
+WORTH = 10.0    # s that the runs that are left take in one process: workers take two to start
 
 
 @dataclass(frozen=True)
@@ -35,11 +41,14 @@ class ClassicalTrainer:
         Seeds that are run, of those that ``sweep.seeds`` names, from the first. One: our pipelines draw no random
         numbers, so that a second seed would show the first one's scores as if they were new. None: all.
     device : {"auto", "cpu"}
+    workers : int, "auto" or None
+        Processes that fit a run each, at most. None and auto: one a core; 1: this process alone. Numbers are the same.
     """
 
     scale: float = 1.0
     seeds: int | None = field(default=1, repr=False)
     device: str = field(default="auto", repr=False)
+    workers: int | str | None = field(default=None, repr=False)
     validation: float = 0.0
 
     def __post_init__(self) -> None:
@@ -47,6 +56,7 @@ class ClassicalTrainer:
             raise ValueError(f"device={self.device}: classical pipelines run on the CPU; take device=auto")
         if self.seeds is not None and self.seeds < 1:
             raise ValueError(f"trainer.seeds must be at least 1 or null, got {self.seeds}")
+        check_workers(self.workers)
 
     def count_epochs(self, n_train: int) -> int:
         """One: a fit."""
@@ -58,71 +68,35 @@ class ClassicalTrainer:
         model(sfreq=trials.signal.sfreq, classes=trials.classes)
 
     def fit(
-        self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], *, frontend: Any, on_epoch: Callable,
+        self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], *, frontend: Any, on_epoch: OnEpoch,
         augment: Any = None, states: Any = None, on_warning: Any = None, claim: Claim = list,
     ) -> Iterator[Prediction]:    # fmt: skip
         """Fit each run's pipeline and yield its prediction. Of front ends it takes alignment alone.
 
-        There is no state between start and end of a fit, and no preflight.
+        There is no state between start and end of a fit, and no preflight. The first run is fitted here; where it shows
+        that the others take long, each core fits one at a time. Then they come in any order.
         """
-        runs = [run for stack in stacks for run in stack]
-        _refuse_what_is_ignored(runs, frontend, augment)
+        left = deque(run for stack in stacks for run in stack)
+        _refuse_what_is_ignored(list(left), frontend, augment)
         pipeline = model(sfreq=trials.signal.sfreq, classes=trials.classes)
-        moments = Moments.of(trials.X) if runs and isinstance(frontend, Align) else None
-        for run in (mine for each in runs for mine in claim([each])):
-            meter = Meter()
-            split, fitted = run.split, _seeded(pipeline, run.seed)
-            X = trials.X if moments is None else align_trials(frontend, trials.X, trials.meta, split, moments)
-            parts = {part: getattr(split, part) for part in ("val", "test")}
-            try:
-                _fit(fitted, self._signals(X, split.train), trials.y[split.train], trials.meta.iloc[split.train])
-                logits = {part: _predict(fitted, self._signals(X, rows), len(trials.classes))
-                          for part, rows in parts.items()}    # fmt: skip
-                status = "done"
-            except (ValueError, np.linalg.LinAlgError) as error:    # of this run alone: the others go on
-                logits = {part: np.full((len(rows), len(trials.classes)), np.nan) for part, rows in parts.items()}
-                status = f"failed: {error}"
-            on_epoch(run, {"epoch": 1})
-            yield Prediction(
-                run=run, logits=logits, history=pd.DataFrame(), best_epoch=0, n_params=0,
-                **meter.read(), chosen=_chosen(fitted), status=status,
-            )    # fmt: skip
-
-    def _signals(self, X: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Some trials in double precision: in single, matrices of average-referenced signals are not positive."""
-        return self.scale * X[rows].astype(np.float64)
-
-
-def _fit(fitted: Pipeline | GridSearchCV, X: np.ndarray, y: np.ndarray, meta: pd.DataFrame) -> None:
-    if isinstance(fitted, GridSearchCV):
-        fitted.set_params(cv=inner_folds(meta, y))
-    fitted.fit(X, y)
-
-
-def _predict(fitted: Pipeline | GridSearchCV, X: np.ndarray, n_classes: int) -> np.ndarray:
-    """Log-probabilities (n, K) whose greatest is the class that the pipeline predicts.
-
-    They are the softmax of its decision function where it has one. For logistic regression and LDA these are its
-    probabilities. For support vectors and canonical correlations they rank the classes, no more: read no calibration
-    from them. (Platt's probabilities of scikit-learn's ``SVC`` can disagree with what it predicts.) A class without
-    training trials gets a probability of 1e-12.
-    """
-    logits = np.full((len(X), n_classes), np.log(1e-12))
-    if not len(X):
-        return logits
-    if hasattr(fitted, "decision_function"):
-        scores = fitted.decision_function(X)
-        if scores.ndim == 1:    # of two classes: that of the second
-            scores = np.stack([np.zeros_like(scores), scores], axis=1)
-        logits[:, fitted.classes_] = log_softmax(scores, axis=1)
-    else:
-        logits[:, fitted.classes_] = np.log(np.maximum(fitted.predict_proba(X), np.finfo(float).tiny))
-    return logits
-
-
-def _chosen(fitted: Pipeline | GridSearchCV) -> str:
-    """What a search took: ``augment__lag=4, augment__order=2``."""
-    return ", ".join(f"{name}={value}" for name, value in getattr(fitted, "best_params_", {}).items())
+        moments = Moments.of(trials.X) if left and isinstance(frontend, Align) else None
+        n_workers = self.workers if isinstance(self.workers, int) else count_cores()
+        while left:
+            for run in claim([left.popleft()]):
+                prediction = fit_run(pipeline, trials, run, scale=self.scale, frontend=frontend, moments=moments)
+                on_epoch(run, {"epoch": 1})
+                yield prediction
+                n_workers = min(n_workers, len(left))
+                if n_workers > 1 and prediction.seconds * len(left) > WORTH:
+                    try:
+                        yield from fit_in_workers(
+                            self.scale, model, trials, left, frontend=frontend, n_workers=n_workers,
+                            on_epoch=on_epoch, claim=claim,
+                        )    # fmt: skip
+                        return
+                    except NoWorkersError as reason:
+                        log.warning("fitting in this process alone: %s", reason)
+                        n_workers = 1
 
 
 def _refuse_what_is_ignored(runs: Sequence[Run], frontend: Any, augment: Any) -> None:
@@ -156,10 +130,3 @@ def pipeline(
             step.check()
     joined = Pipeline(list(steps.items()))
     return search_grid(joined, search) if search else joined
-
-
-def _seeded(pipeline: Pipeline | GridSearchCV, seed: int) -> Pipeline | GridSearchCV:
-    """Return a copy with a run's seed in every step that draws random numbers."""
-    copy: Any = clone(pipeline)
-    names = [name for name in copy.get_params() if name.split("__")[-1] == "random_state"]
-    return copy.set_params(**dict.fromkeys(names, seed))

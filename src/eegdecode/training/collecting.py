@@ -11,8 +11,7 @@ from dataclasses import replace
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
-from eegdecode.runs import Claim, Prediction, Run
-from eegdecode.training.loop import OnEpoch
+from eegdecode.runs import Claim, OnEpoch, Prediction, Run
 
 LOOK = 0.1    # s between two looks at what the workers tell
 

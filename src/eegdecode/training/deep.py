@@ -9,21 +9,21 @@ from functools import partial
 
 import torch
 
-from eegdecode.runs import Claim, Prediction, Run
+from eegdecode.runs import Claim, OnEpoch, Prediction, Run
 from eegdecode.training.arithmetic import with_arithmetic
 from eegdecode.training.augment import Recombination
 from eegdecode.training.batches import Material
 from eegdecode.training.chain import Chain
 from eegdecode.training.compare import compare_sources
+from eegdecode.training.crew import count_cores
 from eegdecode.training.devices import find_devices
 from eegdecode.training.frontend import FrontEnd
 from eegdecode.training.job import NoWorkersError
-from eegdecode.training.loop import OnEpoch
 from eegdecode.training.preflight import small_task, warn
 from eegdecode.training.room import train_here
 from eegdecode.training.settings import DeepSettings
 from eegdecode.training.states import States
-from eegdecode.training.workers import count_cores, train_in_workers
+from eegdecode.training.workers import train_in_workers
 from eegdecode.trials import Trials
 
 log = logging.getLogger(__name__)

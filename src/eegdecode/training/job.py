@@ -15,9 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from eegdecode.training.batches import Material
-from eegdecode.training.frontend import FrontEnd, Moments
-from eegdecode.training.settings import DeepSettings
+from eegdecode.training.frontend import Moments
 from eegdecode.trials import Trials
 
 SPARE = 100e6    # bytes that are left free in the folder of temporary files
@@ -33,21 +31,25 @@ class Job:
 
     Attributes
     ----------
+    settings
+        What the trainer gives.
+    model : partial
+        A network, or a pipeline.
     signals : Path
         The signals of all trials, as ``.npy``.
     table : dict
         The fields of `Trials` but for the signals.
     """
 
-    settings: DeepSettings
+    settings: Any
     model: partial
-    frontend: FrontEnd
+    frontend: Any
     signals: Path
     table: dict[str, Any]
 
 
 @contextmanager
-def job_folder(settings: DeepSettings, model: partial, trials: Trials, frontend: FrontEnd) -> Iterator[Path]:
+def job_folder(settings: Any, model: partial, trials: Trials, frontend: Any) -> Iterator[Path]:
     """A temporary folder with the job.
 
     Signals that are mapped from a file already are left where they are; moments are measured here, once for all
@@ -56,7 +58,7 @@ def job_folder(settings: DeepSettings, model: partial, trials: Trials, frontend:
     Raises
     ------
     NoWorkersError
-        If the network cannot be pickled or there is no room.
+        If the model cannot be pickled or there is no room.
     """
     try:
         folder = Path(tempfile.mkdtemp(prefix="eegdecode-"))
@@ -85,7 +87,7 @@ def _write_job(job: Job, folder: Path) -> None:
     try:
         (folder / "job.pickle").write_bytes(pickle.dumps(job))
     except (pickle.PicklingError, AttributeError, TypeError, OSError) as error:
-        raise NoWorkersError(f"the network cannot be sent to another process ({error})") from error
+        raise NoWorkersError(f"the model cannot be sent to another process ({error})") from error
 
 
 def _write_arrays(X: np.ndarray, folder: Path, *, with_signals: bool) -> None:
@@ -102,13 +104,9 @@ def _write_arrays(X: np.ndarray, folder: Path, *, with_signals: bool) -> None:
 
 
 @lru_cache(maxsize=1)
-def open_job(folder: Path, device: str) -> tuple[Job, Material]:
-    """Open the job in a worker: the signals are pages of the file, in memory once however many workers there are.
-
-    On a GPU they are copied to it.
-    """
+def open_job(folder: Path) -> tuple[Job, Trials, Moments]:
+    """Open the job in a worker: the signals are pages of the file, in memory once however many workers there are."""
     job: Job = pickle.loads((folder / "job.pickle").read_bytes())
     X = np.asarray(np.load(job.signals, mmap_mode="c"))    # copy on write: torch takes no read-only array
     mean, second = (np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in ("mean", "second"))
-    trials, moments = Trials(X=X, **job.table), Moments(mean, second)
-    return job, Material.of(trials, per_trial=job.frontend.per_trial, device=device, moments=moments)
+    return job, Trials(X=X, **job.table), Moments(mean, second)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from eegdecode.runs import WATCHED, Prediction, Run
+from eegdecode.runs import WATCHED, OnEpoch, Prediction, Run
 from eegdecode.training.adapt import predict_adapted
 from eegdecode.training.augment import draw_batches
 from eegdecode.training.average import Average
@@ -30,7 +30,6 @@ from eegdecode.training.settings import DeepSettings
 from eegdecode.training.step import compiled, replayed, update
 from eegdecode.training.task import Task, seeds_of
 
-OnEpoch = Callable[[Run, Mapping[str, float]], None]
 BACKEND = "inductor"    # torch's own: C++ for a CPU, Triton for a GPU
 MEASURED = 100    # of many epochs so many or up to twice as many are measured: one of 32 trials costs little more
 EVAL_TRIALS = 512    # training trials on which the training loss is measured: a standard error of 2 % at most

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from eegdecode.identity import describe
 from eegdecode.pretrained import Pretrained
-from eegdecode.runs import Run
+from eegdecode.runs import OnEpoch, Run
 from eegdecode.training.augment import draw_batches
 from eegdecode.training.average import Average
 from eegdecode.training.batches import Material, cut, steps_per_epoch
@@ -32,7 +32,6 @@ from eegdecode.training.states import States
 from eegdecode.training.task import Task, seeds_of
 from eegdecode.trials import Trials
 
-OnEpoch = Callable[[Run, Mapping[str, float]], None]
 KINDS = ("loss", "mean", "repeat")    # errors of the network, of the mean and of repeating, see `models.pieces.errors`
 MEASURED, EVAL_TRIALS, SHOWN = 100, 512, 4    # epochs and trials that are measured, pieces that are shown
 FLAT = 1e-3    # deviation of a number below which it is taken to be constant

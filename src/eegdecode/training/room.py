@@ -10,10 +10,10 @@ from functools import partial
 
 import torch
 
-from eegdecode.runs import Claim, Prediction, Run
+from eegdecode.runs import Claim, OnEpoch, Prediction, Run
 from eegdecode.training.batches import Material
 from eegdecode.training.frontend import FrontEnd
-from eegdecode.training.loop import OnEpoch, train_stack
+from eegdecode.training.loop import train_stack
 from eegdecode.training.settings import DeepSettings
 
 UNMEASURED = 32    # runs side by side where no GPU tells of its memory
