@@ -73,6 +73,19 @@ def test_without_validation_trials_over_fitting_is_not_judged_and_that_is_said()
     assert told.remedy == "trainer.validation=0.2; so that not the test tells"    # or the test would choose
 
 
+@pytest.mark.parametrize(("right", "more"), [(0.95, False), (0.75, True)])
+def test_training_trials_that_are_not_learned_to_the_end_want_more_steps(right: float, more: bool) -> None:
+    """Half of the way from chance is no poor fit, and a rate that ends at zero leaves a flat curve."""
+    course = {"train_accuracy": np.full(40, right), "val_accuracy": np.full(40, 0.7)}
+    gone = {**course, "val_loss": np.nan, "val_accuracy": np.nan}
+    (learning,) = diagnose(make_history(**course), {**SCORE, "val_accuracy": 0.7}, n_classes=4)
+    (fits,) = diagnose(make_history(**gone), {**SCORE, "n_val": 0, "val_accuracy": np.nan}, n_classes=4)
+    assert (learning.verdict, fits.verdict) == ("learning", "fits")
+    assert learning.remedy.startswith("trainer.epochs=null trainer.updates=") is more
+    assert fits.remedy.startswith("trainer.validation=0.2 trainer.epochs=null trainer.updates=") is more
+    assert fits.remedy.startswith("trainer.validation=0.2")    # so that not the test tells whether they help
+
+
 def test_a_leak_shows_under_smoothed_labels_too() -> None:
     """They keep the loss up: of trials known perfectly a network came to 0.027 ln 2 and to 0.014 ln 4."""
     known, loss = np.full(40, 1.0), np.full(40, 0.014 * np.log(4))

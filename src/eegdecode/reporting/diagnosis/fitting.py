@@ -111,7 +111,7 @@ def too_short(course: Course, answers: Answers | None) -> Diagnosis | None:
     evidence = f"{moved}; {_fit_text(course)}"
     confidence = sure(-course.path, -SHORT, 0)
     if course.lr > SLOW or course.epochs <= FEW_EPOCHS:
-        return Diagnosis("too few steps", evidence, confidence, _more_steps(course, 500))
+        return Diagnosis("too few steps", evidence, confidence, more_steps(course, 500))
     return Diagnosis("rate too low", evidence, confidence, "trainer.lr=1e-3")
 
 
@@ -174,7 +174,7 @@ def under_fitting(course: Course, answers: Answers | None) -> Diagnosis | None:
     if not begun(course) or not poor(course):
         return None
     less = "model.drop=0.1 " * (course.drop > 0.1) + "trainer.weight_decay=0; or a larger network"
-    remedy = _more_steps(course, 2000) if _unfinished(course) else less
+    remedy = more_steps(course, 2000) if _unfinished(course) else less
     return Diagnosis("under-fitting", _fit_text(course), sure(-fit(course), -POOR, 0), remedy)
 
 
@@ -190,7 +190,7 @@ def never_predicted(course: Course, answers: Answers | None) -> Diagnosis | None
     counts = ", ".join(f"{names[k]} ({answers.present[k]} test trials)" for k in missing)
     by_luck = (1 - 1 / course.n_classes) ** sum(answers.present)
     rare = max(answers.present[k] for k in missing) < RARE * sum(answers.present) / course.n_classes
-    more = _more_steps(course, 2000) + "; " if _unfinished(course) else ""
+    more = more_steps(course, 2000) + "; " if _unfinished(course) else ""
     remedy = "trainer.class_weights=balanced; " if rare else more    # equal classes have equal weights as it is
     remedy += "look at the labels of that class (dataset.events) and at its trials"
     evidence, confidence = f"never the answer: class {counts}", 0.95 if by_luck < 1e-3 else 0.6
@@ -208,6 +208,14 @@ def sure(value: float, threshold: float, certain: float) -> float:
     return float(min(0.99, max(0.5, 0.5 + 0.49 * (value - threshold) / (certain - threshold))))
 
 
+def more_steps(course: Course, least: int) -> str:
+    """Four times the steps, epochs that were typed would go before them; or the patience, where it ended the run."""
+    if _ended(course):
+        ended = f"it was ended {course.since_best} epochs after its least validation loss"
+        return f"trainer.patience={4 * course.patience}; or null: {ended}"
+    return f"trainer.epochs=null trainer.updates={max(least, 4 * course.steps)}"
+
+
 def _slower(course: Course) -> str:
     """A tenth of the rate, or Adam's usual one where that is less."""
     return f"{min(course.lr / 10, 1e-3):.1g}"
@@ -221,14 +229,6 @@ def _unfinished(course: Course) -> bool:
 def _ended(course: Course) -> bool:
     """Whether its patience ended the run."""
     return 0 < course.patience <= course.since_best
-
-
-def _more_steps(course: Course, least: int) -> str:
-    """Four times the steps, epochs that were typed would go before them; or the patience, where it ended the run."""
-    if _ended(course):
-        ended = f"it was ended {course.since_best} epochs after its least validation loss"
-        return f"trainer.patience={4 * course.patience}; or null: {ended}"
-    return f"trainer.epochs=null trainer.updates={max(least, 4 * course.steps)}"
 
 
 def _fit_text(course: Course) -> str:
