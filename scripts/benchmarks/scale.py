@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.table import markdown
+from benchmarks.table import markdown, publish
 from benchmarks.tasks import call
 
 OUT = Path("notebooks/benchmarks")
@@ -33,8 +33,6 @@ def measure_scale(folder: Path, *sizes: str) -> None:
 def write_scale(rows: list[dict]) -> None:
     """Write both files."""
     table = pd.DataFrame(rows)
-    OUT.mkdir(parents=True, exist_ok=True)
-    table.to_csv(OUT / "scale.csv", index=False)
     lines = [
         "# Many runs",
         f"Stub trainings of {1e3 * TRAINING:.0f} ms: {N_SUBJECTS} subjects, {len(RATES)} rates, the rest seeds; "
@@ -47,7 +45,7 @@ def write_scale(rows: list[dict]) -> None:
         "`python scripts/benchmark.py scale`.",
         markdown(table),
     ]
-    (OUT / "scale.md").write_text("\n\n".join(lines) + "\n")
+    publish(table, lines, OUT, "scale")
     print(table.to_string())
 
 

@@ -36,6 +36,13 @@ def write_table(table: pd.DataFrame, limits: Mapping[str, Any], runs: Mapping[st
     _draw(table, folder / "engine.png")
 
 
+def publish(table: pd.DataFrame, lines: list[str], folder: Path, name: str) -> None:
+    """Write ``NAME.csv`` and ``NAME.md``, of whose paragraphs one is the table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table.to_csv(folder / f"{name}.csv", index=False)
+    (folder / f"{name}.md").write_text("\n\n".join(lines) + "\n")
+
+
 def markdown(table: pd.DataFrame) -> str:
     """A table of Markdown; gaps are empty."""
     shown = table.astype(object).where(table.notna(), "")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 import eegdecode
-from benchmarks.table import markdown
+from benchmarks.table import markdown, publish
 from benchmarks.tasks import DOOR
 
 OUT = Path("notebooks/benchmarks")
@@ -37,12 +37,10 @@ def measure_threads(folder: Path) -> None:
                 for _ in range(REPEATS)
             ]).median()    # fmt: skip
             named = {"model": model, "beside": "one process that counts" if beside else "nothing"}
-            rows.append(named | {f"{name}, s": round(each, 2) for name, each in times.items()})
-            rows[-1]["ours to libgomp"] = round(times["ours"] / times["libgomp"], 2)
+            rows.append(named | {f"{name}, s": round(float(each), 2) for name, each in times.items()})
+            rows[-1]["ours to libgomp"] = round(float(times["ours"] / times["libgomp"]), 2)
             print(rows[-1], flush=True)
     table = pd.DataFrame(rows)
-    OUT.mkdir(parents=True, exist_ok=True)
-    table.to_csv(OUT / "threads.csv", index=False)
     lines = [
         "# Threads that wait for each other",
         f"Seconds that `train.py {' '.join(WORDS)}` trains in one process with {os.cpu_count()} threads, start and "
@@ -51,7 +49,7 @@ def measure_threads(folder: Path) -> None:
         "Made by `python scripts/benchmark.py threads`.",
         markdown(table),
     ]
-    (OUT / "threads.md").write_text("\n\n".join(lines) + "\n")
+    publish(table, lines, OUT, "threads")
 
 
 def _seconds(folder: Path, model: str, turns: str, *, beside: bool) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.ablation import STACKED, on_disk, typed, where
-from benchmarks.table import markdown
+from benchmarks.table import markdown, publish
 
 OUT = Path("notebooks/benchmarks")
 SEEDS = 5
@@ -106,8 +106,6 @@ def _rows(place: str, model: str, way: str, curves: Mapping[str, Scores]) -> lis
 
 
 def _write(table: pd.DataFrame, seeds: str, more: list[str]) -> None:
-    OUT.mkdir(parents=True, exist_ok=True)
-    table.to_csv(OUT / "transfer.csv", index=False)
     lines = [
         "# What other subjects bring to a new one",
         f"Mean test accuracy in % over subjects, {seeds} seed(s), the last epoch, `trainer.validation=0`"
@@ -123,7 +121,7 @@ def _write(table: pd.DataFrame, seeds: str, more: list[str]) -> None:
         markdown(table),
         "![Accuracy against the target's trials](transfer.png)",
     ]
-    (OUT / "transfer.md").write_text("\n\n".join(lines) + "\n")
+    publish(table, lines, OUT, "transfer")
     _draw(table, OUT / "transfer.png")
 
 

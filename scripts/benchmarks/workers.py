@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.table import markdown
+from benchmarks.table import markdown, publish
 from benchmarks.tasks import DOOR
 
 OUT = Path("notebooks/benchmarks")
@@ -29,8 +29,6 @@ def measure_workers(folder: Path) -> None:
         storages["PostgreSQL"] = url
     at_once = pd.DataFrame([_row(folder, name, storage) for name, storage in storages.items()])
     long = pd.DataFrame([_long(folder, name, storages[name]) for name in ("SQLite", "journal")])
-    OUT.mkdir(parents=True, exist_ok=True)
-    at_once.to_csv(OUT / "workers.csv", index=False)
     lines = [
         "# Workers of one search",
         f"Stub trainings of {1e3 * TRAINING:.0f} ms with three reports to the pruner, random settings, "
@@ -40,7 +38,7 @@ def measure_workers(folder: Path) -> None:
         "Milliseconds of a trial beside its training where so many are over, one worker (mean of three):",
         markdown(long),
     ]
-    (OUT / "workers.md").write_text("\n\n".join(lines) + "\n")
+    publish(at_once, lines, OUT, "workers")
 
 
 def _row(folder: Path, name: str, storage: str) -> dict:

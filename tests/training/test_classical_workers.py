@@ -29,8 +29,6 @@ class Power(TransformerMixin, BaseEstimator):
             os.kill(os.getpid(), signal.SIGKILL)
         if self.fail == "broken" and multiprocessing.parent_process():
             raise RuntimeError("broken")
-        if self.fail and len(np.unique(y)) < 2:
-            raise ValueError("one class")
         return self
 
     def transform(self, X):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from functools import partial
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
@@ -12,8 +10,8 @@ from typing import Any
 
 from eegdecode.runs import Claim, OnEpoch, Prediction, Run
 from eegdecode.training.classical_fit import fit_run
-from eegdecode.training.collecting import collect
-from eegdecode.training.crew import crew, how_to_start, no_interrupt, start
+from eegdecode.training.collecting import collect, leave
+from eegdecode.training.crew import crew, how_to_start, start, submit
 from eegdecode.training.job import job_folder, open_job
 from eegdecode.trials import Trials
 
@@ -24,27 +22,14 @@ def fit_in_workers(
     scale: float, model: partial, trials: Trials, runs: Iterable[Run], *, frontend: Any, n_workers: int,
     on_epoch: OnEpoch, claim: Claim,
 ) -> Iterator[Prediction]:    # fmt: skip
-    """Fit runs in worker processes, and yield predictions as they are finished, in any order.
-
-    Raises
-    ------
-    NoWorkersError
-        Before the first run, if there can be no workers.
-    RuntimeError
-        If a worker was killed. What a worker raises is raised here, after what is finished was yielded, with the run as
-        a note.
-    """
+    """Fit runs in worker processes, and yield predictions as `workers.train_in_workers` does, with its errors."""
     context = how_to_start(preload=__name__)
     with (
         job_folder(scale, model, trials, frontend) as folder,
         crew(folder, n_workers, _begin, context=context) as (pool, told),
     ):
         start(pool, n_workers, partial(open_job, folder))
-
-        def begin(number: int, stack: Sequence[Run]) -> Future[Path]:
-            with no_interrupt():
-                return pool.submit(_fit, folder, number, stack[0])
-
+        begin = partial(submit, pool, _fit, folder)
         yield from collect(begin, [[run] for run in runs], told, on_epoch, claim=claim, ahead=2 * n_workers)
 
 
@@ -56,9 +41,10 @@ def _begin(told: SimpleQueue) -> None:
     _told = told
 
 
-def _fit(folder: Path, number: int, run: Run) -> Path:
-    """Fit a run and leave the prediction in a file, as `workers._train` does."""
+def _fit(folder: Path, number: int, stack: Sequence[Run]) -> Path:
+    """Fit a run, the only one of its stack, and tell the parent."""
     assert _told is not None
+    (run,) = stack
     try:
         job, trials, moments = open_job(folder)
         pipeline = job.model(sfreq=trials.signal.sfreq, classes=trials.classes)
@@ -67,6 +53,4 @@ def _fit(folder: Path, number: int, run: Run) -> Path:
         error.add_note(f"(in run {run.name()})")
         raise
     _told.put((number, 0, {"epoch": 1}))
-    result = folder / f"result-{number}.pickle"
-    result.write_bytes(pickle.dumps([prediction], pickle.HIGHEST_PROTOCOL))
-    return result
+    return leave([prediction], folder, number)

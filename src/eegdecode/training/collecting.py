@@ -59,6 +59,17 @@ def collect(
         raise failure
 
 
+def leave(predictions: Sequence[Prediction], folder: Path, number: int) -> Path:
+    """Leave a stack's predictions, in a worker, in a file for `collect`.
+
+    Through the pool's pipe they would come in several pieces, and a worker that ends between two of them, as all do
+    at Ctrl-C, leaves the parent waiting for the rest for ever. The name of a file is one piece.
+    """
+    result = folder / f"result-{number}.pickle"
+    result.write_bytes(pickle.dumps(predictions, pickle.HIGHEST_PROTOCOL))
+    return result
+
+
 def _look(ready: queue.SimpleQueue[Future[Path]], *, wait: bool) -> Future[Path] | None:
     try:
         return ready.get(block=wait, timeout=LOOK)

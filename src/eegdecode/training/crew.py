@@ -11,16 +11,18 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, TypeVar
 
 from eegdecode.training.job import NoWorkersError
+
+Result = TypeVar("Result")
 
 
 def count_cores() -> int:
@@ -82,8 +84,7 @@ def start(pool: ProcessPoolExecutor, n_workers: int, look: Callable[[], object])
     NoWorkersError
         If they cannot.
     """
-    with no_interrupt():
-        looks = [pool.submit(_quietly, look) for _ in range(n_workers)]
+    looks = [submit(pool, _quietly, look) for _ in range(n_workers)]
     try:
         for future in looks:
             future.result()
@@ -91,8 +92,14 @@ def start(pool: ProcessPoolExecutor, n_workers: int, look: Callable[[], object])
         raise NoWorkersError(f"the workers do not start ({type(error).__name__}: {error})") from error
 
 
+def submit(pool: ProcessPoolExecutor, call: Callable[..., Result], *given: Any) -> Future[Result]:
+    """Hand work to a worker; one that is started for it never sees Ctrl-C."""
+    with _no_interrupt():
+        return pool.submit(call, *given)
+
+
 @contextmanager
-def no_interrupt() -> Iterator[None]:
+def _no_interrupt() -> Iterator[None]:
     """Processes started here never see Ctrl-C, which a terminal sends to all; ours comes when this ends."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from multiprocessing.queues import SimpleQueue
@@ -14,8 +13,8 @@ import torch
 
 from eegdecode.runs import Claim, OnEpoch, Prediction, Run
 from eegdecode.training.batches import Material
-from eegdecode.training.collecting import collect
-from eegdecode.training.crew import count_cores, crew, how_to_start, no_interrupt, start
+from eegdecode.training.collecting import collect, leave
+from eegdecode.training.crew import count_cores, crew, how_to_start, start, submit
 from eegdecode.training.frontend import FrontEnd
 from eegdecode.training.job import Job, job_folder, open_job
 from eegdecode.training.loop import train_stack
@@ -44,14 +43,9 @@ def train_in_workers(
     with job_folder(settings, model, trials, frontend) as folder, _crew(folder, devices) as (pool, told):
         start(pool, len(devices), partial(_open, folder))
         if settings.mode == "vectorise":
-            with no_interrupt():
-                measured = pool.submit(_measure, folder, stacks)    # on one device: they are taken to be alike
+            measured = submit(pool, _measure, folder, stacks)    # on one device: they are taken to be alike
             stacks = deal(stacks, size=measured.result(), n_devices=len(devices))
-
-        def begin(number: int, stack: Sequence[Run]) -> Future[Path]:
-            with no_interrupt():
-                return pool.submit(_train, folder, number, stack)
-
+        begin = partial(submit, pool, _train, folder)
         yield from collect(begin, stacks, told, on_epoch, claim=claim, ahead=2 * len(devices))
 
 
@@ -96,11 +90,7 @@ def _measure(folder: Path, stacks: Sequence[Sequence[Run]]) -> int:
 
 
 def _train(folder: Path, number: int, stack: Sequence[Run]) -> Path:
-    """Train a stack, telling the parent of each epoch, and leave the predictions in a file.
-
-    Through the pool's pipe they would come in several pieces, and a worker that ends between two of them, as all do
-    at Ctrl-C, leaves the parent waiting for the rest for ever. The name of a file is one piece.
-    """
+    """Train a stack, telling the parent of each epoch."""
     place = {id(run): i for i, run in enumerate(stack)}
 
     def tell(run: Run, row: Mapping[str, float]) -> None:
@@ -111,9 +101,7 @@ def _train(folder: Path, number: int, stack: Sequence[Run]) -> Path:
         job, material = _open(folder)
         train = partial(_train_stack, job, material, job.settings, on_epoch=tell)
         predictions = list(train_as_fits(lambda runs: train(runs=runs), [stack], size=len(stack)))
-        result = folder / f"result-{number}.pickle"
-        result.write_bytes(pickle.dumps(predictions, pickle.HIGHEST_PROTOCOL))
-        return result
+        return leave(predictions, folder, number)
     except Exception as error:
         beside = f" and {len(stack) - 1} beside it" if len(stack) > 1 else ""
         error.add_note(f"(in run {stack[0].name()}{beside}, on {_device})")
