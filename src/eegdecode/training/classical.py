@@ -26,7 +26,7 @@ from eegdecode.trials import Trials
 
 log = logging.getLogger(__name__)
 
-WORTH = 10.0    # s that the runs that are left take in one process: workers take two to start
+WORTH = 10.0    # s that the runs that are left take in one process: workers take three to start
 
 
 @dataclass(frozen=True)
