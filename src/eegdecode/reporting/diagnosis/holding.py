@@ -25,6 +25,8 @@ DROP = 0.12            # of accuracy, at least: sessions always differ a little
 BIAS = 0.3             # of the test trials, wrong because too many answers are of other classes than the trials
 RISE = 0.1             # of ln K: late rise of the validation loss
 WHOLE = 0.8            # of the way from chance to 100 %: training trials that are learned to the end
+UNLEARNED = "; the training trials are not learned to the end, so more steps may bring more"
+LOOK = "; to see the course of other trials"
 PERFECT = 0.98
 SURE = 0.01            # of ln K: validation loss of answers that are right and sure,
 SMOOTHED = 0.5         # and so much more of the loss that smoothed labels ask for: a leak was seen at 0.3 of it
@@ -161,8 +163,7 @@ def well(course: Course) -> Diagnosis:
     the training accuracy does: where it was below `WHOLE` (EEGNet, .67 and .60 of the way) four times the steps brought
     4.8 and 3.0 points on two sets, where it was above (`sttransformer`, .94 and .84) +2.3 and -1.9.
     """
-    more = f"{more_steps(course, 2000)}; the training trials are not learned to the end, so more steps may bring more"
-    more = more if fit(course) < WHOLE else ""
+    more = more_steps(course, 2000) + UNLEARNED if fit(course) < WHOLE else ""
     if course.n_val and not course.val_accuracy > course.val_bound:
         evidence = (
             f"validation accuracy {course.val_accuracy:.0%} of {course.n_val} trials, guessing reaches "
@@ -174,8 +175,7 @@ def well(course: Course) -> Diagnosis:
             f"training accuracy {course.train_accuracy:.0%}, test {course.test_accuracy:.0%}; no validation trials, so "
             "that over-fitting and shift cannot be told apart"
         )
-        look = "; to see the course of other trials"
-        return Diagnosis("fits", evidence, 0.6, f"trainer.validation=0.2{' ' + more if more else look}")
+        return Diagnosis("fits", evidence, 0.6, "trainer.validation=0.2" + (f" {more}" if more else LOOK))
     evidence = (
         f"validation loss {course.val:.2f} ln {course.n_classes}, accuracy {course.val_accuracy:.0%} of {course.n_val} "
         f"trials (guessing reaches {course.val_bound:.0%}), training {course.train_accuracy:.0%}"
