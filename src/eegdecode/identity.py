@@ -120,8 +120,8 @@ COMPUTING = (    # settings of a trainer that say how runs are computed: no part
     "device", "ensemble", "stack", "compile", "replay", "workers", "preflight", "find_rate", "save_every",
 )    # fmt: skip
 SHARED_LAYERS = (    # files of models/ that are no network; tests/test_layers.py keeps the list
-    "layers", "masks", "patches", "positions", "norms", "attention", "kernels", "kernels_blocks", "block", "pooling",
-    "divided", "spatial", "stems", "filterbank", "tcn", "recurrence", "decoder", "pieces",
+    "layers", "filters", "masks", "patches", "positions", "norms", "attention", "kernels", "kernels_blocks", "block",
+    "pooling", "divided", "spatial", "stems", "filterbank", "tcn", "recurrence", "decoder", "pieces",
 )    # fmt: skip
 
 

@@ -4,23 +4,9 @@ from torch.nn import functional as F
 
 from eegdecode.models.attention import Attention
 from eegdecode.models.eegnet import EEGNet
-from eegdecode.models.layers import Dropout, MaxNormLinear, TimeFilter, filter_maps, limit_norm
+from eegdecode.models.layers import Dropout, MaxNormLinear, limit_norm
 from eegdecode.models.spatial import CALM, SpatialAttention, WhiteningAttention, likeness, principal
 from eegdecode.models.sttransformer import STTransformer
-
-
-@pytest.mark.parametrize("length", [1, 2, 63, 64, 200])
-@pytest.mark.parametrize("n_times", [30, 64, 129])
-def test_time_filter_is_a_depthwise_convolution(length, n_times):
-    torch.manual_seed(0)
-    layer, x = TimeFilter(4, length), torch.randn(2, 4, n_times)
-    padded = F.pad(x, (length // 2, (length - 1) // 2))
-    plain = F.conv1d(padded, layer.weight[:, None], groups=4)
-    torch.testing.assert_close(layer(x), plain, rtol=1e-4, atol=1e-5)
-    seen = torch.randn_like(plain)
-    fast = torch.autograd.grad((layer(x) * seen).sum(), layer.weight)[0]
-    slow = torch.autograd.grad((plain * seen).sum(), layer.weight)[0]
-    torch.testing.assert_close(fast, slow, rtol=1e-4, atol=1e-4)
 
 
 def test_dropout_zeroes_its_share_and_keeps_the_mean():
@@ -122,19 +108,6 @@ def test_channels_relate_by_a_trials_own_samples(relations):
     for trial, length in enumerate(lengths.tolist()):
         alone = relations(x[trial : trial + 1, :, :length])[0]
         torch.testing.assert_close(padded[trial].abs(), alone.abs(), rtol=1e-3, atol=1e-3)    # axes have no sign
-
-
-@pytest.mark.parametrize(("n_times", "length"), [(1000, 64), (63, 63), (130, 1), (64, 16)])
-def test_filter_maps_is_a_depthwise_convolution(n_times, length):
-    torch.manual_seed(0)
-    x, w = torch.randn(3, 4, n_times, requires_grad=True), torch.randn(4, length, requires_grad=True)
-    fast, plain = filter_maps(x, w), F.conv1d(x, w[:, None], groups=4)
-    torch.testing.assert_close(fast, plain, rtol=1e-5, atol=1e-4)
-    seen = torch.randn_like(plain)
-    for one, other in zip(
-        torch.autograd.grad(fast, (x, w), seen), torch.autograd.grad(plain, (x, w), seen), strict=True
-    ):
-        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5 * other.abs().max().item())
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.3, 0.5])

@@ -109,7 +109,7 @@ def test_goes_on_to_the_bit(make_trials, tmp_path, kind, mode):
     runs = some_runs(trials, 3 if mode == "vectorise" else 1, validation=KINDS[kind].get("validation", 0.25))
     whole, told = train(trials, runs, None, mode=mode, **KINDS[kind])
     states = DiskStates(tmp_path / "in_work", keys_of(trials, runs))
-    kills = range(1, 11) if kind == "plateau" else (2, 5)    # what was gone on with is killed again
+    kills = range(1, 11) if kind == "plateau" else (2, 7)    # what was gone on with is killed again
     for after in kills:    # after each epoch, a plateau that is forgotten would never lower the rate
         with pytest.raises(KilledError):
             train(trials, runs, states, mode=mode, kill_after=after, **KINDS[kind])
@@ -120,7 +120,7 @@ def test_goes_on_to_the_bit(make_trials, tmp_path, kind, mode):
     if kind == "plateau":
         assert whole[0].history["lr"].iloc[-1] < whole[0].history["lr"].iloc[1]
     if kind == "best":
-        assert whole[0].best_epoch <= 5
+        assert whole[0].best_epoch <= 7    # of nine: it comes from a state
     assert sorted(again) == sorted(told)    # the bar, wandb and the diagnosis see the whole course
 
 

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from eegdecode.models.layers import Dropout, MeanPool, exactly, filter_maps, limit_norm, wide
+from eegdecode.models.filters import filter_maps
+from eegdecode.models.layers import Dropout, MeanPool, exactly, limit_norm, wide
 
 MOMENTUM = 0.1    # of the running statistics, torch's default
 

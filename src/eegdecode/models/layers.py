@@ -21,7 +21,6 @@ Training asks for it once and hands it to ``forward`` as second argument in ever
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 from collections.abc import Mapping, Sequence
@@ -136,80 +135,6 @@ def wide(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def filter_maps(
-    x: Float[Tensor, "batch map time"], weight: Float[Tensor, "map length"], *, before: int = 0, after: int = 0
-) -> Float[Tensor, "batch map time2"]:    # fmt: skip
-    """Filter each map with its own kernel: what ``conv1d(x, weight[:, None], groups=D)`` gives.
-
-    So many zeros are thought ``before`` and ``after`` the signal.
-
-    Cut the signal into overlapping blocks x_n of b + L - 1 samples. Then every block of b outputs is a matrix
-    product, ``y_n = W x_n`` with the banded Toeplitz matrix ``W[j, i] = w[i - j]``: the same sums, at a
-    processor's matrix rate.
-    """
-    with exactly(x):    # as the way back is: what it meets must be of one type
-        return _FilterMaps.apply(x.to(weight.dtype), weight, before, after)[0]
-
-
-BLOCK = 64    # samples: the work grows with (b + L) / b, and matrices need some size to be fast
-
-
-class _FilterMaps(torch.autograd.Function):
-    """`filter_maps` with its blocks kept for the way back, which needs three products and one copy."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, before: int, after: int) -> tuple[Tensor, Tensor]:
-        length = weight.shape[1]
-        n_times = before + x.shape[-1] + after - length + 1
-        n_blocks = -(-n_times // BLOCK)
-        padded = F.pad(x, (before, n_blocks * BLOCK + length - 1 - before - x.shape[-1]))
-        blocks = padded.unfold(2, BLOCK + length - 1, BLOCK).transpose(0, 1).contiguous()    # (D, B, n, b + L - 1)
-        y = blocks.flatten(1, 2) @ _toeplitz(weight).mT                                      # (D, B n, b)
-        return y.unflatten(1, blocks.shape[1:3]).transpose(0, 1).flatten(2)[..., :n_times], blocks
-
-    @staticmethod
-    def setup_context(ctx, inputs: tuple[Tensor, Tensor, int, int], output: tuple[Tensor, Tensor]) -> None:
-        ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(inputs[1], output[1])
-        ctx.place = slice(inputs[2], inputs[2] + inputs[0].shape[-1])
-
-    @staticmethod
-    def backward(ctx, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        g, (weight, blocks), (to_x, to_w) = grads[0], ctx.saved_tensors, ctx.needs_input_grad[:2]
-        batch, n_blocks = blocks.shape[1:3]
-        g = F.pad(g, (0, n_blocks * BLOCK - g.shape[-1])).unflatten(2, (n_blocks, BLOCK))
-        g = g.transpose(0, 1).flatten(1, 2)                                                  # (D, B n, b)
-        gx = gw = None
-        if to_x:
-            to_blocks = (g @ _toeplitz(weight)).unflatten(1, (batch, n_blocks))              # (D, B, n, b + L - 1)
-            gx = _add_overlaps(to_blocks).transpose(0, 1)[..., ctx.place]
-        if to_w:
-            gw = _diagonals(g.mT @ blocks.flatten(1, 2), weight.shape[1])
-        return gx, gw, None, None
-
-
-def _toeplitz(weight: Float[Tensor, "map length"]) -> Float[Tensor, "map out sample"]:
-    """Rows ``[0 .. 0, w, 0 .. 0]``: a row [w, 0 ... 0] of L + b entries, repeated and cut one short, moves by one."""
-    maps, length = weight.shape
-    rows = F.pad(weight, (0, BLOCK))[:, None].expand(maps, BLOCK, length + BLOCK).flatten(1)
-    return rows[:, : BLOCK * (BLOCK + length - 1)].unflatten(1, (BLOCK, BLOCK + length - 1))
-
-
-def _diagonals(products: Float[Tensor, "map out sample"], length: int) -> Float[Tensor, "map length"]:
-    """Sum along diagonals, what `_toeplitz` spreads: cut in rows one longer, a diagonal is a column."""
-    return F.pad(products.flatten(1), (0, BLOCK)).unflatten(1, (BLOCK, BLOCK + length))[:, :, :length].sum(1)
-
-
-def _add_overlaps(blocks: Float[Tensor, "map batch block sample"]) -> Float[Tensor, "map batch time"]:
-    """Put blocks that begin b samples apart in one signal, and add where they overlap: the reverse of unfold."""
-    pieces = blocks.split(BLOCK, dim=3)
-    last = len(pieces) - 1
-    spread = [F.pad(p, (0, BLOCK - p.shape[3], k, last - k)) for k, p in enumerate(pieces)]
-    return functools.reduce(torch.add, spread).flatten(2)
-
-
 class MeanPool(nn.Module):
     """Mean of ``size`` neighbouring samples: nn.AvgPool1d in two thirds of the time."""
 
@@ -221,17 +146,3 @@ class MeanPool(nn.Module):
         """Average; what is left over at the end is dropped."""
         n = x.shape[-1] // self.size
         return x[..., : n * self.size].unflatten(-1, (n, self.size)).mean(-1)
-
-
-class TimeFilter(nn.Module):
-    """One long filter over time for each map: a depthwise 'same' convolution (B, D, T) -> (B, D, T)."""
-
-    def __init__(self, maps: int, length: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(maps, length))
-        nn.init.uniform_(self.weight, -(length**-0.5), length**-0.5)    # as nn.Conv1d
-
-    def forward(self, x: Float[Tensor, "batch map time"]) -> Float[Tensor, "batch map time"]:
-        """Filter every map with its own kernel."""
-        length = self.weight.shape[1]
-        return filter_maps(x, self.weight, before=length // 2, after=(length - 1) // 2)

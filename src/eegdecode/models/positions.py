@@ -16,7 +16,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from eegdecode.models.layers import TimeFilter
+from eegdecode.models.filters import TimeFilter
 from eegdecode.models.masks import zero_padding
 
 Tokens = Float[Tensor, "batch token width"]

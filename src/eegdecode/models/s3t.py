@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eegdecode.models.block import Block
-from eegdecode.models.layers import Dropout, at_least, filter_maps, more_than_zero
+from eegdecode.models.filters import filter_maps
+from eegdecode.models.layers import Dropout, at_least, more_than_zero
 
 
 class ChannelAttention(nn.Module):

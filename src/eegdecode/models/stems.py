@@ -20,7 +20,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from eegdecode.models.layers import Dropout, TimeFilter, more_than_zero
+from eegdecode.models.filters import TimeFilter
+from eegdecode.models.layers import Dropout, more_than_zero
 from eegdecode.models.norms import BatchNorm
 
 Signals = Float[Tensor, "batch chan time"]
