@@ -6,6 +6,7 @@ a map that the way back needs is written once and read once. Element-wise work, 
 optimiser are not counted, so that no program reaches the floor.
 """
 
+import math
 from typing import NamedTuple
 
 FLOAT = 4    # bytes
@@ -22,8 +23,8 @@ def eegnet(n_chans: int, n_times: int, n_trials: int) -> Floor:
     """EEGNet-8,2 with 64 taps: channels are mixed first, so that 16 maps are filtered, not 8 x C."""
     maps, taps, pooled = 16, 64, n_times // 4
     mix = 2 * 2 * n_chans * maps * n_times    # there, and the gradient of the weights
-    filters = 3 * 2 * maps * taps * n_times
-    separable = 3 * 2 * pooled * (maps * 16 + maps * maps)
+    filters = _filtered(maps, taps, n_times)
+    separable = _filtered(maps, 16, pooled) + 3 * 2 * pooled * maps * maps
     operations = mix + filters + separable
     touched = 2 * n_chans * n_times + 2 * maps * n_times    # the signals twice; the filtered maps written and read
     return Floor(n_trials * operations, n_trials * FLOAT * touched)
@@ -35,7 +36,7 @@ def s3t(n_chans: int, n_times: int, n_trials: int) -> Floor:
     filtered = n_times - taps + 1
     n_tokens = filtered // stride
     spatial = 3 * 3 * 2 * n_times * n_chans**2
-    embed = 3 * 2 * filtered * n_chans * 2 * (taps + width)
+    embed = _filtered(2 * n_chans, taps, n_times) + 3 * 2 * filtered * n_chans * 2 * width
     attention = (2 + 4) * 2 * n_tokens**2 * width    # q k and a v; then dv, da, dq and dk
     feed = 3 * 2 * n_tokens * (4 * width**2 + 2 * 4 * width**2)
     operations = spatial + embed + blocks * (attention + feed)
@@ -54,6 +55,15 @@ def sttransformer(n_chans: int, n_times: int, n_trials: int) -> Floor:
     operations = mixing + stem + feed + pooling
     touched = 2 * (known + n_chans * (n_chans + 1))    # what is remembered, read on both ways
     return Floor(n_trials * operations, n_trials * FLOAT * touched)
+
+
+def _filtered(maps: int, taps: int, n_times: int) -> float:
+    """Filters over time, there and back: as sums of products, or by two transforms of 2.5 n log2 n operations.
+
+    Those of the output and of its gradient: the input's spectrum may be known, and its gradient wanted as one.
+    """
+    n = n_times + taps
+    return min(3 * 2 * maps * taps * n_times, 2 * maps * 2.5 * n * math.log2(n))
 
 
 FLOORS = {"eegnet": eegnet, "s3t": s3t, "sttransformer": sttransformer}
