@@ -37,6 +37,8 @@ def told(*words: str, name: str = "train") -> list[str]:
     ("model.depth=2.5", "model.depth=2.5 must be a whole number"),
     ("augment=snr augment.segments=x", "augment.segments=x must be a whole number"),
     ("protocol=within_session protocol.blocks=1", "protocol.blocks=1 must be true or false"),
+    ("+trainer.lrr=1", "there is no trainer.lrr; did you mean trainer.lr?"),
+    ("+model.xyz=2", "there is no model.xyz; model has block, depth, drop, drop_tokens"),
 ])    # fmt: skip
 def test_a_value_of_another_type_is_told(words, said):
     (found,) = told(*words.split())

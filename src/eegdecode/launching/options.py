@@ -33,7 +33,7 @@ def check_options(words: Sequence[str], configs: Path) -> None:
             others = ", ".join(sorted(path.stem for path in configs.glob("*.yaml") if path.stem != name))
             raise ValueError(f"hydra.launcher.{key} is for jobs that run elsewhere: give launcher=... too ({others})")
         if key not in known:
-            raise ValueError(f"launcher={name} has no hydra.launcher.{key}; {_meant(key, known)}")
+            raise ValueError(f"launcher={name} has no hydra.launcher.{key}; {meant(key, known)}")
 
 
 def unknown(
@@ -98,8 +98,8 @@ def missing(config: Any, path: str, beside: Sequence[str] = ()) -> str | None:
             if above and not known:    # augment=none, of what has settings under another choice
                 return f"{above} has no settings as it is chosen; {parts[0]}=... takes another choice"
             if not above:
-                return _meant(part, known, beside=beside)
-            return _meant(part, known, before=f"{above}.", there=f"{above} has")
+                return meant(part, known, beside=beside)
+            return meant(part, known, before=f"{above}.", there=f"{above} has")
         node = node[part]
     return None
 
@@ -109,11 +109,11 @@ def no_choice(group: Path, choices: Sequence[str]) -> str | None:
     known = sorted(file.stem for file in group.glob("*.yaml"))
     for choice in choices:
         if re.fullmatch(r"[\w-]+", choice) and choice not in (*known, "null"):    # what is quoted is Hydra's to read
-            return f"there is no {group.name}={choice}; {_meant(choice, known, before=f'{group.name}=')}"
+            return f"there is no {group.name}={choice}; {meant(choice, known, before=f'{group.name}=')}"
     return None
 
 
-def _meant(
+def meant(
     word: str, known: Sequence[str], *, before: str = "", beside: Sequence[str] = (), there: str = "there are"
 ) -> str:    # fmt: skip
     """What was probably meant, of that or of what is beside it; or else all that there is."""

@@ -1,4 +1,4 @@
-"""Values of a configuration, held against the types of the settings: Python's own words come from too deep."""
+"""A configuration, held against what its classes take: Python's own words come from too deep."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from typing import Any
 
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
+from eegdecode.launching.options import meant
+
 OWN = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")    # Hydra's
+BESIDE = ("init_from",)    # what an experiment takes out of a model before it is built
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
 
 
 def wrong_types(config: Any, taker: Callable | None = None, path: str = "") -> Iterator[str]:
-    """Tell of each setting whose value is of another type than declared.
+    """Tell of each setting that is none, as ``+trainer.lrr=1`` adds it, or whose value is of another type.
 
     Parameters
     ----------
@@ -40,8 +43,13 @@ def wrong_types(config: Any, taker: Callable | None = None, path: str = "") -> I
     except (ImportError, AttributeError, ValueError) as error:
         yield f"{path}._target_={target} cannot be found: {error}"
         return
+    known = _keywords(taker) if target else None
     for name, value in config.items():
         below = f"{path}.{name}".lstrip(".")
+        if known and name not in (*known, *OWN, *BESIDE):
+            there = sorted(set(known) & set(config))    # without what is given by what builds it, as n_chans
+            yield f"there is no {below}; {meant(name, there, before=f'{path}.', there=f'{path} has')}"
+            continue
         if name in OWN or value == "???":
             continue
         if name in hints and not _has_target(value):
@@ -64,6 +72,17 @@ def _hints(taker: Any) -> dict[str, Any]:
         return typing.get_type_hints(taker.__init__ if inspect.isclass(taker) else taker) if taker else {}
     except Exception:    # a name that only type checkers import, something in C, words: no reason to end a command
         return {}
+
+
+def _keywords(taker: Any) -> list[str] | None:
+    """What a class or function takes; None where it takes any keyword, or it cannot be told."""
+    try:
+        takes = inspect.signature(taker).parameters.values()
+    except (TypeError, ValueError):    # something in C
+        return None
+    if any(each.kind is each.VAR_KEYWORD for each in takes):
+        return None
+    return [each.name for each in takes]
 
 
 def _default(taker: Any, name: str) -> Any:
