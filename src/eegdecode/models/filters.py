@@ -19,9 +19,9 @@ def filter_maps(
 
     So many zeros are thought ``before`` and ``after`` the signal. There are two forms of the same sums:
 
-    - On a processor signals and kernels are multiplied as spectra. Three long transforms serve the way there and the
-      way back (``x``, ``y`` or its gradient, ``x``'s gradient): 128 taps on 512 samples take a third of the time of
-      the products, 16 taps on 128 half of it.
+    - On a processor signals and kernels are multiplied as spectra, with four long transforms there and back (``x``,
+      ``y`` and their gradients): 128 taps on 512 samples take a third of the time of the products, 16 taps on 128
+      half of it.
     - On a GPU, where that is not measured yet, and where a step is compiled, since torch's compiler knows no complex
       numbers: overlapping blocks x_n of b + L - 1 samples, so that every block of b outputs is a matrix product,
       ``y_n = W x_n`` with the banded Toeplitz matrix ``W[j, i] = w[i - j]``.
