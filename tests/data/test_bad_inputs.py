@@ -70,6 +70,7 @@ FILES = {
                     ["sub-1_run-1.edf cannot be read"]),
     "truncated FIF": (lambda d: cut(save(d)), {}, ["sub-1_run-1_eeg.fif cannot be read", "Copy it again"]),
     "empty file": (lambda d: cut(save(d), 0), {}, ["sub-1_run-1_eeg.fif cannot be read"]),
+    "text file": (lambda d: (d / "sub-1_run-1_eeg.fif").write_text("x"), {}, ["damaged, or no .fif file"]),
     "unknown format": (lambda d: (d / "sub-1.xyz").write_text("x"), {"pattern": "sub-{subject}.xyz"},
                        ["sub-1.xyz cannot be read", ".edf"]),
     "wrong pattern": (save, {"pattern": "S{subject}.edf"}, ["dataset.pattern='S{subject}.edf'", "sub-1_run-1_eeg.fif"]),

@@ -297,6 +297,7 @@ def test_windows_of_several_lengths_see_the_same_moment():
         ({"block": {"kernel": "global", "slots": 2}}, "kernel=global has no setting slots; its settings are window,"),
         ({"block": {"norm": "x"}}, "norm"), ({"stem_options": {"windows": [0.5, 1]}}, r"of at least 1, got \[0.5, 1\]"),
         ({"stem_options": {"windows": []}}, "windows must be"),
+        ({"stem_options": {"windows": 1e6}}, r"windows=1e\+06: from 17 patches on, .* whole trial of 4 s; take less"),
         ({"block": {"kernel": "off"}, "pool": "token"}, "pool=token gathers in the blocks, where kernel=off has no"),
         ({"block": {"kernel": "off"}, "position": "rotary"}, "position=rotary turns what kernel=off has not"),
         ({"block": {"kernel": "off"}, "spatial": "after"}, "spatial=after attends .* take model.block.kernel=soft"),

@@ -53,7 +53,9 @@ def read_raw(file: Path) -> mne.io.BaseRaw:
                 "mne.io.RawArray(X, mne.create_info(names, rate, 'eeg')).save('sub-1_ses-1_run-1_eeg.fif') with "
                 f"X of channels by samples in V, or {out}"
             ) from error
-        raise ValueError(f"{file} cannot be read: {brief(error)}. Copy it again, or {out}") from error
+        lost = isinstance(error, AttributeError | LookupError | TypeError)    # MNE's reader, in what is no recording
+        why = f"it is damaged, or no {file.suffix} file" if lost else brief(error)
+        raise ValueError(f"{file} cannot be read: {why}. Copy it again, or {out}") from error
     for warning in seen:
         if "MarkerFile" in str(warning.message):    # which a header of BrainVision names, and which is not there
             log.warning("%s: %s", file, warning.message)

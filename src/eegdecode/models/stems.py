@@ -104,6 +104,11 @@ class FourierStem(Stem):
             raise ValueError(f"model.stem_options.windows must be one or several numbers of at least 1, got {windows}")
         margins = [round((of - 1) / 2 * self.patch) for of in several]
         self.margin, self.lengths = max(margins), [self.patch + 2 * margin for margin in margins]
+        if self.margin > n_times:
+            raise ValueError(
+                f"model.stem_options.windows={max(several):g}: from {2 * n_times / self.patch + 1:.3g} patches on, a "
+                f"window around any patch sees the whole trial of {n_times / sfreq:.3g} s; take less"
+            )
         limit = min(fmax, 0.45 * sfreq)                     # an anti-aliasing filter ends before the Nyquist rate
         self.bins = [int(limit * length / sfreq) for length in self.lengths]
         if min(self.bins) < 1:
