@@ -27,6 +27,8 @@ def check_quotes(words: Sequence[str]) -> None:
         if (value[0] not in "[{'\"" or re.match(r"\{\w+\}.", value)) and _parses(in_quotes):
             typed = shlex.quote(in_quotes) if set(in_quotes) & set('"$`\\!') else f'"{in_quotes}"'
             raise ValueError(f"{word} has characters that Hydra reads only within quotes of its own: {typed}")
+        raise ValueError(f"{word} cannot be read: is a quote, bracket or brace open? Lists are typed [a,b], mappings "
+                         '"{a: b}"')    # fmt: skip
 
 
 def _is_mapping(value: str) -> bool:

@@ -97,9 +97,16 @@ def test_marks_that_cannot_be_typed_go_into_a_file(word):
 
 
 @pytest.mark.parametrize("words", [
-    "checkpoint=/a b/x.safetensors", "-m", "--config-dir=/a(b)", "trainer.lr=1e-3,1e-4", "dataset.events={a: b",
+    "checkpoint=/a b/x.safetensors", "-m", "--config-dir=/a(b)", "trainer.lr=1e-3,1e-4",
     "model=eegnet", "dataset.events={a: b},{c: d}", "~trainer.clip", "out_dir='a=b'", "out_dir=",
-    "preprocess.bipolar=[[C3,C4]", "dataset.events={S  1: left, S//2: 'Füße'}",
+    "dataset.events={S  1: left, S//2: 'Füße'}",
 ])    # fmt: skip
-def test_what_hydra_reads_or_no_quotes_mend_passes(words):
+def test_what_hydra_reads_passes(words):
     assert check_quotes([words]) is None    # where a value wants quotes it raises
+
+
+@pytest.mark.parametrize("word", ["model=[", "dataset.events={a: b", "out_dir='a", "preprocess.bipolar=[[C3,C4]"])
+def test_what_is_left_open_is_told(word):
+    with pytest.raises(ValueError) as caught:
+        check_quotes([word])
+    assert str(caught.value).startswith(f"{word} cannot be read: is a quote, bracket or brace open?")
