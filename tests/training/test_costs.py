@@ -42,6 +42,16 @@ def test_multiply_adds_are_those_of_one_trial_and_no_random_number_is_drawn():
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("n_times", [20, 21])
+def test_a_transform_counts_as_often_as_it_is_taken(n_times):
+    class Twice(nn.Module):
+        def forward(self, x):
+            return torch.fft.irfft(torch.fft.rfft(x), n_times)
+
+    counted = count_multiply_adds(lambda **sizes: Twice(), {**SIZES, "n_times": n_times})
+    assert counted == pytest.approx(3 * 2 * 1.25 * n_times * np.log2(n_times))
+
+
 def test_what_cannot_be_counted_is_nan():
     assert np.isnan(count_multiply_adds(lambda **sizes: nn.Linear(7, 2), SIZES))
 
