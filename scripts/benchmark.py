@@ -14,6 +14,7 @@ from benchmarks import (
     data,
     diagnosis,
     engine,
+    filters,
     gpu,
     halves,
     length,
@@ -39,11 +40,11 @@ TASKS = {
     "report": report.measure_report, "levers": levers.measure_levers, "diagnosis": diagnosis.measure_diagnosis,
     "gpu": gpu.measure_gpu, "scale": scale.measure_scale, "scale-of": scale.one_size, "sweep": search.measure_search,
     "workers": workers.measure_workers, "worker": workers.one_worker, "pruning": pruning.measure_pruning,
-    "threads": threads.measure_threads,
+    "threads": threads.measure_threads, "filters": filters.measure_filters,
 }    # fmt: skip
 WRITERS = (    # of tables and figures
-    ablation, curve, diagnosis, engine, gpu, halves, length, levers, pretraining, pruning, scale, search, threads,
-    transfer, workers,
+    ablation, curve, diagnosis, engine, filters, gpu, halves, length, levers, pretraining, pruning, scale, search,
+    threads, transfer, workers,
 )    # fmt: skip
 
 if __name__ == "__main__":

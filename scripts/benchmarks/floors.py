@@ -1,9 +1,10 @@
 """What one training epoch costs at least: operations and bytes, counted from the factored forms.
 
 Counted are products and sums of the matrix products (two a multiply-add), the way back twice the way there less the
-gradient of the input, which nobody wants. Bytes: signals are read once on the way there and once on the way back;
-a map that the way back needs is written once and read once. Element-wise work, exponentials, random numbers and the
-optimiser are not counted, so that no program reaches the floor.
+gradient of the input, which nobody wants; of long filters what Fourier transforms need, where that is less. Bytes:
+signals are read once on the way there and once on the way back; a map that the way back needs is written once and read
+once. Element-wise work, exponentials, random numbers and the optimiser are not counted, so that no program reaches the
+floor.
 """
 
 import math

@@ -20,8 +20,8 @@ def filter_maps(
     So many zeros are thought ``before`` and ``after`` the signal. There are two forms of the same sums:
 
     - On a processor signals and kernels are multiplied as spectra, with four long transforms there and back (``x``,
-      ``y`` and their gradients): 128 taps on 512 samples take a third of the time of the products, 16 taps on 128
-      half of it.
+      ``y`` and their gradients): 128 taps on 512 samples take 0.36 times the time of the products, 16 taps on 250
+      samples 0.8 times (``notebooks/benchmarks/filters.md``).
     - On a GPU, where that is not measured yet, and where a step is compiled, since torch's compiler knows no complex
       numbers: overlapping blocks x_n of b + L - 1 samples, so that every block of b outputs is a matrix product,
       ``y_n = W x_n`` with the banded Toeplitz matrix ``W[j, i] = w[i - j]``.
@@ -70,7 +70,10 @@ class _Spectra(torch.autograd.Function):
 
 @functools.cache
 def fast_length(least: int) -> int:
-    """The next even number without prime factors above 5: a transform of such a length is fast."""
+    """The next even number without prime factors above 5: a transform of such a length is fast.
+
+    Twice what ``scipy.fft.next_fast_len`` gives for half of it: here, for networks know torch alone.
+    """
     for n in range(least + least % 2, 2 * least + 2, 2):
         rest = n
         for factor in (2, 3, 5):
