@@ -36,8 +36,8 @@ def measure_filters(_: Path) -> None:
         torch.set_num_threads(threads)
     publish(table, [
         "# Long filters over time",
-        f"Milliseconds of `filter_maps` there and back (gradients of signal and taps), one thread, medians of {REPEATS}, "
-        "in turn: matrix products with banded Toeplitz matrices, and Fourier transforms, which a CPU takes. "
+        f"Milliseconds of `filter_maps` there and back (gradients of signal and taps), one thread, {REPEATS} times in "
+        "turn, medians: matrix products with banded Toeplitz matrices, and Fourier transforms, which a CPU takes. "
         f"{processor()}, torch {torch.__version__}. *apart*: largest difference of the two outputs, relative to the "
         "largest value. Made by `python scripts/benchmark.py filters`.",
         markdown(table),
