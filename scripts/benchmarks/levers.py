@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.ablation import STACKED, on_disk, train
-from benchmarks.table import markdown, with_earlier
+from benchmarks.table import markdown, publish, with_earlier
 
 OUT = Path("notebooks/benchmarks")
 SEEDS = 5
@@ -95,11 +95,9 @@ def _row(place: str, model: str, name: str, runs: pd.DataFrame, off: pd.DataFram
 
 
 def _write(table: pd.DataFrame, seeds: str, more: list[str]) -> None:
-    OUT.mkdir(parents=True, exist_ok=True)
     what = {"where": ["set", "model"], "name": "lever", "reference": "off", "score": "by_subject"}
     table = with_earlier(table, OUT / "levers.csv", **what)
     table = table.sort_values(["set", "model", "lever"], key=lambda names: names.map(_order), kind="stable")
-    table.to_csv(OUT / "levers.csv", index=False)
     lines = [
         "# What each lever against over-fitting brings",
         f"Mean test accuracy in %, {seeds} seed(s), the last epoch, all training trials (`trainer.validation=0`; "
@@ -112,9 +110,7 @@ def _write(table: pd.DataFrame, seeds: str, more: list[str]) -> None:
         "`scripts/benchmarks/levers.py`.",
         markdown(table),
     ]
-    text = OUT / "levers.md"
-    _, heading, below = (text.read_text() if text.exists() else "").partition("\n## ")    # what is said of the numbers
-    text.write_text("\n\n".join(lines) + "\n" + heading + below)
+    publish(table, lines, OUT, "levers")
 
 
 def _order(name: str) -> int:

@@ -8,29 +8,25 @@ the same networks from their own seeds (``scratch``) and from networks that lear
 Runs that are compared have the same seeds and test trials, so that differences are paired.
 """
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.table import markdown
+from benchmarks.ablation import STACKED, on_disk, typed, where
+from benchmarks.table import markdown, publish
 from benchmarks.tasks import DOOR
+from benchmarks.transfer import SETS
 
 OUT = Path("notebooks/benchmarks")
+TASKS = ("masked", "forecast")
+STARTS, KINDS = (*TASKS, "labelled"), ("few", "subject", "others")
 OPTIONS = {
-    "seeds": "3", "sets": "mi_openbci,ssvep_exo", "starts": "masked,forecast,labelled", "kinds": "few,subject,others",
+    "seeds": "3", "sets": ",".join(SETS), "starts": ",".join(STARTS), "kinds": ",".join(KINDS),
     "few": "", "subjects": "", "updates": "1000",
 }    # fmt: skip
-TASKS = ("masked", "forecast")    # the other start needs labels
-FEW = {"mi_openbci": "[5,10,20]", "ssvep_exo": "[2,5,8]"}    # a class; subjects of two runs have 8 before the last one
-SETS = {    # of `ssvep_exo` the twelfth lacks a file; one run of subject 3 is one of subject 7
-    "mi_openbci": ["dataset=mi_openbci"],
-    "ssvep_exo": ["dataset=ssvep_exo", "dataset.subjects=[1,2,3,4,5,6,7,8,9,10,11]", "protocol.duplicates=drop"],
-}    # fmt: skip
 LAST = {"mi_openbci": "cross_session", "ssvep_exo": "cross_run"}    # all earlier trials of a subject -> its last run
-STACKED = ["trainer.ensemble=vectorise", "trainer.stack=16"]
 
 
 def measure_pretraining(folder: Path, *words: str) -> None:
@@ -41,70 +37,56 @@ def measure_pretraining(folder: Path, *words: str) -> None:
     options = OPTIONS | {key: value for key, _, value in pairs if key in OPTIONS}
     more = [word for word, (key, _, _) in zip(words, pairs, strict=True) if key not in OPTIONS]
     of_task, more = ([word for word in more if word.startswith("task.") == wanted] for wanted in (True, False))
-    rows = []
-    for name in (name for name in options["sets"].split(",") if _on_disk(name)):
-        words_of = _words(name, options["subjects"])
-        kinds = {
-            "few": ["protocol=calibration", f"protocol.trials={options['few'] or FEW[name]}"],
+    sets, starts, kinds = (options[key].split(",") for key in ("sets", "starts", "kinds"))
+    for what, asked, known in (("set", sets, SETS), ("start", starts, STARTS), ("kind", kinds, KINDS)):
+        if unknown := [name for name in asked if name not in known]:
+            raise SystemExit(f"no {what} {', '.join(unknown)}; there are {', '.join(known)}")
+    here, rows = {place.split()[0] for place in on_disk()}, []
+    for name in (name for name in sets if name in here):
+        words_of, numbers = _words(name, options["subjects"]), ",".join(map(str, SETS[name][1]))
+        protocols = {
+            "few": ["protocol=calibration", f"protocol.trials={options['few'] or f'[{numbers}]'}"],
             "subject": [f"protocol={LAST[name]}"], "others": ["protocol=cross_subject"],
         }    # fmt: skip
         found = {}
-        for start in ["scratch", *options["starts"].split(",")]:
-            here = folder / name / f"{start}_{options['seeds']}_{options['updates']}"
-            source = _source(here, words_of, start, options, of_task)
-            for kind, protocol in kinds.items():
-                itself = (start, kind) == ("labelled", "others")
-                if itself or kind not in options["kinds"].split(","):
+        for start in ["scratch", *starts]:
+            out = folder / name / f"{start}_{options['seeds']}_{options['updates']}"
+            source = _source(out / "source", words_of, start, options, of_task)
+            begin = [f"sweep.seeds={options['seeds']}", *([f"model.init_from={source}"] if source else [])]
+            for kind in kinds:
+                if (start, kind) == ("labelled", "others"):    # that is the source itself
                     continue
-                out = here / kind
-                begin = [f"sweep.seeds={options['seeds']}", *([f"model.init_from={source}"] if source else [])]
-                settled = [*words_of, *protocol, *STACKED, "trainer.validation=0"]
-                scores = _door("train.py", out, *settled, *begin, *more)
-                found[start, kind] = scores
+                found[start, kind] = scores = typed(out / kind, *words_of, *protocols[kind], *STACKED, *begin, *more)
                 rows += _rows(name, start, kind, scores, found["scratch", kind])
                 _write(pd.DataFrame(rows), options, [*of_task, *more])
 
 
-def _source(here: Path, words_of: list[str], start: str, options: dict[str, str], of_task: list[str]) -> Path | None:
+def _source(out: Path, words_of: list[str], start: str, options: dict[str, str], of_task: list[str]) -> Path | None:
     """The folder of networks to start from, each of which knows no trial of the subject that it is tested on."""
-    words = [*words_of, "protocol=cross_subject", f"sweep.seeds={options['seeds']}", "trainer.ensemble=vectorise"]
-    out = (here / "source").resolve()
     if start == "scratch":
         return None
+    words = [*words_of, "protocol=cross_subject", f"sweep.seeds={options['seeds']}", *STACKED]
     if start in TASKS:
-        _door("pretrain.py", out, *words, f"task={start}", f"trainer.updates={options['updates']}", *of_task)
+        _pretrained(out, *words, f"task={start}", f"trainer.updates={options['updates']}", *of_task)
     else:
-        _door("train.py", out, *words, "trainer.validation=0")
-    return out
+        typed(out, *words)
+    return out.resolve()
 
 
-def _door(script: str, out: Path, *words: str) -> pd.DataFrame:
-    """Run a door as users do; the scores of its runs, if it has any."""
-    command = [sys.executable, str(DOOR.parent / script), *words, f"out_dir={out}"]
+def _pretrained(out: Path, *words: str) -> None:
+    """Run the door as users do, and show what it says of the error."""
+    command = [sys.executable, str(DOOR.parent / "pretrain.py"), *words, f"out_dir={out}"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    if script == "pretrain.py":
-        print("\n".join(done.stdout.splitlines()[-3:]), flush=True)
-        return pd.DataFrame()
-    return pd.read_csv(out / "scores.csv", dtype={"subject": str})
+    print("\n".join(done.stdout.splitlines()[-3:]), flush=True)
 
 
 def _words(name: str, subjects: str) -> list[str]:
-    words = [*SETS[name], *([f"dataset.folder={_folder().resolve()}"] if name == "mi_openbci" else [])]
-    return [word for word in words if not (subjects and word.startswith("dataset.subjects"))] + (
-        [f"dataset.subjects={subjects}"] if subjects else []
-    )
-
-
-def _folder() -> Path:
-    return Path(os.environ.get("EEGDECODE_TEST_DATA", "data/raw")) / "mi_openbci"
-
-
-def _on_disk(name: str) -> bool:
-    if name not in SETS:
-        raise SystemExit(f"no set {name}; there are {', '.join(SETS)}")
-    return _folder().is_dir() if name == "mi_openbci" else "MNE_DATA" in os.environ
+    words = [*SETS[name][0], *where(name)]
+    if not subjects:
+        return words
+    return [*(word for word in words if not word.startswith("dataset.subjects")), f"dataset.subjects={subjects}"]
 
 
 def _rows(name: str, start: str, kind: str, scores: pd.DataFrame, scratch: pd.DataFrame) -> list[dict]:
@@ -129,11 +111,9 @@ def _rows(name: str, start: str, kind: str, scores: pd.DataFrame, scratch: pd.Da
 
 
 def _write(table: pd.DataFrame, options: dict[str, str], more: list[str]) -> None:
-    OUT.mkdir(parents=True, exist_ok=True)
     order = {kind: i for i, kind in enumerate(dict.fromkeys(table["labelled"]))}
     table = table.assign(place=table["labelled"].map(order)).sort_values(["set", "place"], kind="stable")
     table = table.drop(columns="place")
-    table.to_csv(OUT / "pretraining.csv", index=False)
     lines = [
         "# What pretraining on unlabelled trials brings",
         f"`sttransformer`, mean test accuracy in %, {options['seeds']} seed(s), the last epoch, `trainer.validation=0`"
@@ -146,4 +126,4 @@ def _write(table: pd.DataFrame, options: dict[str, str], more: list[str]) -> Non
         "`python scripts/benchmark.py pretraining --folder DIR`.",
         markdown(table),
     ]
-    (OUT / "pretraining.md").write_text("\n\n".join(lines) + "\n")
+    publish(table, lines, OUT, "pretraining")

@@ -37,10 +37,12 @@ def write_table(table: pd.DataFrame, limits: Mapping[str, Any], runs: Mapping[st
 
 
 def publish(table: pd.DataFrame, lines: list[str], folder: Path, name: str) -> None:
-    """Write ``NAME.csv`` and ``NAME.md``, of whose paragraphs one is the table."""
+    """Write ``NAME.csv`` and ``NAME.md``, of whose paragraphs one is the table; what people said below it stays."""
     folder.mkdir(parents=True, exist_ok=True)
     table.to_csv(folder / f"{name}.csv", index=False)
-    (folder / f"{name}.md").write_text("\n\n".join(lines) + "\n")
+    text = folder / f"{name}.md"
+    _, heading, said = (text.read_text() if text.exists() else "").partition("\n## ")
+    text.write_text("\n\n".join(lines) + "\n" + heading + said)
 
 
 def markdown(table: pd.DataFrame) -> str:
