@@ -12,8 +12,6 @@ points with eight). ``simulated`` has as many people as one likes: those of seed
 """
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +19,7 @@ import pandas as pd
 import torch
 
 from benchmarks.table import markdown, with_earlier
-from benchmarks.tasks import DOOR
+from benchmarks.tasks import run_door
 
 OUT, ROWS = Path("notebooks/benchmarks"), "## Every row"
 SEEDS = 5
@@ -191,10 +189,7 @@ def where(place: str) -> list[str]:
 
 def typed(out: Path, *words: str) -> pd.DataFrame:
     """Scores of all runs of a command, of which every training trial is learned from unless it says otherwise."""
-    command = [sys.executable, str(DOOR.parent / "train.py"), "trainer.validation=0", *words, f"out_dir={out}"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    run_door("train.py", "trainer.validation=0", *words, f"out_dir={out}")
     return pd.read_csv(out / "scores.csv", dtype={"subject": str})
 
 

@@ -8,15 +8,13 @@ the same networks from their own seeds (``scratch``) and from networks that lear
 Runs that are compared have the same seeds and test trials, so that differences are paired.
 """
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 
 from benchmarks.ablation import STACKED, on_disk, typed, where
 from benchmarks.table import markdown, publish
-from benchmarks.tasks import DOOR
+from benchmarks.tasks import run_door
 from benchmarks.transfer import SETS
 
 OUT = Path("notebooks/benchmarks")
@@ -67,19 +65,12 @@ def _source(out: Path, words_of: list[str], start: str, options: dict[str, str],
         return None
     words = [*words_of, "protocol=cross_subject", f"sweep.seeds={options['seeds']}", *STACKED]
     if start in TASKS:
-        _pretrained(out, *words, f"task={start}", f"trainer.updates={options['updates']}", *of_task)
+        learn = [f"task={start}", f"trainer.updates={options['updates']}", *of_task]
+        said = run_door("pretrain.py", *words, *learn, f"out_dir={out}")
+        print("\n".join(said.splitlines()[-3:]), flush=True)
     else:
         typed(out, *words)
     return out.resolve()
-
-
-def _pretrained(out: Path, *words: str) -> None:
-    """Run the door as users do, and show what it says of the error."""
-    command = [sys.executable, str(DOOR.parent / "pretrain.py"), *words, f"out_dir={out}"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    print("\n".join(done.stdout.splitlines()[-3:]), flush=True)
 
 
 def _words(name: str, subjects: str) -> list[str]:

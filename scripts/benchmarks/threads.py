@@ -14,7 +14,7 @@ import pandas as pd
 
 import eegdecode
 from benchmarks.table import markdown, publish
-from benchmarks.tasks import DOOR
+from benchmarks.tasks import run_door
 
 OUT = Path("notebooks/benchmarks")
 REPEATS = 5
@@ -55,16 +55,13 @@ def measure_threads(folder: Path) -> None:
 def _seconds(folder: Path, model: str, turns: str, *, beside: bool) -> float:
     """Seconds of training alone."""
     out = folder / f"{model}_{turns}_{beside}_{len(list(folder.glob('*')))}"
-    command = [sys.executable, str(DOOR.parent / "train.py"), *WORDS, f"model={model}", f"out_dir={out}"]
     hidden = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY")
     environment = {name: value for name, value in os.environ.items() if name not in hidden} | {"GOMP_SPINCOUNT": turns}
     other = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if beside else None
     try:
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        run_door("train.py", *WORDS, f"model={model}", f"out_dir={out}", environment=environment)
     finally:
         if other is not None:
             other.kill()
             other.wait()
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return float(pd.read_csv(out / "scores.csv")["seconds"].sum())
