@@ -75,7 +75,7 @@ class Signals:
         self.which = torch.tensor(np.stack(chosen), device=x.device) if chosen else None     # (R, n)
 
     def __getitem__(self, rows: Int[Tensor, "run batch"]) -> Float[Tensor, "run batch feature time"]:
-        return self._see(self.x[rows], rows)
+        return self._see(_gather(self.x, rows), rows)
 
     def piece(self, rows: Int[Tensor, "run batch"], times: slice) -> Float[Tensor, "run batch feature piece"]:
         """Return some samples of each trial."""
@@ -144,9 +144,9 @@ class Memory:
 
     def __getitem__(self, rows: Int[Tensor, "run batch"]) -> tuple[Tensor, Tensor | None]:
         """Return the trials of a batch of each run, (R, B, F, T), and what is known of them, (R, B, ...)."""
-        run, slots = torch.arange(len(rows), device=rows.device)[:, None], self._slots.gather(1, rows)
-        x = self.signals[rows] if self._signals is None else self._signals[run, slots]
-        return x, None if self._kept is None else self._kept[run, slots]
+        slots = self._slots.gather(1, rows)
+        x = self.signals[rows] if self._signals is None else _of_each(self._signals, slots)
+        return x, None if self._kept is None else _of_each(self._kept, slots)
 
     def piece(self, rows: Int[Tensor, "run batch"], times: slice) -> Float[Tensor, "run batch feature piece"]:
         """Return some samples of training trials of each run, behind its front end."""
@@ -161,6 +161,17 @@ class Memory:
         part.signals, part._slots = signals, self._slots[runs]
         part._signals, part._kept = (None if t is None else t[runs] for t in (self._signals, self._kept))
         return part
+
+
+def _gather(x: Float[Tensor, "row ..."], rows: Int[Tensor, "run batch"]) -> Float[Tensor, "run batch ..."]:
+    """What ``x[rows]`` gives: on a processor in a third of its time."""
+    return x.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+
+
+def _of_each(kept: Float[Tensor, "run row ..."], slots: Int[Tensor, "run batch"]) -> Float[Tensor, "run batch ..."]:
+    """Rows of each run's own."""
+    first = torch.arange(len(slots), device=slots.device)[:, None] * kept.shape[1]
+    return _gather(kept.flatten(0, 1), first + slots)
 
 
 def draw_epoch(
