@@ -28,13 +28,14 @@ WAYS = {
     "full": [], "head": ["trainer.fine_tune=head"], "layerwise": ["trainer.fine_tune=layerwise"],
     "frozen_front": ["trainer.fine_tune=frozen_front"], "keep_head": ["trainer.new_head=false"],
     "gentle": ["trainer.new_head=false", "trainer.lr={rate}"],
+    "brief": ["trainer.new_head=false", "trainer.lr={rate}", "trainer.updates=50"],
     "adapted": ["trainer.new_head=false", "trainer.lr={rate}", "trainer.adapt_norms=true"],    # transductive
 }    # fmt: skip
 MEANING = {
     "full": "all learns, with a new head, at the network's own rate and steps", "head": "the new head alone learns",
     "layerwise": "as full, with rates that fall towards the input", "frozen_front": "as full, but for the first layers",
     "keep_head": "as full, and the head is the source's", "gentle": "that at a tenth of the rate",
-    "adapted": "that with the batch norm of the test session (AdaBN, transductive)",
+    "brief": "that with 50 steps", "adapted": "gentle with the batch norm of the test session (AdaBN, transductive)",
 }    # fmt: skip
 BATCH_NORM = ("eegnet",)    # networks that have what `adapted` needs
 ALONE = "scratch"
@@ -144,7 +145,7 @@ def _draw(table: pd.DataFrame, path: Path) -> None:
 
     panels = list(table.groupby(["set", "model"], sort=False))
     figure, axes = plt.subplots(1, len(panels), figsize=(4.5 * len(panels), 3.6), layout="constrained", squeeze=False)
-    colours = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"]
+    colours = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c564b"]
     for axis, ((place, model), own) in zip(axes[0], panels, strict=True):
         for way, part in own.groupby("way", sort=False):
             style = {"color": "#777777", "ls": "--"} if way == ALONE else {"color": colours[list(WAYS).index(str(way))]}
