@@ -153,6 +153,6 @@ def _draw(table: pd.DataFrame, path: Path) -> None:
         axis.set(title=f"{model} on {place}", xlabel="trials of the target, each class", ylabel="test accuracy (%)")
         axis.set_xticks(sorted(own["trials_a_class"].unique()))
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0][0].legend(frameon=False, fontsize="small")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), frameon=False, loc="outside right upper")
     figure.savefig(path, dpi=120)
     plt.close(figure)
