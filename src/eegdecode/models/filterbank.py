@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from eegdecode.models.filters import filter_maps
+from eegdecode.models.filters import fast_length, filter_maps
 from eegdecode.models.layers import Dropout, MeanPool, exactly, limit_norm, wide
 
 MOMENTUM = 0.1    # of the running statistics, torch's default
@@ -87,7 +87,8 @@ class FilterBank(nn.Module):
         norm = self.norm
         if not norm.training:
             return norm.get_buffer("running_mean"), norm.get_buffer("running_var")
-        now = (self.remember(x) if memory is None else memory).mean(0)
+        # of a batch that nobody remembers one R, as if its trials were channels: one of each would cost ten times that
+        now = self.remember(rearrange(x, "b c t -> 1 (b c) t"))[0] if memory is None else memory.mean(0)
         R, m = now[:, :-1], now[:, -1]
         mean = w @ m
         var = ((w @ R) * w).sum(1) - mean**2
@@ -112,11 +113,12 @@ def lag_moments(
     count = x.shape[1] * n_times
     sums = F.pad(x.sum(1).double().cumsum(1), (1, 0))
     m = (sums[:, n_times:][:, :length] - sums[:, :length]) / count
-    n_fft = 1 << (x.shape[-1] + length - 1).bit_length()
-    power = torch.view_as_real(torch.fft.rfft(x, n_fft)).square().sum((1, 3)).double()
+    n_fft = fast_length(x.shape[-1] + length - 1)
+    spectrum = torch.fft.rfft(x, n_fft)
+    power = (spectrum.real.square() + spectrum.imag.square()).sum(1).double()
     whole = torch.fft.irfft(power, n_fft)[:, :length]                                    # r(l)
     begin = _diagonal_sums(x[..., : 2 * length], length)
-    end = _diagonal_sums(x.flip(-1)[..., : 2 * length], length)
+    end = _diagonal_sums(x[..., -2 * length :].flip(-1), length)
     i = torch.arange(length, device=x.device)
     lag = (i[None, :] - i[:, None]).abs()                                                # l = |j - i|
     first = torch.minimum(i[:, None], i[None, :])
@@ -128,7 +130,7 @@ def lag_moments(
 def _diagonal_sums(edge: Float[Tensor, "batch chan edge"], length: int) -> Float[Tensor, "batch begin lag"]:
     """Sum of x[s] x[s + l] over channels and s < n, for every n and lag l below ``length``."""
     edge = F.pad(edge, (0, max(0, 2 * length - edge.shape[-1]))).double()
-    gram = edge.mT @ edge                                                                # (B, 2 L, 2 L)
+    gram = edge[..., :length].mT @ edge                                                  # (B, L, 2 L)
     s = torch.arange(length, device=edge.device)
     products = gram[:, s[:, None], s[:, None] + s[None, :]]                              # (B, s, l)
     return F.pad(products.cumsum(1), (0, 0, 1, 0))[:, :length]
