@@ -10,6 +10,7 @@ Runs that are compared have the same seeds and test trials, so that differences 
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from benchmarks.ablation import STACKED, on_disk, typed, where
@@ -19,7 +20,11 @@ from benchmarks.transfer import SETS
 
 OUT = Path("notebooks/benchmarks")
 TASKS = ("masked", "forecast")
-STARTS, KINDS = (*TASKS, "labelled"), ("few", "subject", "others")
+STARTS = (*TASKS, "labelled")
+KINDS = {    # of trials that it learns from
+    "few": "the first trials of each class of the subject under test, tested on its last run",
+    "subject": "all its trials before that run", "others": "all labelled trials of the others, tested on all of it",
+}    # fmt: skip
 OPTIONS = {
     "seeds": "3", "sets": ",".join(SETS), "starts": ",".join(STARTS), "kinds": ",".join(KINDS),
     "few": "", "subjects": "", "updates": "1000",
@@ -91,7 +96,7 @@ def _rows(name: str, start: str, kind: str, scores: pd.DataFrame, scratch: pd.Da
         )    # fmt: skip
         difference = mine - theirs
         rows.append({
-            "set": name, "labelled": f"all of the {kind}" if number is None else f"{number:.0f} a class",
+            "set": name, "learns_from": f"all of the {kind}" if number is None else f"{number:.0f} a class",
             "start": start,
             "accuracy": round(float(mine.mean()), 1), "deviation": round(float(mine.std()), 1), "subjects": len(mine),
             "difference": "" if start == "scratch" else f"{difference.mean():+.1f} ± {difference.std():.1f}",
@@ -102,19 +107,19 @@ def _rows(name: str, start: str, kind: str, scores: pd.DataFrame, scratch: pd.Da
 
 
 def _write(table: pd.DataFrame, options: dict[str, str], more: list[str]) -> None:
-    order = {kind: i for i, kind in enumerate(dict.fromkeys(table["labelled"]))}
-    table = table.assign(place=table["labelled"].map(order)).sort_values(["set", "place"], kind="stable")
-    table = table.drop(columns="place")
+    order = list(dict.fromkeys(zip(table["set"], table["learns_from"], strict=True)))    # of each set as they came
+    place = [order.index(each) for each in zip(table["set"], table["learns_from"], strict=True)]
+    table = table.iloc[np.argsort(place, kind="stable")]
+    asked = "".join(f" {key}={value}" for key, value in options.items() if value != OPTIONS[key])
     lines = [
         "# What pretraining on unlabelled trials brings",
         f"`sttransformer`, mean test accuracy in %, {options['seeds']} seed(s), the last epoch, `trainer.validation=0`"
         f"{''.join(f', `{word}`' for word in more)}. *start*: the network's own seed (*scratch*), {options['updates']} "
         "updates of masked patches (*masked*) or of forecasts (*forecast*) on the unlabelled trials of the other "
-        "subjects, or a training on their labels (*labelled*). *labelled*: with what it is then trained: the first "
-        "trials of each class of the subject under test, or all its trials before its last run (both are tested on "
-        "that run), or all labelled trials of the others (tested on all of the subject). *difference*: to *scratch* "
-        "with the same seeds and splits, mean and deviation over subjects; *ahead*: in how many subjects. Made by "
-        "`python scripts/benchmark.py pretraining --folder DIR`.",
+        "subjects, or a training on their labels (*labelled*). *learns from*: with what it is then trained: "
+        f"{'; '.join(KINDS[kind] for kind in options['kinds'].split(','))}. *difference*: to *scratch* with the same "
+        "seeds and splits, mean and deviation over subjects; *ahead*: in how many subjects. Made by "
+        f"`python scripts/benchmark.py pretraining --folder DIR{asked}`.",
         markdown(table),
     ]
     publish(table, lines, OUT, "pretraining")
