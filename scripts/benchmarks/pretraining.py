@@ -110,7 +110,8 @@ def _write(table: pd.DataFrame, options: dict[str, str], more: list[str]) -> Non
     order = list(dict.fromkeys(zip(table["set"], table["learns_from"], strict=True)))    # of each set as they came
     place = [order.index(each) for each in zip(table["set"], table["learns_from"], strict=True)]
     table = table.iloc[np.argsort(place, kind="stable")]
-    asked = "".join(f" {key}={value}" for key, value in options.items() if value != OPTIONS[key])
+    said = [*(f"{key}={value}" for key, value in options.items() if value != OPTIONS[key]), *more]
+    asked = "".join(f" {word}" for word in said)
     lines = [
         "# What pretraining on unlabelled trials brings",
         f"`sttransformer`, mean test accuracy in %, {options['seeds']} seed(s), the last epoch, `trainer.validation=0`"
