@@ -188,8 +188,12 @@ def where(place: str) -> list[str]:
 
 
 def typed(out: Path, *words: str) -> pd.DataFrame:
-    """Scores of all runs of a command, of which every training trial is learned from unless it says otherwise."""
-    run_door("train.py", "trainer.validation=0", *words, f"out_dir={out}")
+    """Scores of all runs of a command, of which every training trial is learned from unless it says otherwise.
+
+    Without the store of finished runs: one that another experiment trained in another stack had other dropout, and
+    would be no run of this command, typed again.
+    """
+    run_door("train.py", "trainer.validation=0", "run_store=null", *words, f"out_dir={out}")
     return pd.read_csv(out / "scores.csv", dtype={"subject": str})
 
 
