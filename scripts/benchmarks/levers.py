@@ -82,13 +82,13 @@ def _row(place: str, model: str, name: str, runs: pd.DataFrame, off: pd.DataFram
     mine, theirs = (each.groupby("subject")[["test", "train", "seconds"]].mean() for each in (runs, off))
     difference = mine["test"] - theirs["test"]
     row = {
-        "set": place, "model": model, "lever": name, "accuracy": round(mine["test"].mean(), 1),
+        "set": place, "model": model, "lever": name, "accuracy": round(float(mine["test"].mean()), 1),
         "by_subject": " ".join(f"{each:.0f}" for each in mine["test"]),
         "difference": "" if name == "off" else f"{difference.mean():+.1f} ± {difference.std():.1f}",
         "ahead": "" if name == "off" else f"{int((difference > 0).sum())} of {len(difference)}",
-        "train": round(mine["train"].mean(), 1), "gap": round((mine["train"] - mine["test"]).mean(), 1),
-        "gap_off": round((theirs["train"] - theirs["test"]).mean(), 1),
-        "seconds_a_run": round(runs["seconds"].median(), 1),
+        "train": round(float(mine["train"].mean()), 1), "gap": round(float((mine["train"] - mine["test"]).mean()), 1),
+        "gap_off": round(float((theirs["train"] - theirs["test"]).mean()), 1),
+        "seconds_a_run": round(float(runs["seconds"].median()), 1),
     }    # fmt: skip
     print(row, flush=True)
     return row

@@ -68,11 +68,11 @@ class _Spectra(torch.autograd.Function):
         return gx, gw, None, None
 
 
-@functools.cache
 def fast_length(least: int) -> int:
     """The next even number without prime factors above 5: a transform of such a length is fast.
 
-    Twice what ``scipy.fft.next_fast_len`` gives for half of it: here, for networks know torch alone.
+    Twice what ``scipy.fft.next_fast_len`` gives for half of it: here, for networks know torch alone. Not cached: a
+    compiled step would warn of that, and it takes some microseconds.
     """
     for n in range(least + least % 2, 2 * least + 2, 2):
         rest = n
