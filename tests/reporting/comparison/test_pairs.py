@@ -51,13 +51,18 @@ def test_effect_size_has_an_interval_that_covers() -> None:
     assert stats.nct.cdf(dz * 3, 8, high * 3) == pytest.approx(0.025, abs=1e-4)
 
 
-@pytest.mark.parametrize("n", [6, 11, 30])
-def test_the_detectable_difference_is_found_in_80_per_cent_of_studies(n: int) -> None:
+@pytest.mark.parametrize(("n", "n_models"), [(6, 2), (9, 9), (11, 10), (16, 4), (30, 3)])
+def test_the_detectable_difference_is_found_in_80_per_cent_of_studies_by_what_decides(n: int, n_models: int) -> None:
     d = differences(n)
     d = (d - d.mean()) / d.std(ddof=1)    # deviation 1
-    studies = np.random.default_rng(1).normal(pairs.detectable(d), 1, (4000, n))
-    found = stats.ttest_1samp(studies, 0, axis=1).pvalue < 0.05
-    assert found.mean() == pytest.approx(0.8, abs=0.025)
+    alpha = 0.05 / (n_models - 1)
+    studies = np.random.default_rng(1).normal(pairs.detectable(d, alpha=alpha), 1, (1000, n))
+    assert np.mean([of_mean(study) < alpha for study in studies]) == pytest.approx(0.8, abs=0.03)
+
+
+def test_nothing_is_detectable_where_all_subjects_together_establish_nothing() -> None:
+    assert np.isnan(pairs.detectable(differences(5)))
+    assert np.isnan(pairs.detectable(differences(9), alpha=0.05 / 13))
 
 
 def test_pairs_of_a_table() -> None:

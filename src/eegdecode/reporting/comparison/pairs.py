@@ -6,7 +6,9 @@ generalises over, trials and seeds of one subject are not independent.
 
 from __future__ import annotations
 
+import functools
 import itertools
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from eegdecode.reporting.stats import Differences, mean_interval, of_mean, permu
 
 ALPHA = 0.05
 POWER = 0.8
+N_STUDIES = 4000
 
 
 def compare_pairs(scores: pd.DataFrame) -> pd.DataFrame:
@@ -33,7 +36,7 @@ def compare_pairs(scores: pd.DataFrame) -> pd.DataFrame:
         A row a pair: ``difference`` of the means with the 95 % interval ``low`` to ``high`` (Student's t), ``wins``
         and ``losses`` of `a` in subjects, ``p_wilcoxon``, ``p_permutation`` and both with Holm's correction over all
         pairs (``holm_...``), all two-sided: that the two differ; ``ranks_agree``, whether Wilcoxon's ranks are for `a`
-        as well; ``dz`` with its interval, ``detectable``, and for pairs with the best model ``p_best``: Wilcoxon's p
+        as well; ``dz`` with its interval, `detectable`, and for pairs with the best model ``p_best``: Wilcoxon's p
         times the number of the other models, 1 where the ranks are against the mean (`of_mean`).
 
     Notes
@@ -94,15 +97,37 @@ def effect_size(d: Differences) -> tuple[float, float, float]:
 
 
 def detectable(d: Differences, *, alpha: float = ALPHA) -> float:
-    """True mean difference that a paired t-test of so many subjects would find in 80 % of studies.
+    """True mean difference that Wilcoxon's test of so many subjects would find in 80 % of studies.
 
     From the observed deviation of the differences; `compare_pairs` divides `alpha` by the number of other models.
+    NaN with fewer than two subjects, or so few that all of them agreeing is not enough.
     """
-    n = len(d)
-    if n < 2:
+    return float(_found_effect(len(d), alpha) * d.std(ddof=1)) if len(d) > 1 else float("nan")
+
+
+@functools.lru_cache(maxsize=256)
+def _found_effect(n: int, alpha: float) -> float:
+    """Mean of normal differences of deviation 1 with which Wilcoxon's p is below `alpha` in 80 % of studies.
+
+    Tried on the same simulated studies (an error of one in a hundred), since no formula holds for few subjects, where
+    p comes in coarse steps: with nine subjects and eight rivals it takes 2.0 deviations. A t-test's formula says 1.6,
+    with which this test finds no more than 59 % of such differences.
+    """
+    if smallest_p(n) >= alpha:
         return float("nan")
-    critical = stats.t.ppf(1 - alpha / 2, n - 1)
-    return float(special.nctdtrinc(n - 1, 1 - POWER, critical) * d.std(ddof=1) / np.sqrt(n))
+    studies = np.random.default_rng(0).standard_normal((N_STUDIES, n))
+
+    def power(effect: float) -> float:
+        tested: Any = stats.wilcoxon(studies + effect, axis=1)
+        return float((tested.pvalue < alpha).mean())
+
+    low, high = 0.0, 1.0
+    while power(high) < POWER:
+        low, high = high, 2 * high
+    for _ in range(8):
+        middle = (low + high) / 2
+        low, high = (middle, high) if power(middle) < POWER else (low, middle)
+    return (low + high) / 2
 
 
 def smallest_p(n_subjects: int) -> float:

@@ -116,7 +116,7 @@ def _tests(comparison: Comparison) -> Folded:
         f"Paired over subjects, seeds averaged first; differences in {measured}; better–worse: subjects. p and Holm "
         f"are two-sided: that the two differ; what decides is 1 where ranks are against the mean.{_against(pairs)} "
         f"Holm: over all {n} pairs, which stand in `pairs.csv`. d_z: mean by deviation of the differences, 95 % "
-        "interval. Detectable: true difference that 80 % of such studies find."
+        "interval. Detectable: true difference that what decides finds in 80 % of such studies."
     )
     ranks = comparison.ranks
     friedman = [Paragraph(f"Friedman's test of no difference at all: p {p_text(ranks.p_friedman)}.")] if ranks else []
