@@ -98,6 +98,14 @@ def test_nothing_to_score_is_nan() -> None:
     assert np.isnan(list(ours.score(np.full((2, 3), np.nan), np.array([0, 1])).values())).all()
 
 
+def test_an_infinite_logit_is_no_answer_and_that_of_an_impossible_class_is_one() -> None:
+    labels = np.array([0, 1])
+    assert np.isnan(list(ours.score(np.array([[np.inf, 0], [0, 1]]), labels).values())).all()
+    scores = ours.score(np.array([[0, -np.inf], [0, 1]]), labels)
+    assert scores["accuracy"] == 1
+    assert np.isfinite(list(scores.values())).all()
+
+
 def test_one_sure_mistake_stays_finite() -> None:
     assert np.isfinite(ours.nll(np.array([[0.0, -np.inf]]), np.array([1])))
 

@@ -188,6 +188,29 @@ def test_unbalanced_classes_are_said(make_store: Any, meta: pd.DataFrame) -> Non
     assert "balanced accuracy, 50.0 %" in re.sub(r"\s+", " ", show(store.folder))
 
 
+def test_a_metric_that_some_runs_lack_has_no_mean_and_that_is_said(make_store: Any) -> None:
+    store = make_store()
+    folder = train(store)
+    scores = store.score().scores
+    scores.loc[0, "test_auroc"] = np.nan    # no trial of a class in one test
+    scores.to_csv(folder / "scores.csv", index=False)
+    report = write_report(folder).read_text()
+    assert "| auroc | – | – | – | – |" in report
+    assert "auroc has no mean: it is not defined in 1 of these runs." in report
+    assert "| accuracy | – |" not in report
+
+
+@pytest.mark.parametrize("logit", [np.nan, np.inf])
+def test_a_run_without_an_answer_to_each_trial_has_failed(make_store: Any, meta: pd.DataFrame, logit: float) -> None:
+    store = make_store()
+    run, *others = store.unfinished()
+    broken = make_prediction(run, meta)
+    broken.logits["test"][0, 0] = logit
+    for prediction in (broken, *(make_prediction(other, meta) for other in others)):
+        store.add(prediction)
+    assert store.score().scores.set_index("key")["status"].str.startswith("failed: the logits hold").sum() == 1
+
+
 @pytest.mark.parametrize("n_subjects", [1, 45])
 def test_any_number_of_subjects(make_store: Any, n_subjects: int) -> None:
     meta = make_meta(n_subjects=n_subjects)

@@ -40,25 +40,17 @@ def test_chance(labels: list[int], chance: float) -> None:
     assert stats.chance_level(np.array(labels), max(2, max(labels) + 1)) == chance
 
 
-def test_bootstrap_is_seeded_covers_the_mean_and_shrinks_with_subjects() -> None:
-    rng = np.random.default_rng(0)
-    few, many = rng.normal(0.7, 0.1, 8), rng.normal(0.7, 0.1, 200)
-    low, high = stats.bootstrap_interval(few)
-    assert (low, high) == stats.bootstrap_interval(few)
-    assert low < few.mean() < high
-    narrow = stats.bootstrap_interval(many)
-    assert narrow[1] - narrow[0] < (high - low) / 2
+@pytest.mark.parametrize("n", [3, 9])
+def test_the_interval_covers_the_truth_as_often_as_it_says_however_few_subjects_there_are(n: int) -> None:
+    samples = np.random.default_rng(1).normal(0.7, 0.1, (4000, n))
+    ends = np.array([stats.mean_interval(sample) for sample in samples])
+    assert ((ends[:, 0] < 0.7) & (ends[:, 1] > 0.7)).mean() == pytest.approx(0.95, abs=0.012)
 
 
-def test_bootstrap_covers_the_truth_about_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(1)
-    samples = rng.normal(0.7, 0.1, (300, 20))
-    ends = np.array([stats.bootstrap_interval(sample, n_resamples=500) for sample in samples])
-    assert 0.88 < ((ends[:, 0] < 0.7) & (ends[:, 1] > 0.7)).mean() < 0.99
-
-
-def test_one_subject_has_no_interval() -> None:
-    assert np.isnan(stats.bootstrap_interval(np.array([0.5]))).all()
+def test_an_interval_ends_at_what_is_possible_and_one_subject_has_none() -> None:
+    assert stats.mean_interval(np.array([0.5, 1.0]), within=(0, 1)) == (0, 1)
+    assert np.isnan(stats.mean_interval(np.array([0.5]), within=(0, 1))).all()
+    assert np.isnan(stats.mean_interval(np.array([0.5, np.nan]), within=(0, 1))).all()
 
 
 def test_a_subject_counts_once_however_many_runs_it_has() -> None:

@@ -20,7 +20,8 @@ def test_a_share_is_in_per_cent_and_a_kappa_is_a_number():
     assert (unit.text(-0.014), unit.change(0.012), unit.head("mean"), unit.axis("score"), unit.points) == (
         "-0.014", "+0.012", "mean", "score", "",
     )    # fmt: skip
-    assert unit.text(float("nan")) == "–"
+    assert unit.text(float("nan")) == unit_of("auroc").text(float("nan")) == "–"
+    assert (unit_of("auroc").interval(-1e-17, 0.052), unit.change(-1e-4)) == ("0.0 to 5.2", "+0.000")
 
 
 @pytest.mark.parametrize("metric", METRICS)

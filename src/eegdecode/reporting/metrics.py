@@ -18,6 +18,7 @@ ECE_OF_FEW = (    # a bin of one trial is off by what it is unsure of
 )
 METRICS = ("accuracy", "balanced_accuracy", "kappa", "f1_macro", "auroc", "nll", "ece")
 RISING = METRICS[:-2]    # the more, the better: what may choose a model
+BOUNDS = dict.fromkeys(METRICS, (0.0, 1.0)) | {"kappa": (-1.0, 1.0), "nll": (0.0, np.inf)}    # of what is possible
 
 Logits = Float[np.ndarray, "trial class"]
 Labels = Int[np.ndarray, " trial"]
@@ -27,6 +28,11 @@ def probabilities(logits: Logits) -> Float[np.ndarray, "trial class"]:
     """Softmax; the logarithm of probabilities gives back these probabilities, 0 included."""
     odds = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     return odds / odds.sum(axis=1, keepdims=True)
+
+
+def all_answered(logits: Logits) -> bool:
+    """Whether each trial has an answer: no NaN and no infinite logit, but that of a class with probability 0."""
+    return bool(np.isfinite(logits.max(axis=1)).all())
 
 
 def confusion(logits: Logits, labels: Labels) -> Float[np.ndarray, "true predicted"]:
@@ -108,8 +114,8 @@ _FUNCTIONS: dict[str, Callable[..., float]] = {
 
 
 def score(logits: Logits, labels: Labels) -> dict[str, float]:
-    """All of `METRICS`; all NaN without trials or where a logit is NaN (a failed run)."""
-    if len(labels) == 0 or np.isnan(logits).any():
+    """All of `METRICS`; all NaN without trials or where one has no answer (a failed run)."""
+    if len(labels) == 0 or not all_answered(logits):
         return dict.fromkeys(METRICS, float("nan"))
     return {name: _FUNCTIONS[name](logits, labels) for name in METRICS}
 

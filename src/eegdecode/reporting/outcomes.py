@@ -12,6 +12,7 @@ import numpy as np
 
 from eegdecode.reporting.checkpoints import file_name
 from eegdecode.reporting.disk import write_whole
+from eegdecode.reporting.metrics import all_answered
 from eegdecode.runs import Prediction, Run
 
 ANSWERED = ("val", "test")    # parts of a split whose trials a run gives logits for
@@ -69,11 +70,11 @@ def _floats(logits: np.ndarray) -> np.ndarray:
 
 
 def outcome_of(prediction: Prediction, *, key: str, n_classes: int, folder: str) -> Outcome:
-    """What is kept of a prediction; one that is called done but holds NaN has failed."""
+    """What is kept of a prediction; one that is called done but holds NaN or an infinite logit has failed."""
     run, status = prediction.run, prediction.status
     logits = {part: _floats(prediction.logits[part]) for part in ANSWERED}
-    if status == "done" and any(np.isnan(array).any() for array in logits.values()):
-        status = "failed: the logits hold NaN"
+    if status == "done" and not all(all_answered(array) for array in logits.values()):
+        status = "failed: the logits hold NaN or infinity"
     shapes = {part: logits[part].shape for part in ANSWERED}
     if status == "done" and shapes != shapes_of(run, n_classes):
         raise ValueError(f"{run.name()}: logits have shapes {shapes}, expected {shapes_of(run, n_classes)}")

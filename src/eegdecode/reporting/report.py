@@ -108,9 +108,11 @@ def _subjects(summary: dict[str, Any]) -> str:
 def _metrics(summary: dict[str, Any]) -> str:
     rows = [[name, *_spread(summary["metrics"][name], name)] for name in METRICS]
     note = f"nll is in nats, auroc is one-vs-rest (none where a class has no trial), ece has 15 bins; {ECE_OF_FEW}."
-    columns = ["metric", "mean", "± over subjects", "± over seeds", "95 % interval"]
+    columns = ["metric", "mean", "± over subjects", "± over seeds", "95 % interval of the mean"]
     runs = f"{summary['setting_done']}/{summary['setting_expected']} runs"
-    return f"{_table(columns, rows)}\n\nTest trials, {runs}. {note}"
+    undefined = {name: summary["metrics"][name]["undefined"] for name in METRICS}
+    lacking = [f" {name} has no mean: it is not defined in {n} of these runs." for name, n in undefined.items() if n]
+    return f"{_table(columns, rows)}\n\nTest trials, {runs}.{''.join(lacking)} {note}"
 
 
 def _spread(spread: dict[str, Any], name: str) -> list[str]:

@@ -15,7 +15,7 @@ from eegdecode.reporting.diagnosis.preflight import read_warnings
 from eegdecode.reporting.disk import read_json
 from eegdecode.reporting.ensembles import ensemble_of
 from eegdecode.reporting.folders import MARKER
-from eegdecode.reporting.metrics import METRICS
+from eegdecode.reporting.metrics import BOUNDS, METRICS
 from eegdecode.reporting.tables import LEAK_COLUMNS, read_scores
 
 METRIC = "accuracy"    # the headline; chance and its bound belong to it
@@ -117,13 +117,12 @@ def choose_setting(scores: pd.DataFrame, *, marker: Mapping[str, Any]) -> dict[s
 def _summary(scores: pd.DataFrame, expected: pd.DataFrame) -> dict[str, Any]:
     """Summary of one setting."""
     done = scores[scores["status"] == "done"]
-    column = f"test_{METRIC}"
     n_test, cues = stats.n_test_trials(done), stats.n_test_trials(done, cues=True)
     chance = float(done["chance"].mean()) if len(done) else float("nan")
     return {
         "setting_done": len(done),
         "setting_expected": int(expected["n"].sum()),
-        **_spread(done, column),
+        **_spread(done, METRIC),
         "val_mean": float(stats.subject_means(done, f"val_{METRIC}").mean()),
         "chance": chance,
         "chance_bound": stats.chance_bound(chance, int(cues.sum())),
@@ -131,7 +130,7 @@ def _summary(scores: pd.DataFrame, expected: pd.DataFrame) -> dict[str, Any]:
         "test_cues": int(cues.sum()),
         "n_subjects": int(done["subject"].nunique()),
         "n_seeds": int(done["seed"].nunique()),
-        "metrics": {metric: _spread(done, f"test_{metric}") for metric in METRICS},
+        "metrics": {metric: _spread(done, metric) for metric in METRICS},
         "subjects": _by_subject(done, expected, n_test, cues),
         **({"leak": _leak(done)} if LEAK_COLUMNS[0] in done else {}),
     }
@@ -149,13 +148,18 @@ def _leak(done: pd.DataFrame) -> dict[str, Any]:
     return {"what": "best test epoch (leaky, not a result)", "honest": honest, "leaky": leaky, "subjects": rows}
 
 
-def _spread(done: pd.DataFrame, column: str) -> dict[str, Any]:
+def _spread(done: pd.DataFrame, metric: str) -> dict[str, Any]:
+    """Mean over subjects and what is known of it; NaN where a run lacks the metric, and in how many runs that is."""
+    column = f"test_{metric}"
+    undefined = int(done[column].isna().sum())
+    done = done.assign(**{column: np.nan}) if undefined else done
     means = stats.subject_means(done, column)
     return {
         "mean": float(means.mean()),
         "deviation_subjects": stats.deviation_over_subjects(done, column),
         "deviation_seeds": stats.deviation_over_seeds(done, column),
-        "interval": list(stats.bootstrap_interval(means.to_numpy())),
+        "interval": list(stats.mean_interval(means.to_numpy(float), within=BOUNDS[metric])),
+        "undefined": undefined,
     }
 
 

@@ -10,7 +10,6 @@ import pandas as pd
 from jaxtyping import Float
 
 CONFIDENCE = 0.95
-N_RESAMPLES = 10_000    # the interval's ends move by less than 0.1 point between seeds
 EXACT = 15    # subjects: up to here all 2^n signs are tried
 N_FLIPS = 20_000    # beyond: an error of .0015 at p = .05
 
@@ -42,22 +41,6 @@ def chance_bound(chance: float, n_trials: int, *, confidence: float = CONFIDENCE
     ways = np.r_[0.0, np.log((n_trials + 1 - k[1:]) / k[1:]).cumsum()]
     reached = np.exp(ways + k * np.log(chance) + (n_trials - k) * np.log1p(-chance)).cumsum()
     return float(np.searchsorted(reached, confidence) / n_trials)
-
-
-def bootstrap_interval(
-    values: np.ndarray, *, confidence: float = CONFIDENCE, n_resamples: int = N_RESAMPLES, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of `values` (one a subject); NaN with fewer than two.
-
-    It says how the mean would move with other subjects; with fewer than about ten it is somewhat narrow.
-    """
-    values = np.asarray(values, np.float64)
-    if len(values) < 2 or np.isnan(values).any():
-        return float("nan"), float("nan")
-    rng = np.random.default_rng(seed)
-    means = values[rng.integers(len(values), size=(n_resamples, len(values)))].mean(axis=1)
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
 
 
 def subject_means(scores: pd.DataFrame, column: str) -> pd.Series:
@@ -93,14 +76,20 @@ def n_test_trials(scores: pd.DataFrame, *, cues: bool = False) -> pd.Series:
     return parts.groupby("subject", sort=False)[column].sum()
 
 
-def mean_interval(d: Differences) -> tuple[float, float]:
-    """95 % interval of the mean by Student's t; NaN with fewer than two subjects."""
+def mean_interval(
+    d: Float[np.ndarray, " subject"], *, within: tuple[float, float] = (-np.inf, np.inf)
+) -> tuple[float, float]:    # fmt: skip
+    """95 % interval of the mean by Student's t, cut to what is possible; NaN with fewer than two subjects.
+
+    It says how the mean would move with other subjects, also where they are few: over four of them a percentile
+    bootstrap covers the truth in 81 % of studies.
+    """
     if len(d) < 2:
         return float("nan"), float("nan")
-    from scipy.stats import t  # takes half a second to import
+    from scipy.special import stdtrit  # scipy takes long to import
 
-    half = float(t.ppf((1 + CONFIDENCE) / 2, len(d) - 1) * d.std(ddof=1) / np.sqrt(len(d)))
-    return float(d.mean()) - half, float(d.mean()) + half
+    half = float(stdtrit(len(d) - 1, (1 + CONFIDENCE) / 2) * d.std(ddof=1) / np.sqrt(len(d)))
+    return max(float(d.mean()) - half, within[0]), min(float(d.mean()) + half, within[1])
 
 
 def permutation(d: Differences) -> float:

@@ -20,11 +20,12 @@ class Unit:
 
     def number(self, value: float | None) -> str:
         """For a table or a figure, whose head has the sign."""
-        return "–" if value is None or value != value else f"{self.scale * value:.{self.digits}f}"
+        return "–" if value is None or value != value else f"{self._rounded(value):.{self.digits}f}"
 
     def text(self, value: float | None) -> str:
         """For a sentence."""
-        return self.number(value) + self.sign
+        number = self.number(value)
+        return number if number == "–" else number + self.sign
 
     def interval(self, low: float, high: float) -> str:
         """From one value to another; one dash where there is none, as of one subject."""
@@ -32,7 +33,11 @@ class Unit:
 
     def change(self, value: float) -> str:
         """A difference with its sign."""
-        return "–" if value != value else f"{self.scale * value:+.{self.digits}f}"
+        return "–" if value != value else f"{self._rounded(value):+.{self.digits}f}"
+
+    def _rounded(self, value: float) -> float:
+        """A little less than nothing is 0.0 and not -0.0."""
+        return round(self.scale * value, self.digits) + 0.0
 
     @property
     def points(self) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 from eegdecode.reporting.ensembles import BY, ensemble_note
 from eegdecode.reporting.results import Results
 
-FEW = 10    # subjects: a percentile bootstrap of fewer covers less than it says, of 4 about 80 %
 PROTOCOLS = {
     "within_session": "Trained and tested on trials of the same session and subject (k folds).",
     "cross_session": "Trained on some sessions of a subject, tested on other sessions of the same subject.",
@@ -49,8 +48,7 @@ def mean_sentence(summary: dict[str, Any]) -> str:
         together = any("+" in str(row["subject"]) for row in summary["subjects"])
         who = "groups of subjects" if together else "subjects"
         text += f" ± {percent(summary['deviation_subjects'])} over {summary['n_subjects']} {who}"
-        narrow = ", too narrow for so few" if summary["n_subjects"] < FEW else ""
-        text += f" (95 % interval of the mean {percent(low)} to {percent(high)}{narrow})"
+        text += f" (95 % interval of the mean {percent(low)} to {percent(high)})"
     if summary["deviation_seeds"] == summary["deviation_seeds"]:
         text += f", ± {percent(summary['deviation_seeds'])} over {summary['n_seeds']} seeds"
     done, expected = summary["setting_done"], summary["setting_expected"]

@@ -10,6 +10,7 @@ from eegdecode.identity import digest
 from eegdecode.reporting import stats
 from eegdecode.reporting.comparison.gather import Entry
 from eegdecode.reporting.comparison.groups import Comparison, subject_scores
+from eegdecode.reporting.metrics import BOUNDS
 
 # column of scores.csv -> (heading, its unit); those that a folder does not have are left out
 COSTS = {
@@ -32,9 +33,7 @@ def result_rows(comparisons: Sequence[Comparison]) -> pd.DataFrame:
 def _row(comparison: Comparison, label: str, entry: Entry) -> dict:
     column, whole = f"test_{comparison.metric}", comparison.is_whole(entry)
     by_subject = subject_scores(entry.runs, comparison.metric) if whole else pd.Series(dtype=float)
-    low, high = stats.mean_interval(by_subject.to_numpy(float))
-    least = -1.0 if comparison.metric == "kappa" else 0.0
-    low, high = (max(low, least), min(high, 1.0)) if whole else (low, high)    # no metric exceeds these
+    low, high = stats.mean_interval(by_subject.to_numpy(float), within=BOUNDS[comparison.metric])
     means = entry.runs[[f"n_{part}" for part in ("train", "val")]].mean()
     chance, bound = comparison.chance
     return {
