@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from eegdecode.reporting.comparison.gather import gather
@@ -98,3 +99,27 @@ def test_damaged_predictions_cost_the_figures_of_answers_alone(
     assert "`sick` is not in the figures of answers: " in text
     assert "predictions.npz cannot be read" in text
     assert "| [sick](" in text
+
+
+def without_answers(folder: Path) -> None:
+    """Logits that are no numbers beside scores that are."""
+    kept = dict(np.load(folder / "predictions.npz"))
+    kept["test_logits"][0, 0] = np.nan
+    np.savez(folder / "predictions.npz", **kept)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [(lambda f: (f / "predictions.npz").unlink(), "predictions.npz is missing"),
+     (without_answers, "predictions.npz holds no answer to each trial of sub-1")],
+    ids=["missing", "no numbers"],
+)  # fmt: skip
+def test_a_model_that_is_in_no_figure_of_answers_is_named(
+    make_folder: MakeFolder, place: Path, tmp_path: Path, spoil, why: str
+) -> None:
+    make_folder("whole", seeds=[0, 1])
+    spoil(make_folder("sick", seeds=[0, 1]))
+    write_comparison([place], out=tmp_path / "out")
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert f"`sick` is not in the figures of answers: {why}" in text
+    assert "more models are not shown" not in text

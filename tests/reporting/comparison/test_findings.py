@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from eegdecode.reporting.comparison.findings import entry_notes, findings, meta_findings, p_text
 from eegdecode.reporting.comparison.gather import gather
 from eegdecode.reporting.comparison.groups import compare
+from eegdecode.reporting.comparison.write import write_comparison
 
 from .conftest import MakeFolder
 
@@ -77,6 +79,32 @@ def test_notes_of_a_row(make_folder: MakeFolder) -> None:
     text = "; ".join(entry_notes(entry))
     for part in ("TRANSDUCTIVE", "holds out 24 of its 72 training trials", "LEAKY", "chose the epoch", "1 run missing"):
         assert part in text
+
+
+def test_a_row_that_began_with_trained_networks_says_so(
+    make_folder: MakeFolder, place: Path, tmp_path: Path
+) -> None:    # fmt: skip
+    make_folder("tuned", skill=1.0, init_from={"folder": "runs/others", "loaded": "18 weights"})
+    make_folder("fresh")
+    write_comparison([place], out=tmp_path / "out")
+    text, table = ((tmp_path / "out" / name).read_text() for name in ("report.md", "table.tex"))
+    assert "STARTED FROM TRAINED NETWORKS (`runs/others`)" in text
+    assert text.count("ˢ") == 2    # of the one cell, and what it means
+    assert r"$^{\mathrm{S}}$" in table
+    rows = pd.read_csv(tmp_path / "out" / "table.csv").set_index("model")
+    assert rows.loc["tuned", "init_from"] == "runs/others"
+    assert pd.isna(rows.loc["fresh", "init_from"])
+
+
+def test_a_transductive_row_is_not_best_without_a_word(make_folder: MakeFolder, place: Path) -> None:
+    make_folder("seen", skill=2.0, n_subjects=9, transductive=True)
+    make_folder("unseen", skill=1.0, n_subjects=9)
+    make_folder("bad", n_subjects=9)
+    text = said(place)
+    assert "`seen` has the best mean (" in text
+    assert "It is TRANSDUCTIVE: it has seen unlabelled test trials. Of those that have not, `unseen` has the" in text
+    shutil.rmtree(place / "seen")
+    assert "TRANSDUCTIVE" not in said(place)
 
 
 @pytest.mark.parametrize(("p", "text"), [(0.0312, ".031"), (1e-5, "< .001"), (1.0, "1"), (float("nan"), "–")])

@@ -152,6 +152,15 @@ def test_a_number_that_was_typed_otherwise_is_no_other_setting(make_folder: Make
     assert set(entry.runs["seed"]) == {0, 1}
 
 
+def test_heads_of_a_network_that_does_not_attend_are_no_setting(make_folder: MakeFolder, place: Path) -> None:
+    """They were noted before they were refused."""
+    for name, seed, heads in (("before", 0, {"heads": 4}), ("now", 1, {"heads": None})):
+        config = {"model": {**heads, "block": {"kernel": "off"}}}
+        make_folder(name, model="sttransformer", seeds=[seed], config=config)
+    (entry,), _ = gather([place])
+    assert set(entry.runs["seed"]) == {0, 1}
+
+
 def test_what_says_how_runs_are_computed_is_no_setting_of_a_row() -> None:
     """Nor may it keep workers out of a search: what no run's key knows is named in one place."""
     hidden = {f.name for f in fields(DeepTrainer) if not f.repr} - {"states", "augment"}

@@ -33,6 +33,7 @@ def test_equal_tests_and_pools_are_compared_whatever_is_held_out(make_folder: Ma
         ({"train": [0], "val": []}, "trained on another pool"),
         ({"train": [0], "val": [], "old": True}, "does not note its pool"),
         ({"data": "1", "versions": {"mne": "1.11"}}, "mne is 1.11, there 1.10"),
+        ({"data": "1", "config": {"preprocess": {"l_freq": 4.0, "notch": None}}}, "no setting differs"),
     ],
     ids=str,
 )

@@ -116,6 +116,17 @@ def test_sets_are_combined_within_a_protocol_and_without_what_is_apart(filled: P
     assert meta.loc[0, ["a", "b", "sets", "n_subjects"]].tolist() == ["eegnet", "ts_lr", 2, 10]
 
 
+def test_rows_of_one_name_that_are_other_trainings_under_another_protocol_are_told(
+    make_folder: MakeFolder, place: Path, tmp_path: Path
+) -> None:    # fmt: skip
+    for protocol, updates in (("cross_run", 2000), ("within_session", 500)):
+        make_folder(f"{protocol}/eegnet", protocol=protocol, config={"trainer": {"updates": updates}})
+        make_folder(f"{protocol}/ts_lr", protocol=protocol)
+    told = "eegnet under within_session is another training than under cross_run (trainer.updates is 500, there 2000)."
+    assert f"On toy, {told}" in write_comparison([place], out=tmp_path / "out")
+    assert told in (tmp_path / "out" / "report.md").read_text().split("## toy")[0].replace("`", "")
+
+
 def test_rows_of_one_name_with_other_settings_are_not_combined_and_that_is_said(
     make_folder: MakeFolder, place: Path, tmp_path: Path
 ) -> None:    # fmt: skip

@@ -77,7 +77,8 @@ def draw_differences(comparison: Comparison) -> Figure:
                     xytext=(4, 0), textcoords="offset points", va="center", fontsize=8, color=INK)    # fmt: skip
     ax.set_yticks(range(len(rows)), names)
     ax.set_ylim(len(rows) - 0.5, -0.5)
-    than = f"{comparison.best} better by" if len(pairs) > MOST_PAIRS else "difference"
+    seen = " (transductive)" * bool(comparison.best and comparison.entries[comparison.best].transductive)
+    than = f"{comparison.best}{seen} better by" if len(pairs) > MOST_PAIRS else "difference"
     of = f"{unit.points} of ".lstrip() * bool(unit.points) + words(comparison.metric)
     ax.set_xlabel("\n".join(textwrap.wrap(f"{than} ({of}), 95 % interval", 60)))
     ax.grid(axis="y", visible=False)

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from eegdecode.reporting.comparison.figures import WIDTH
 from eegdecode.reporting.comparison.groups import Comparison
 from eegdecode.reporting.comparison.names import wrapped
-from eegdecode.reporting.metrics import N_BINS, confusion, ece, probabilities
+from eegdecode.reporting.metrics import N_BINS, all_answered, confusion, ece, probabilities
 from eegdecode.reporting.outcomes import DamagedError
-from eegdecode.reporting.predictions import load_predictions
+from eegdecode.reporting.predictions import Kept, load_predictions
 from eegdecode.reporting.style import CHANCE, INK, TRAIN, new_figure
 
 MOST_PANELS = 12    # models beyond are told in the caption
@@ -37,14 +37,23 @@ def collect_answers(
         paths = [folder for folder in entry.folders if (Path(folder) / "predictions.npz").exists()]
         try:
             kept = [run for folder in paths for run in load_predictions(folder) if run.key in keys]
+            if why := _unusable(kept, len(keys)):
+                raise DamagedError(why)
         except DamagedError as error:
             damaged[label] = f"is not in the figures of answers: {error}"
             continue
-        if len(kept) == len(keys):    # predictions.npz is written when an experiment ends
-            classes = kept[0].classes
-            parts = [(run.logits["test"], run.labels["test"]) for run in kept]
-            answers[label] = tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+        classes = kept[0].classes
+        parts = [(run.logits["test"], run.labels["test"]) for run in kept]
+        answers[label] = tuple(np.concatenate(part) for part in zip(*parts, strict=True))
     return answers, classes, damaged
+
+
+def _unusable(kept: Sequence[Kept], n_runs: int) -> str:
+    """Why predictions cannot be drawn; empty where they can."""
+    if len(kept) < n_runs:    # written when an experiment ends
+        return f"predictions.npz holds {len(kept)} of {n_runs} runs" if kept else "predictions.npz is missing"
+    broken = [run.name for run in kept if not all_answered(run.logits["test"])]
+    return f"predictions.npz holds no answer to each trial of {broken[0]}" if broken else ""
 
 
 def draw_confusions(answers: Answers, classes: Sequence[str]) -> Figure:

@@ -50,13 +50,18 @@ def _counts(comparison: Comparison, label: str) -> str:
     entry, metric = comparison.entries[label], comparison.metric.replace("_", " ")
     n_done = comparison.n_done(entry)
     undefined = len(entry.runs) - n_done
-    why = f"; {metric} is not defined in {undefined}, where a class has no test trial" if undefined else ""
+    why = ", where a class has no test trial" * (metric == "auroc")
+    why = f"; {metric} is not defined in {undefined}{why}" if undefined else ""
     return f"`{label}` ({n_done}/{entry.n_expected} runs{why})"
 
 
 def _result(comparison: Comparison, where: str) -> str:
     best, scores = comparison.best, comparison.scores
     text = f"{where} `{best}` has the best mean ({_mean(comparison, best)}), of {scores.shape[1]} models."
+    fair = [label for label in map(str, scores) if not comparison.entries[label].transductive]
+    if fair and best != fair[0]:
+        text += " It is TRANSDUCTIVE: it has seen unlabelled test trials. "
+        text += f"Of those that have not, `{fair[0]}` has the best mean ({_mean(comparison, fair[0])})."
     if len(scores) < 2:
         return f"{text} With one subject nothing can be tested."
     if _hopeless(comparison):
@@ -123,8 +128,11 @@ def meta_findings(meta: pd.DataFrame) -> list[str]:
 def entry_notes(entry: Entry) -> list[str]:
     """What a reader must know of one row."""
     notes = list(entry.notes)
-    if entry.facts.get("transductive"):
+    if entry.transductive:
         notes.append("TRANSDUCTIVE: unlabelled test trials were used")
+    if entry.started_from:
+        folder = entry.started_from
+        notes.append(f"STARTED FROM TRAINED NETWORKS (`{folder}`): it has learned from more than its training trials")
     n_train, n_val = (entry.runs[f"n_{part}"].mean() for part in ("train", "val"))
     if n_val > 0:
         notes.append(f"holds out {n_val:.0f} of its {n_train + n_val:.0f} training trials for validation")

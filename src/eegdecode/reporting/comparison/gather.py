@@ -10,14 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from eegdecode.identity import COMPUTING, digest
-from eegdecode.reporting.comparison.reading import read_folder
+from eegdecode.identity import digest
+from eegdecode.reporting.comparison.reading import read_folder, settings_in
 from eegdecode.reporting.folders import MARKER
 from eegdecode.reporting.results import choose_setting, of_setting, settings_of
 
 _MODEL = ("model", "trainer", "frontend", "augment")    # groups that say what a row is
 _AROUND = ("dataset", "preprocess", "protocol")    # groups that say what it is measured on
-_COMPUTING = {f"trainer.{name}" for name in (*COMPUTING, "seeds")}
 # of a choice that stands for many data sets, what tells them apart
 _NAMED_BY = {"moabb": "dataset.name", "files": "dataset.folder", "bids": "dataset.folder"}
 _LEARN = ("eegdecode", "torch", "numpy", "scipy", "scikit-learn", "pyriemann")    # versions that alter a training
@@ -73,6 +72,17 @@ class Entry:
     @property
     def protocol(self) -> str:
         return str(self.facts.get("protocol") or (self.runs["protocol"].iloc[0] if len(self.runs) else "?"))
+
+    @property
+    def transductive(self) -> bool:
+        """Whether unlabelled test trials were used."""
+        return bool(self.facts.get("transductive"))
+
+    @property
+    def started_from(self) -> str:
+        """Folder of the networks that the runs began with; empty where they learned from nothing."""
+        noted = self.facts.get("init_from") or {}
+        return str(noted["folder"] if isinstance(noted, Mapping) and noted else noted or "")
 
     @property
     def complete(self) -> bool:
@@ -137,8 +147,8 @@ def _entries(folder: Path) -> list[Entry]:
             Entry(
                 model=str(marker["facts"].get("model", "?")),
                 folders=(folder,),
-                settings={**_part(config, _MODEL), **(setting if chosen is None else _swept(config))},
-                around=_part(config, _AROUND),
+                settings={**settings_in(config, _MODEL), **(setting if chosen is None else _swept(config))},
+                around=settings_in(config, _AROUND),
                 marker=marker,
                 runs=own.assign(folder=str(folder)),
                 n_expected=int(of_setting(expected, setting)["n"].sum()),
@@ -219,17 +229,6 @@ def _planned(config: Mapping[str, Any]) -> frozenset[int]:
     if isinstance(seeds, int) and isinstance(first, int):
         return frozenset(range(first, first + seeds))
     return frozenset(seeds) if isinstance(seeds, list) else frozenset()
-
-
-def _part(config: Mapping[str, Any], groups: Sequence[str]) -> dict[str, Any]:
-    return {k: _plain(v) for k, v in config.items() if k.partition(".")[0] in groups and k not in _COMPUTING}
-
-
-def _plain(value: Any) -> Any:
-    """A setting however it was typed: ``validation=0`` and ``validation=0.0`` are one."""
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _swept(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -161,7 +161,8 @@ def why_apart(entry: Entry, main: Entry) -> str:
         head = "tested on other trials"
     else:
         head = "tested on the same trials, but trained on another pool of trials"
-    names = [name for name in {**main.around, **entry.around} if entry.around.get(name) != main.around.get(name)]
+    both = [name for name in main.around if name in entry.around]    # versions differ in what they note
+    names = [name for name in both if entry.around[name] != main.around[name]]
     told = [f"`{n}` is {short(entry.around.get(n))}, there {short(main.around.get(n))}" for n in names[:4]]
     if not names:
         told = _versions(entry, main) or ["no setting differs: other recordings, or another reader of them"]

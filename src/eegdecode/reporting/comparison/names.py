@@ -99,7 +99,7 @@ def _value(entry: Entry, name: str) -> Any:
 def short(value: Any) -> str:
     """A setting in few letters."""
     if isinstance(value, list | tuple):
-        return "/".join(map(short, value))
+        return "/".join(map(short, value)) or "none"
     text = f"{value:g}" if isinstance(value, float) and np.isfinite(value) else str(value)
     text = text.rpartition(".")[2] if text.startswith("eegdecode.") else text
     return text if len(text) <= 30 else f"{text[:29]}…"

@@ -13,10 +13,13 @@ from eegdecode.reporting.comparison.groups import Comparison
 from eegdecode.reporting.comparison.page import Table
 from eegdecode.reporting.units import unit_of
 
-LEVEL, TRANSDUCTIVE = "°", "ᵀ"
+LEVEL, TRANSDUCTIVE, STARTED = "°", "ᵀ", "ˢ"
 MOST_LINKS = 4    # beside the first; all folders of a row stand in its section
 _ESCAPES = {c: rf"\{c}" for c in "&%$#_{}"} | {"\\": r"\textbackslash{}", "~": r"\~{}", "^": r"\^{}"}
-_SIGNS = {"±": r"$\pm$", "·": r"$\cdot$", "–": "--", LEVEL: r"$^{\circ}$", TRANSDUCTIVE: r"$^{\mathrm{T}}$"}
+_SIGNS = {
+    "±": r"$\pm$", "·": r"$\cdot$", "–": "--", LEVEL: r"$^{\circ}$", TRANSDUCTIVE: r"$^{\mathrm{T}}$",
+    STARTED: r"$^{\mathrm{S}}$",
+}    # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def anchor(number: int | str, comparison: Comparison, label: str) -> str:
 
 def _cell(comparison: Comparison, label: str, anchor: str) -> Cell:
     entry = comparison.entries[label]
-    marks = TRANSDUCTIVE if entry.facts.get("transductive") else ""
+    marks = TRANSDUCTIVE * entry.transductive + STARTED * bool(entry.started_from)
     if label not in comparison.scores:
         text = f"{comparison.n_done(entry)}/{entry.n_expected}"
         return Cell(text, entry.folders, best=False, marks=marks, anchor=anchor)
@@ -116,6 +119,8 @@ def caption(comparisons: Sequence[Comparison]) -> str:
         told.append("17/20: so many of the runs have a score, so there is no mean.")
     if any(TRANSDUCTIVE in cell.marks for cell in cells):
         told.append(f"{TRANSDUCTIVE}: transductive, unlabelled test trials were used.")
+    if any(STARTED in cell.marks for cell in cells):
+        told.append(f"{STARTED}: started from trained networks, and so learned from more than its training trials.")
     return " ".join(told)
 
 

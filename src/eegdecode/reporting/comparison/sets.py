@@ -45,17 +45,37 @@ def row_keys(comparison: Comparison) -> dict[str, str]:
     return {label: next(own[label] for own in ways if _is_alone(own[label], own)) for label in entries}
 
 
+def of_two_kinds(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """In words, rows of one name that under another protocol of the same data set are another training.
+
+    A reader of a table looks along its rows: what differs there must be told, though no number is drawn from it.
+    """
+    own = [c for c in comparisons if not c.apart]
+    for one, told in _unlike({c.dataset: [each for each in own if each.dataset == c.dataset] for c in own}):
+        label, here, there, how = told
+        yield f"On {one}, `{label}` under {here.protocol} is another training than under {there.protocol} ({how})."
+
+
 def not_combined(comparisons: Sequence[Comparison]) -> Iterator[str]:
     """In words, rows of one name that are others on another data set, and so are not combined."""
-    for protocol, own in _by_protocol(comparisons).items():
+    for protocol, told in _unlike(_by_protocol(comparisons)):
+        label, here, there, how = told
+        yield (f"Over data sets, **{protocol}**: `{label}` on {here.dataset} is another row than on {there.dataset} "
+               f"({how}), and is not combined with it.")    # fmt: skip
+
+
+def _unlike(
+    groups: Mapping[str, Sequence[Comparison]],
+) -> Iterator[tuple[str, tuple[str, Comparison, Comparison, str]]]:
+    """By group: label, where it is another row than where the group has it first, and what differs."""
+    for name, own in groups.items():
         first: dict[str, tuple[str, Comparison]] = {}
         for comparison in own:
             for label, key in row_keys(comparison).items():
                 known, there = first.setdefault(label, (key, comparison))
                 if key != known:
-                    told = _differing(comparison.entries[label], there.entries[label])
-                    yield (f"Over data sets, **{protocol}**: `{label}` on {comparison.dataset} is another row than on "
-                           f"{there.dataset} ({told}), and is not combined with it.")    # fmt: skip
+                    how = _differing(comparison.entries[label], there.entries[label])
+                    yield name, (label, comparison, there, how)
 
 
 def _by_protocol(comparisons: Sequence[Comparison]) -> Mapping[str, list[Comparison]]:

@@ -26,7 +26,7 @@ from eegdecode.reporting.comparison.page import (
     to_markdown,
 )
 from eegdecode.reporting.comparison.sections import section
-from eegdecode.reporting.comparison.sets import meta_rows, not_combined
+from eegdecode.reporting.comparison.sets import meta_rows, not_combined, of_two_kinds
 from eegdecode.reporting.disk import make_folder, write_text
 from eegdecode.reporting.folders import refuse_run_folder
 from eegdecode.reporting.style import styled
@@ -71,7 +71,7 @@ def write_comparison(places: Sequence[Path | str], *, out: Path | str, metric: s
         else:    # that of an earlier report
             (folder / f"{name}.csv").unlink(missing_ok=True)
     said = [text for c in comparisons if not c.apart for text in findings(c)] + meta_findings(meta)
-    said += not_combined(comparisons)
+    said += [*of_two_kinds(comparisons), *not_combined(comparisons)]
     apart = [f"Apart: {c.title}: {c.apart}." for c in comparisons if c.apart]
     lines = [*said, *apart, *_screen(left_out), f"Report: {folder / 'report.html'}"]
     return "\n".join(lines).replace("**", "").replace("`", "")
@@ -95,6 +95,8 @@ def _blocks(comparisons: list[Comparison], meta: pd.DataFrame, left_out: list[st
     yield Bullets([*(" ".join(findings(c)) for c in main), *meta_findings(meta), *not_combined(comparisons)])
     yield Heading("All scores")
     yield overview(main, out)
+    if unlike := list(of_two_kinds(comparisons)):
+        yield Bullets(unlike)
     if meanings := dict.fromkeys(item for c in comparisons for item in c.meanings.items() if item[1]):
         yield Folded("What differs between rows of one model", [Bullets([f"`{a}`: `{b}`" for a, b in meanings])])
     if apart:
