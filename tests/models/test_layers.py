@@ -7,6 +7,7 @@ from eegdecode.models.eegnet import EEGNet
 from eegdecode.models.layers import Dropout, MaxNormLinear, limit_norm
 from eegdecode.models.spatial import CALM, SpatialAttention, WhiteningAttention, likeness, principal
 from eegdecode.models.sttransformer import STTransformer
+from eegdecode.models.tcformer import TCFormer
 
 
 def test_dropout_zeroes_its_share_and_keeps_the_mean():
@@ -126,3 +127,8 @@ def test_sizes_that_do_not_fit_are_named():
         STTransformer(4, 20, 2, 100.0, width=10)
     with pytest.raises(ValueError, match="at least 32 samples"):
         EEGNet(4, 20, 2, 100.0)
+    for settings in ({"heads": 3}, {"heads": 5}, {"kv_heads": 3}, {"heads": 24, "kv_heads": 1, "group": 4}):
+        with pytest.raises(ValueError, match=f"heads={settings.get('heads', 4)} must be a multiple of kv_heads"):
+            TCFormer(4, 500, 2, 250.0, **settings)
+    with pytest.raises(ValueError, match="group=15 must be a multiple of 4"):
+        TCFormer(4, 500, 2, 250.0, group=15)

@@ -77,6 +77,20 @@ def test_drop_is_a_number_of_the_run(name):
         build(name, drop=1.0)
 
 
+@pytest.mark.parametrize(("length", "said"), [
+    (25, r"=25 is a length in s, and its signal has [\d.]+ s; 25 samples at 100 Hz are 0.25 s"),
+    (0, "must be a number above 0, got 0"), (-1.0, "must be a number above 0, got -1"),
+])    # fmt: skip
+def test_a_length_that_is_typed_in_samples_or_is_none_is_named(name, length, said):
+    """Papers count in samples; a kernel of 25 s would be cut to the trial, and train to chance."""
+    if name in ("sttransformer", "s3t", "bilstm", "gru"):
+        pytest.skip("has rules of its own, and tests of them")
+    cfg = OmegaConf.load(CONFIGS / f"{name}.yaml")
+    for key in {"kernel", "kernels", "pool", "stride"} & set(cfg):
+        with pytest.raises(ValueError, match=f"model.{key}.*{said}" if length == 25 else said):
+            build(name, **{key: [length] if key == "kernels" else length})
+
+
 @pytest.mark.parametrize("train", [True, False])
 def test_loop_and_vmap_give_the_same(name, train):
     torch.manual_seed(0)

@@ -6,8 +6,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eegdecode.models.filterbank import FilterBank, Separable, Squash, samples
-from eegdecode.models.layers import Dropout
+from eegdecode.models.filterbank import FilterBank, Separable, Squash
+from eegdecode.models.layers import Dropout, samples
 
 
 class BaseNet(nn.Module):
@@ -43,9 +43,11 @@ class BaseNet(nn.Module):
         length: int = 15, size: int = 8, drop: float = 0.5,
     ) -> None:    # fmt: skip
         super().__init__()
-        self.bank = FilterBank(n_chans, filters, 1, max(2, round(kernel * sfreq)), max_norm=None)
+        width = samples("model.kernel", kernel, sfreq, n_times=n_times, least=2, cut=False)
+        self.bank = FilterBank(n_chans, filters, 1, width, max_norm=None)
         n = n_times + sum(self.bank.pads) + 1 - self.bank.length
-        window, step = samples(pool, sfreq, most=n), samples(stride, sfreq, most=n)
+        window, step = (samples(f"model.{name}", seconds, sfreq, n_times=n)
+                        for name, seconds in (("pool", pool), ("stride", stride)))    # fmt: skip
         self.squash1 = nn.Sequential(
             nn.BatchNorm1d(filters), nn.ELU(inplace=True), nn.AvgPool1d(window, step), Dropout(drop)
         )

@@ -6,8 +6,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eegdecode.models.filterbank import TimeSpaceConv, samples
-from eegdecode.models.layers import Dropout
+from eegdecode.models.filterbank import TimeSpaceConv
+from eegdecode.models.layers import Dropout, samples
 
 
 class DeepConvNet(nn.Module):
@@ -42,9 +42,9 @@ class DeepConvNet(nn.Module):
         drop: float = 0.5,
     ) -> None:    # fmt: skip
         super().__init__()
-        first = samples(kernel, sfreq, most=n_times)
+        first = samples("model.kernel", kernel, sfreq, n_times=n_times)
         n = n_times - first + 1
-        shrink = samples(pool, sfreq, most=n)
+        shrink = samples("model.pool", pool, sfreq, n_times=n)
         n //= shrink
         self.blocks = nn.Sequential(TimeSpaceConv(n_chans, filters, first, bias=False), _squash(filters, shrink))
         for maps in (filters, 2 * filters, 4 * filters):

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eegdecode.models.block import Encoder
-from eegdecode.models.filterbank import TimeSpaceConv, samples
-from eegdecode.models.layers import Dropout
+from eegdecode.models.filterbank import TimeSpaceConv
+from eegdecode.models.layers import Dropout, samples
 
 
 class EEGConformer(nn.Module):
@@ -45,9 +45,10 @@ class EEGConformer(nn.Module):
         drop: float = 0.5, scale: float | None = None,
     ) -> None:    # fmt: skip
         super().__init__()
-        length = samples(kernel, sfreq, most=n_times)
+        length = samples("model.kernel", kernel, sfreq, n_times=n_times)
         n = n_times - length + 1
-        size, step = samples(pool, sfreq, most=n), samples(stride, sfreq, most=n)
+        size, step = (samples(f"model.{name}", seconds, sfreq, n_times=n)
+                      for name, seconds in (("pool", pool), ("stride", stride)))    # fmt: skip
         self.embed = nn.Sequential(
             TimeSpaceConv(n_chans, width, length, bias=True), nn.BatchNorm1d(width), nn.ELU(inplace=True),
             nn.AvgPool1d(size, step), Dropout(drop),

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eegdecode.models.filterbank import FilterBank, Separable, Squash
-from eegdecode.models.layers import MaxNormLinear
+from eegdecode.models.layers import MaxNormLinear, samples
 
 
 class EEGNet(nn.Module):
@@ -45,15 +45,15 @@ class EEGNet(nn.Module):
     ) -> None:    # fmt: skip
         super().__init__()
         maps = filters * depth
-        length = max(2, round(kernel * sfreq))
+        length = samples("model.kernel", kernel, sfreq, n_times=n_times, least=2, cut=False)
         if n_times < 32:
             raise ValueError(f"EEGNet pools time by 32: it needs at least 32 samples, got n_times={n_times}")
         self.bank = FilterBank(n_chans, filters, depth, length)
         self.squash1 = Squash(maps, 4, drop=drop)
         self.separable = Separable(maps, 16)
         self.squash2 = Squash(maps, 8, drop=drop)
-        samples = n_times + 1 - length % 2                     # an even kernel adds one sample
-        self.head = MaxNormLinear(maps * ((samples // 4 + 1) // 8), n_classes, max_norm=0.25)
+        n = n_times + 1 - length % 2                           # an even kernel adds one sample
+        self.head = MaxNormLinear(maps * ((n // 4 + 1) // 8), n_classes, max_norm=0.25)
 
     def remember(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch lag lag_and_one"]:
         """What `forward` takes as ``memory``: see `FilterBank.remember`."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eegdecode.models.filters import fast_length, filter_maps
-from eegdecode.models.layers import Dropout, MeanPool, exactly, limit_norm, wide
+from eegdecode.models.layers import Dropout, MeanPool, exactly, limit_norm, samples, wide
 
 MOMENTUM = 0.1    # of the running statistics, torch's default
 
@@ -191,10 +191,10 @@ class ConvBlock(nn.Module):
         pool2: int, drop: float, separable: bool, max_norm: float | None,
     ) -> None:    # fmt: skip
         super().__init__()
-        maps, length = filters * depth, max(2, round(kernel * sfreq))
+        maps, length = filters * depth, samples("model.kernel", kernel, sfreq, n_times=n_times, least=2, cut=False)
         self.bank = FilterBank(n_chans, filters, depth, length, same=not separable, max_norm=max_norm)
         n = n_times + sum(self.bank.pads) + 1 - length
-        size = samples(pool1, sfreq, most=n)
+        size = samples("model.pool", pool1, sfreq, n_times=n)
         self.squash1 = Squash(maps, size, drop=drop)
         self.conv = Separable(maps, 16) if separable else SameConv(maps, maps, 16, bias=False)
         n = n // size + separable                                            # an even kernel adds one sample
@@ -238,8 +238,3 @@ class TimeSpaceConv(nn.Module):
         bias = s.sum(2) @ cast(Tensor, self.temporal.bias)
         bias = bias if self.spatial.bias is None else bias + self.spatial.bias
         return F.conv1d(x, torch.einsum("dfc,fk->dck", s, w).to(x.dtype), bias.to(x.dtype))
-
-
-def samples(seconds: float, sfreq: float, *, most: int) -> int:
-    """Length in samples of a kernel or pool that is given in s: at least one, and no more than there are."""
-    return min(most, max(1, round(seconds * sfreq)))

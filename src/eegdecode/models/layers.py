@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 Part = TypeVar("Part")
+LONGEST = 10    # s, of a kernel or pool that may be longer than a trial
 
 
 def choose(what: str, word: str, choices: Mapping[str, Part]) -> Part:
@@ -55,6 +56,20 @@ def more_than_zero(what: str, number: float) -> float:
     if not (isinstance(number, int | float) and 0 < number < math.inf):
         raise ValueError(f"{what} must be a number above 0, got {number!r}")
     return number
+
+
+def samples(what: str, seconds: float, sfreq: float, *, n_times: int, least: int = 1, cut: bool = True) -> int:
+    """Length in samples of a kernel or pool that is given in s; one longer than its signal is ``cut`` to it.
+
+    Papers count in samples: what is longer than the signal and than `LONGEST` was meant so, and is refused.
+    """
+    length = round(more_than_zero(what, seconds) * sfreq)
+    if seconds > LONGEST and length > n_times:
+        raise ValueError(
+            f"{what}={seconds:g} is a length in s, and its signal has {n_times / sfreq:g} s; "
+            f"{seconds:g} samples at {sfreq:g} Hz are {seconds / sfreq:.3g} s"
+        )
+    return min(n_times, max(least, length)) if cut else max(least, length)
 
 
 def check_settings(what: str, part: type, given: Mapping[str, Any], *, beside: Sequence[str] = ()) -> None:

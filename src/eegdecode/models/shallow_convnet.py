@@ -7,8 +7,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eegdecode.models.filterbank import TimeSpaceConv, samples
-from eegdecode.models.layers import Dropout
+from eegdecode.models.filterbank import TimeSpaceConv
+from eegdecode.models.layers import Dropout, samples
 
 LEAST = 1e-6    # power below which all is silence
 
@@ -43,9 +43,10 @@ class ShallowConvNet(nn.Module):
         filters: int = 40, kernel: float = 0.1, pool: float = 0.3, stride: float = 0.06, drop: float = 0.5,
     ) -> None:    # fmt: skip
         super().__init__()
-        length = samples(kernel, sfreq, most=n_times)
+        length = samples("model.kernel", kernel, sfreq, n_times=n_times)
         n = n_times - length + 1
-        size, step = samples(pool, sfreq, most=n), samples(stride, sfreq, most=n)
+        size, step = (samples(f"model.{name}", seconds, sfreq, n_times=n)
+                      for name, seconds in (("pool", pool), ("stride", stride)))    # fmt: skip
         self.conv = TimeSpaceConv(n_chans, filters, length, bias=False)
         self.norm = nn.BatchNorm1d(filters)
         self.pool, self.drop = nn.AvgPool1d(size, step), Dropout(drop)

@@ -13,11 +13,12 @@ from torch.nn import functional as F
 
 from eegdecode.models.attention import Softmax
 from eegdecode.models.block import StochasticDepth
-from eegdecode.models.filterbank import FilterBank, SameConv, Squash, samples
-from eegdecode.models.layers import Dropout, MeanPool, limit_norm
+from eegdecode.models.filterbank import FilterBank, SameConv, Squash
+from eegdecode.models.layers import Dropout, MeanPool, limit_norm, samples
 from eegdecode.models.positions import angles
 from eegdecode.models.tcn import TCN
 
+SHRINK = 4    # times fewer maps decide which groups open
 Maps = Float[Tensor, "batch map time"]
 Tokens = Float[Tensor, "batch token width"]
 Memory = Float[Tensor, "batch lag lag_and_one"] | None
@@ -56,6 +57,11 @@ class GroupedQueryAttention(nn.Module):
 
     def __init__(self, width: int, *, heads: int, kv_heads: int, drop: float) -> None:
         super().__init__()
+        if width % (2 * heads) or heads % kv_heads:    # positions turn pairs of numbers
+            raise ValueError(
+                f"heads={heads} must be a multiple of kv_heads={kv_heads}, and width {width}, group x kernels, one of "
+                f"2 x heads"
+            )
         each = width // heads
         self.heads, self.kv_heads, self.scale = heads, kv_heads, each**-0.5
         self.q = nn.Linear(width, width, bias=False)
@@ -142,14 +148,18 @@ class TCFormer(nn.Module):
         tcn_kernel: int = 4, drop: float = 0.4,
     ) -> None:    # fmt: skip
         super().__init__()
+        if group % SHRINK:
+            raise ValueError(f"group={group} must be a multiple of {SHRINK}")
         groups, maps = len(kernels), len(kernels) * filters * expand
-        width, fused, shrink = groups * group, (groups + 1) * group, samples(pool, sfreq, most=n_times)
-        self.bank = MultiKernelBank(n_chans, filters, expand, [max(2, round(k * sfreq)) for k in kernels])
+        lengths = [samples("model.kernels", k, sfreq, n_times=n_times, least=2, cut=False) for k in kernels]
+        width, fused = groups * group, (groups + 1) * group
+        shrink = samples("model.pool", pool, sfreq, n_times=n_times)
+        self.bank = MultiKernelBank(n_chans, filters, expand, lengths)
         self.squash = Squash(maps, shrink, drop=drop)
         self.narrow = nn.Sequential(
             nn.Conv1d(maps, width, 1, groups=groups, bias=False), nn.BatchNorm1d(width),
             SameConv(width, width, 16, groups=groups, bias=False), nn.BatchNorm1d(width), nn.ELU(inplace=True),
-            GroupGate(width, groups, reduce=4), MeanPool(min(size, n_times // shrink)), Dropout(drop),
+            GroupGate(width, groups, reduce=SHRINK), MeanPool(min(size, n_times // shrink)), Dropout(drop),
         )    # fmt: skip
         self.mix = _pointwise(width, width)
         rates = [0.625 * drop * (i / max(1, depth - 1)) ** 2 for i in range(depth)]
