@@ -67,6 +67,30 @@ def test_rejection_measures_microvolts_whatever_the_signals_become():
         assert len(trials) == 7
 
 
+class Silent(FakeDataset):
+    """An amplifier that is off for two cues and stuck at 5 V in one."""
+
+    def recordings(self, subject):
+        for run, recording in enumerate(super().recordings(subject)):
+            if run == 1:
+                for cue, value in ((0, 0.0), (1, 0.0), (2, 5.0)):
+                    first = recording.onsets[cue] - 100
+                    recording.raw._data[:, first : first + 800] = value
+            yield recording
+
+
+@pytest.mark.parametrize("standardise", [None, "trial"])
+def test_trials_in_which_no_channel_moves_are_dropped_and_told(standardise, caplog):
+    settings = Preprocess(l_freq=None, h_freq=None, sfreq=None, standardise=standardise)
+    trials = prepare_subject(Silent(), settings, "1")
+    told = trials.notes[trials.notes["what"] == "silent"]["trial"].tolist()
+    assert told == [f"sub-1_ses-0_run-1_trial-000{cue}" for cue in range(3)]
+    assert len(trials) == 5
+    assert np.isfinite(trials.X).all()
+    assert "dropped 3 of 4 trials, in which no channel moves" in caplog.text
+    assert len(prepare_subject(FakeDataset(), settings, "1")) == 8
+
+
 def test_rejecting_everything_says_what_to_do(tmp_path):
     with pytest.raises(ValueError, match=r"reject=1 µV rejects every trial; their median is \d+ µV"):
         load_trials(FakeDataset(), Preprocess(reject=1), cache_dir=tmp_path)

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from eegdecode.runs import Split
+from eegdecode.training.align import Align, fit_frontend
 from eegdecode.training.frontend import CSP, Identity, Moments, ZScore
 
 FRONT_ENDS = [Identity(), ZScore(), ZScore(over="all"), CSP(n_filters=2)]
@@ -73,6 +75,37 @@ def test_csp_takes_no_direction_without_signal(make_trials, n_classes):
         return
     with pytest.raises(ValueError, match="more than the 4 directions of the 6 channels"):
         CSP(n_filters=5).fit(Moments.of(X), trials.y)
+
+
+@pytest.mark.parametrize("rest", [0.0, 3.0, 5e6])
+def test_a_channel_that_was_off_in_training_drowns_no_other_under_test(make_trials, rest):
+    """It holds one value then, which a deviation of rounding would blow up a million times when it is on again."""
+    trials = make_trials(n_subjects=1)
+    X = trials.X.copy()
+    X[:24, 5] = rest
+    z = apply(ZScore().fit(Moments.of(X[:24]), trials.y[:24]), X[24:])
+    assert z[:, :5].std() == pytest.approx(1, rel=0.1)
+    assert np.abs(z[:, 5]).max() == 0
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 5e6])
+@pytest.mark.parametrize("frontend", [*FRONT_ENDS, Align(), Align(own=0.7), Align(metric="riemann")], ids=str)
+@pytest.mark.parametrize("per_trial", [False, True])
+def test_a_silent_trial_spoils_no_other(make_trials, frontend, per_trial, value):
+    trials = make_trials(n_subjects=1, n_trials=40)
+    X = trials.X.copy()
+    X[8] = value
+    split = Split(np.arange(40), np.arange(0), np.arange(40, 80), "1", "s1", 0, "x")
+    moments = Moments.of(X)
+    assert moments.scales()[8] == 0
+    scales = moments.scales() if per_trial else np.ones(len(X))
+    fitted = fit_frontend(frontend, moments.scaled(scales), trials.y, trials.meta, split)
+    filters = fitted.filters if fitted.which is None else fitted.filters[fitted.which]
+    z = filters @ (X * scales[:, None, None]) + fitted.offset[:, None]
+    assert np.isfinite(z).all()
+    if per_trial or value == 0:    # else 5 V are the loudest of signals
+        assert z[40:].std() == pytest.approx(1, rel=0.5) or isinstance(frontend, Identity)
+        assert np.abs(z[8]).max() < 3
 
 
 def test_bad_settings_are_named(make_trials):

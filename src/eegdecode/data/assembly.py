@@ -12,7 +12,7 @@ import pandas as pd
 
 from eegdecode.data.continuous import preprocess_recording, standardise
 from eegdecode.data.preprocess import Preprocess
-from eegdecode.data.quality import Note, crossing_trials, loud_trials, marked_trials, overlaps, rows
+from eegdecode.data.quality import Note, crossing_trials, loud_trials, marked_trials, overlaps, rows, silent_trials
 from eegdecode.data.recording import Dataset, Recording
 from eegdecode.data.windows import cut_windows
 from eegdecode.trials import NOTE_COLUMNS, Signal, Trials, fingerprint, signal_digests
@@ -74,6 +74,7 @@ def _cut(recording: Recording, preprocess: Preprocess, interval: tuple[float, fl
     tmin, tmax = interval
     marked = marked_trials(recording, tmin=tmin, tmax=tmax) if preprocess.annotated == "drop" else []
     crossing = crossing_trials(recording, tmin=tmin, tmax=tmax) if preprocess.annotated == "drop" else []
+    silent = silent_trials(continuous.data, starts, n_times=n_times)
     continuous = standardise(continuous, preprocess)
     X, kept = cut_windows(continuous, recording, preprocess=preprocess, interval=interval)
     partial = [Note("incomplete", "", 1.0, cue) for cue in sorted(set(range(len(starts))) - set(kept.tolist()))]
@@ -81,15 +82,16 @@ def _cut(recording: Recording, preprocess: Preprocess, interval: tuple[float, fl
         f"beyond {preprocess.reject or 0:g} µV": loud,
         "which the file marks bad (preprocess.annotated)": marked,
         "across a cut or a pause that the file marks (preprocess.annotated)": crossing,
+        "in which no channel moves": silent,
     }
     for reason, dropped in why.items():
         if dropped:
             log.warning("%s: dropped %d of %d trials, %s", recording.source, len(dropped), len(starts), reason)
-    quiet = ~np.isin(kept, [note.cue for note in [*loud, *marked, *crossing]])
+    quiet = ~np.isin(kept, [note.cue for note in [*loud, *marked, *crossing, *silent]])
     X, kept = X[quiet], kept[quiet]
     shared = overlaps(starts[kept], n_times=n_times) if recording.groups is None else []
     signal = Signal(continuous.ch_names, sfreq, interval[0], continuous.positions)
-    notes = [*continuous.notes, *shared, *partial, *loud, *marked, *crossing]
+    notes = [*continuous.notes, *shared, *partial, *loud, *marked, *crossing, *silent]
     return Cut(X, kept, starts[kept], continuous.data.shape[1], signal, notes)
 
 
@@ -102,11 +104,12 @@ def _check_rejection(notes: list[dict[str, object]], preprocess: Preprocess, who
             f"{np.median(np.array(rejected, float)):.0f} µV peak to peak. Raise it, or set it to null"
         )
     counts = Counter(row["what"] for row in notes)
-    if counts["marked"] or counts["boundary"] or counts["incomplete"]:
+    if counts["marked"] or counts["boundary"] or counts["incomplete"] or counts["silent"]:
         raise ValueError(
             f"{who}: no trial is left. The file marks {counts['marked']} bad and {counts['boundary']} as cut or paused "
-            f"(preprocess.annotated=keep takes them), and {counts['incomplete']} are not whole (shorten "
-            "preprocess.tmin and preprocess.tmax, or choose other channels)"
+            f"(preprocess.annotated=keep takes them), no channel moves in {counts['silent']}, and "
+            f"{counts['incomplete']} are not whole (shorten preprocess.tmin and preprocess.tmax, or choose other "
+            "channels)"
         )
 
 

@@ -27,7 +27,7 @@ class Note(NamedTuple):
     channel being ``50 Hz``. ``flat``, ``clipped``, ``missing``: share of the recording. ``mended``: the channel
     was interpolated. ``bad``: the file marks the channel. ``overlap``: share of trials that have samples in common
     with the one before. Of dropped trials: ``rejected``: peak to peak, µV; ``marked``: s that the file marks bad;
-    ``boundary``: where the recording was cut or paused, s after the cue; ``incomplete``.
+    ``boundary``: where the recording was cut or paused, s after the cue; ``silent``: samples; ``incomplete``.
     """
 
     what: str
@@ -112,6 +112,16 @@ def loud_trials(
         heights = np.ptp(window, axis=1) if window.shape[1] else np.zeros(len(data))
         if limit is not None and heights.max() > limit:
             notes.append(Note("rejected", names[int(heights.argmax())], float(heights.max()), cue))
+    return notes
+
+
+def silent_trials(data: np.ndarray, starts: np.ndarray, *, n_times: int) -> list[Note]:
+    """Trials in which every channel holds one value throughout: an amplifier that was off tells nothing."""
+    notes = []
+    for cue, start in enumerate(starts):
+        window = data[:, max(0, int(start)) : max(0, int(start) + n_times)]
+        if window.shape[1] == n_times and (window == window[:, :1]).all():
+            notes.append(Note("silent", "", float(n_times), cue))
     return notes
 
 

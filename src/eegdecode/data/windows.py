@@ -46,7 +46,7 @@ def cut_windows(
     for x, start in zip(X, starts[kept], strict=True):
         x[:] = continuous.data[:, start : start + n_times]
     if preprocess.standardise == "trial":
-        return _standardise(X, recording.source), kept
+        return _standardise(X), kept
     _check_unit(X, recording.source)
     return X, kept
 
@@ -76,13 +76,10 @@ def _complaint(troubles: dict[int, str], recording: Recording, interval: tuple[f
     )
 
 
-def _standardise(X: np.ndarray, source: str) -> np.ndarray:
+def _standardise(X: np.ndarray) -> np.ndarray:
     """Divide each trial by its own deviation over all channels and samples."""
     deviation = X.std(axis=(1, 2), keepdims=True, dtype=np.float64)
-    if (deviation == 0).any():
-        first = int((deviation == 0).argmax()) + 1
-        raise ValueError(f"{source}: trial {first} is flat; it cannot be standardised")
-    return (X / deviation).astype(np.float32)
+    return (X / np.where(deviation == 0, 1, deviation)).astype(np.float32)    # 0: silent, and dropped for that
 
 
 LEAST, MOST = 1e-3, 1e5    # µV: deviations beyond which the unit is wrong, however small or noisy the signal

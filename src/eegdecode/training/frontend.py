@@ -16,6 +16,8 @@ from jaxtyping import Float, Float32, Int
 
 from eegdecode.training.spd import signal_space
 
+ROUND_OFF = 1e-12    # of a power: less is what rounding leaves, of a channel or trial that holds one value
+
 
 @dataclass(frozen=True, eq=False)
 class Moments:
@@ -47,12 +49,23 @@ class Moments:
 
     def scales(self) -> Float[np.ndarray, " trial"]:
         """Return what gives each trial deviation 1 over its channels. Learns nothing: a trial sees itself alone."""
-        variance = np.einsum("ncc->nc", self.second) - self.mean**2
-        return 1 / np.sqrt(np.maximum(variance.mean(1), 1e-24))
+        power = np.einsum("ncc->nc", self.second)
+        return inverse_deviation((power - self.mean**2).mean(1), power.mean(1))
 
     def scaled(self, scales: Float[np.ndarray, " trial"]) -> Moments:
         """Return the moments of the trials times ``scales``."""
         return Moments(self.mean * scales[:, None], self.second * scales[:, None, None] ** 2)
+
+
+def inverse_deviation(
+    variance: Float[np.ndarray, " some"], power: Float[np.ndarray, " some"]
+) -> Float[np.ndarray, " some"]:    # fmt: skip
+    """Return what gives deviation 1, and 0 where no signal is: blown up, what rounding leaves would drown all others.
+
+    So a channel that was off in training and is on under test is not heard: nothing is known of it.
+    """
+    there = variance > ROUND_OFF * power
+    return np.where(there, 1 / np.sqrt(np.where(there, variance, 1)), 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +152,8 @@ class ZScore:
         power = np.einsum("ncc->c", moments.second) / len(moments.second)
         if self.over == "all":
             mean, power = np.full_like(mean, mean.mean()), np.full_like(power, power.mean())
-        scale = 1 / np.sqrt(np.maximum(power - mean**2, 1e-12))
+        variance = power - mean**2
+        scale = inverse_deviation(variance, np.maximum(power, variance.max()))
         return LinearMap(np.diag(scale).astype(np.float32), (-scale * mean).astype(np.float32))
 
 
@@ -170,6 +184,8 @@ class CSP:
 
     def fit(self, moments: Moments, y: Int[np.ndarray, " trial"]) -> LinearMap:
         """Fit the filters of every class and scale all features by one number to deviation 1."""
+        there = np.einsum("ncc->n", moments.second) > 0    # silent trials have no share of a variance
+        moments, y = moments[there], y[there]
         cov = moments.second / np.einsum("ncc->n", moments.second)[:, None, None]
         n_chans, classes = cov.shape[1], np.unique(y)
         if len(classes) < 2:

@@ -32,7 +32,8 @@ def part_way_root(
     becomes the identity (Bhatia, 2007, Positive definite matrices, section 6.1).
     """
     values, vectors = np.linalg.eigh(roots @ second @ roots)
-    scale = np.maximum(values, LEAST * values[..., -1:]) ** (-share / 2)
+    there = values[..., -1:] > 0    # a silent trial stays silent
+    scale = np.where(there, np.maximum(values, LEAST * values[..., -1:]), 1) ** (-share / 2) * there
     return (vectors * scale[..., None, :]) @ np.swapaxes(vectors, -1, -2) @ roots
 
 
