@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from eegdecode.guards import guarded
 from eegdecode.protocols import CrossSession, CrossSubject, WithinSession
 from eegdecode.trials import signal_digests
 
@@ -55,6 +58,18 @@ def test_copies_within_training_and_validation(meta):
         for split in CrossSession(shuffle_seed=seed, duplicates="drop")(twins, validation=0.5):
             assert not set(signal[split.train]) & set(signal[split.val])
     assert 2 < refused < 18
+
+
+def test_a_split_that_loses_all_its_validation_trials_is_named(meta):
+    """A training that stops by their loss would stop at once."""
+    split = CrossSession()(meta, validation=0.2)[0]
+    names = meta["trial"].to_numpy()
+    twins = meta
+    for trial, test in zip(split.val, split.test, strict=False):
+        twins = copied(twins, names[test], names[trial])
+    with pytest.raises(ValueError, match=r"leaves none: hold out more \(trainer.validation\)"):
+        guarded([split], twins, duplicates="drop")
+    assert len(guarded([replace(split, val=split.val[:0])], twins, duplicates="drop")) == 1
 
 
 def test_copies_on_one_side_are_no_matter(meta):

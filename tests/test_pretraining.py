@@ -208,6 +208,20 @@ def test_recordings_of_one_label_are_enough(make_trials, monkeypatch, tmp_path):
         pretraining.split_without_labels(WithinSession(folds=3), rest.meta, validation=0.0)
 
 
+def test_a_subject_that_lacks_a_class_is_pretrained_on(make_trials):
+    meta = make_trials(n_subjects=3).meta
+    lacking = meta[(meta["subject"] != "3") | (meta["label"] != 2)].reset_index(drop=True)
+    assert len(pretraining.split_without_labels(CrossSubject(), lacking, validation=0.2)) == 3
+
+
+def test_a_sweep_is_no_source_for_nothing_chose_a_setting(story, make_trials, tmp_path):
+    story(sweep=Sweep(drop=[0.1, 0.3]))
+    meta = make_trials(n_subjects=3, n_sessions=1, n_times=384).meta
+    runs = [Run(split, 0, {}) for split in CrossSubject()(meta, validation=0.2)]
+    with pytest.raises(ValueError, match="holds several settings, and nothing chose one"):
+        begin_from(tmp_path / "run", runs, meta=meta, dataset="toy")
+
+
 def test_splits_do_not_depend_on_labels_and_those_that_do_are_refused(make_trials):
     meta = make_trials(n_subjects=3).meta
     permuted = meta.assign(label=np.random.default_rng(0).permutation(meta["label"]))

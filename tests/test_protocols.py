@@ -219,6 +219,26 @@ def test_hold_out_is_stratified_and_blocks_come_last(make_trials):
     assert meta["label"].iloc[val].value_counts().max() <= 3
 
 
+def test_blocks_that_show_each_class_once_have_validation_trials(make_trials):
+    """Six blocks of twelve targets, as SSVEP sets have them: none of one trial can be held out, but of the six."""
+    meta = make_trials(n_subjects=2, n_sessions=6, n_trials=12, n_classes=3).meta
+    meta = meta.assign(label=np.arange(len(meta)) % 12)
+    train, val = hold_out(np.arange(len(meta)), meta, 0.2, seed=0)
+    assert len(val) / len(meta) == pytest.approx(0.2, abs=0.06)
+    assert meta.iloc[train].groupby(["subject", "label"]).size().min() >= 4
+    _, last = hold_out(np.arange(len(meta)), meta, 0.2, seed=0, blocks=True)
+    assert set(meta["session"].iloc[last]) == {"s5"}
+    with pytest.raises(ValueError, match=r"72 training trials are too few .* of each class of a subject"):
+        hold_out(np.arange(72), meta.assign(label=np.arange(len(meta))), 0.2, seed=0)
+
+
+def test_a_rare_class_of_many_sessions_is_validated_too(make_trials):
+    meta = make_trials(n_subjects=1, n_sessions=10, n_trials=20).meta
+    meta = meta.assign(label=(np.arange(len(meta)) % 20 == 0).astype(int))
+    _, val = hold_out(np.arange(len(meta)), meta, 0.2, seed=0)
+    assert meta["label"].iloc[val].sum() == 2
+
+
 def test_a_trial_on_two_sides_is_an_error():
     with pytest.raises(ValueError, match="two sides"):
         Split(np.array([0, 1]), np.array([], int), np.array([1]), "1", "a", 0, "mine")

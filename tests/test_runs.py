@@ -67,6 +67,10 @@ def test_electrodes_of_several_subjects_stand_between_theirs(make_trials):
     meta = other.meta.assign(subject="2", trial="2" + other.meta["trial"])
     for pair in ((one, replace(shifted, meta=meta)), (replace(shifted, meta=meta), one)):
         np.testing.assert_allclose(concatenate(pair).signal.positions, 0.01)
+    unknown = replace(one, signal=replace(one.signal, positions=np.full((6, 3), np.nan)))
+    known = replace(shifted, meta=meta)
+    for pair in ([unknown, known], [known, unknown]):    # what one subject lacks, another may know
+        np.testing.assert_allclose(concatenate(pair).signal.positions, 0.02)
 
 
 def test_trials_that_do_not_fit_are_named(make_trials):

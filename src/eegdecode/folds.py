@@ -61,7 +61,7 @@ def check_folds(labels: np.ndarray, folds: int, where: str) -> None:
 def hold_out(
     rows: np.ndarray, meta: pd.DataFrame, share: float, *, seed: int, blocks: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:    # fmt: skip
-    """Hold a share of training rows out for validation, the same share of each subject, session and class.
+    """Hold a share of training rows out for validation, the same share of each subject, session and class (`_strata`).
 
     Windows of one cue (column ``group``) stay together.
 
@@ -81,17 +81,31 @@ def hold_out(
     blocks = blocks or share_of_shared(meta.iloc[rows]) > MANY
     rng = np.random.default_rng(seed)
     firsts, of_row = cues(meta.iloc[rows])
-    strata = meta.iloc[rows[firsts]].groupby(["subject", "session", "label"], sort=False).indices
+    strata = _strata(meta.iloc[rows[firsts]])
     held = []
-    for members in strata.values():
+    for members in strata:
         order = np.sort(members) if blocks else rng.permutation(members)
         # the fraction is drawn, so that the share is right on average however small the strata are
         count = max(1, int(share * len(order) + 0.5)) if blocks else int(share * len(order) + rng.random())
         held.append(order[len(order) - min(count, len(order) - 1) :])
     is_val = np.isin(of_row, np.concatenate(held))
     if not is_val.any():
-        raise ValueError(f"{len(rows)} training trials are too few to hold out trainer.validation={share}; take 0")
+        raise ValueError(
+            f"{len(rows)} training trials are too few to hold out trainer.validation={share} of each class of a "
+            "subject; take more, or 0"
+        )
     return rows[~is_val], rows[is_val]
+
+
+def _strata(cues: pd.DataFrame) -> list[np.ndarray]:
+    """Rows of each subject, session and class; where a session has one of a class, of all such sessions.
+
+    A block of a speller or of an SSVEP set shows each target once: of one trial none can be held out.
+    """
+    names = ["subject", "session", "label"]
+    alone = cues.groupby(names, sort=False)["label"].transform("size") == 1
+    strata = cues.assign(session=cues["session"].mask(alone, "")).groupby(names, sort=False).indices
+    return [np.asarray(members) for members in strata.values()]
 
 
 def cues(meta: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -32,8 +32,8 @@ def guarded(splits: Sequence[Split], meta: pd.DataFrame, *, duplicates: str) -> 
     Raises
     ------
     ValueError
-        If equal or overlapping trials are on both sides (and ``duplicates`` is ``"error"``), or a class is on one
-        side only.
+        If equal or overlapping trials are on both sides (and ``duplicates`` is ``"error"``), a class is on one side
+        only, or no validation trial is left where there were some.
     """
     signals = pd.factorize(meta["signal"])[0] if "signal" in meta else np.arange(len(meta))
     repeated = len(np.unique(signals)) < len(signals)
@@ -41,8 +41,14 @@ def guarded(splits: Sequence[Split], meta: pd.DataFrame, *, duplicates: str) -> 
     if share_of_shared(meta):
         sound = [_without_overlaps(split, meta, duplicates) for split in sound]
     labels = meta["label"].to_numpy()
-    for split in sound:
+    for given, split in zip(splits, sound, strict=True):
         _check_classes(split, labels)
+        if len(given.val) and not len(split.val) and split.trials != 0:    # training would not know when to stop
+            raise ValueError(
+                f"{split.protocol}, subject {split.subject}, session {split.session}, fold {split.fold}: each of the "
+                f"{len(given.val)} validation trials shares samples with a test trial, so that "
+                "protocol.duplicates=drop leaves none: hold out more (trainer.validation), or take trainer.validation=0"
+            )
     return sound
 
 

@@ -84,8 +84,8 @@ def pretrain(
 def split_without_labels(protocol: Splitter, meta: pd.DataFrame, *, validation: float) -> list[Split]:
     """Splits of trials whose labels are hidden: in their place stands whether a row is even or odd.
 
-    Protocols want two classes on each side of a split, and hold out as much of each. Where all trials have one label,
-    as recordings at rest, a second hidden one tells whether labels decide.
+    Protocols want two classes on each side of a split, and hold out as much of each. A second hiding tells whether
+    labels decide: the labels themselves, which may lack a class here and there, are no matter of a pretraining.
 
     Raises
     ------
@@ -94,9 +94,8 @@ def split_without_labels(protocol: Splitter, meta: pd.DataFrame, *, validation: 
     """
     row = np.arange(len(meta))
     hidden, other = meta.assign(label=row % 2), meta.assign(label=(row + 1) // 2 % 2)
-    other = meta if (meta["label"] != meta["label"].iloc[0]).any() else other
-    splits, labelled = (protocol(table, validation=validation) for table in (hidden, other))
-    pairs = zip(splits, labelled, strict=True)
+    splits, others = (protocol(table, validation=validation) for table in (hidden, other))
+    pairs = zip(splits, others, strict=True)
     if not all(np.array_equal(np.sort(one.test), np.sort(other.test)) for one, other in pairs):
         raise ValueError(
             f"protocol={protocol.name} deals out its folds by labels, which pretraining must not see: take "

@@ -167,7 +167,7 @@ class CrossSession:
                 others = "protocol=cross_run, " if self.sessions == "session" else ""
                 raise ValueError(
                     f"subject {subject} has one {self.sessions} only ({names[0]}); "
-                    f"take {others}protocol=within_session or protocol=cross_subject"
+                    f"take {others}protocol=within_session or cross_subject, or leave it out (dataset.subjects)"
                 )
             if self.test == "last" or isinstance(self.test, int):
                 check_time(names, meta, subject)

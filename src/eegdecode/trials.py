@@ -111,6 +111,13 @@ def signal_digests(X: np.ndarray) -> list[str]:
     return [hashlib.blake2b(np.ascontiguousarray(x).data, digest_size=8).hexdigest() for x in X]
 
 
+def _mean_place(places: np.ndarray) -> np.ndarray:
+    """Mean (C, 3) over the parts (n, C, 3) of those who know where an electrode is; NaN where nobody does."""
+    known = ~np.isnan(places)
+    count = known.sum(0)
+    return np.where(count, np.where(known, places, 0).sum(0) / np.maximum(count, 1), np.nan)
+
+
 def concatenate(
     parts: Sequence[Trials], *, join: Callable[[Sequence[np.ndarray]], np.ndarray] = np.concatenate
 ) -> Trials:    # fmt: skip
@@ -140,7 +147,7 @@ def concatenate(
             raise ValueError(f"classes differ between subjects: {first.classes} and {part.classes}")
     places, signal = [part.signal.positions for part in parts], first.signal
     if not all(np.array_equal(place, places[0], equal_nan=True) for place in places):    # one head for all networks
-        signal = replace(signal, positions=np.mean(places, axis=0))
+        signal = replace(signal, positions=_mean_place(np.stack(places)))
     X = parts[0].X if len(parts) == 1 else join([part.X for part in parts])
     notes = [part.notes for part in parts if len(part.notes)]
     return Trials(

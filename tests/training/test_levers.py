@@ -324,6 +324,7 @@ def test_the_gradient_is_that_of_the_worst_place_nearby_and_nothing_else_moves()
         ({"ema_decay": 0.99}, "trainer.ema_decay=0.99 is of trainer.average=ema, and that is none: type both"),
         ({"swa_share": 0.5, "average": "ema"}, "trainer.swa_share=0.5 is of trainer.average=swa, and that is ema"),
         ({"plateau_patience": 3}, "trainer.plateau_patience=3 is of trainer.schedule=plateau, and that is cosine"),
+        ({"schedule": "plateau", "patience": 11}, "trainer.patience=11 ends a training before trainer.schedule"),
         ({"plateau_factor": 0.1}, "trainer.plateau_factor=0.1 is of trainer.schedule=plateau"),
         ({"layer_factor": 2.0}, "trainer.layer_factor=2.0 is of trainer.fine_tune=layerwise, and that is full"),
         ({"sam": 0.05, "compile": True, "ensemble": "vectorise"}, "take trainer.compile=false with"),

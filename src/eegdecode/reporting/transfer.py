@@ -122,11 +122,11 @@ def _candidates(folder: Path, what: str) -> list[Candidate]:
     if summary.get("n_done") != summary.get("n_expected"):
         counts = f"{summary['n_done']} of its {summary['n_expected']} runs are done"
         raise ValueError(f"{what}: {counts}; finish it first, by the same command again")
-    if results:
-        if summary["setting"] is None:
-            raise ValueError(f"{what} holds several settings, and nothing chose one; give a folder of one setting")
+    if results and summary["setting"] is not None:
         keys = set(results.setting()["key"])
         found = {path: about for path, about in found.items() if about.get("key") in keys}
+    if len({str(about.get("numbers")) for about in found.values()}) > 1:    # of a pretraining, which has no scores
+        raise ValueError(f"{what} holds several settings, and nothing chose one; give a folder of one setting")
     if not found:
         raise ValueError(f"{what} holds no checkpoints; give the run folder of a finished training of a network")
     return [

@@ -132,7 +132,7 @@ class Plateau:
     Parameters
     ----------
     patience : int
-        Epochs without a lower loss before the rate is lowered.
+        Epochs without a lower loss that are waited for; after one more the rate is lowered.
     factor : float
         What the rate is then multiplied by.
     """

@@ -38,8 +38,8 @@ class DeepSettings:
         With the decay decoupled from the rate's curve or as an L2 term.
     betas : tuple of float
     schedule : {"cosine", "constant", "one_cycle", "plateau"}
-        See `schedule`. ``plateau`` multiplies the rate by ``plateau_factor`` after ``plateau_patience`` epochs
-        without a lower validation loss (training loss, where ``validation=0``).
+        See `schedule`. ``plateau`` multiplies the rate by ``plateau_factor`` when more than ``plateau_patience``
+        epochs brought no lower validation loss (training loss, where ``validation=0``).
     warmup : float
         Share of all steps over which the rate rises linearly; ``one_cycle`` has its own.
     clip : float or None
@@ -162,6 +162,11 @@ class DeepSettings:
             raise ValueError(
                 "trainer.average=swa is the mean of the last epochs, before which trainer.select=best_val and "
                 "trainer.patience may end: take trainer.average=ema, or trainer.select=last trainer.patience=null"
+            )
+        if self.schedule == "plateau" and self.patience is not None and self.patience <= self.plateau_patience + 1:
+            raise ValueError(
+                f"trainer.patience={self.patience} ends a training before trainer.schedule=plateau lowers its rate, "
+                f"after more than trainer.plateau_patience={self.plateau_patience} epochs: take a larger patience"
             )
         self._check_device()
 
