@@ -229,6 +229,19 @@ def test_runs_with_their_own_numbers_of_maps_stand_in_one_stack(mixed):
         torch.testing.assert_close(together[rows][run], alone[rows[run : run + 1]][0])
 
 
+@pytest.mark.parametrize("own", [0.0, 0.7])
+def test_a_channel_that_was_off_in_training_drowns_no_other(make_trials, own):
+    """The reference of a subject knows it from the test session; training must not blow up the little it has of it."""
+    trials = make_trials(n_subjects=1, n_trials=60)
+    X = trials.X.copy()
+    X[:60, 5] = 0
+    split = CrossSession()(trials.meta, validation=0.0)[0]
+    fitted = fit_frontend(Align(own=own), Moments.of(X), trials.y, trials.meta, split)
+    z = fitted.filters[fitted.which] @ X + fitted.offset[:, None]
+    assert z[split.train].std() == pytest.approx(1, rel=0.05)
+    assert z[split.test].std((0, 2)).max() < 3
+
+
 def test_an_average_reference_stays_finite(make_trials):
     trials = make_trials(n_subjects=3)
     trials = replace(trials, X=trials.X - trials.X.mean(1, keepdims=True))

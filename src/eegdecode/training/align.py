@@ -23,7 +23,7 @@ from jaxtyping import Float, Float32, Int
 
 from eegdecode.runs import Source, Split
 from eegdecode.training.frontend import CSP, FrontEnd, LinearMap, Moments, ZScore
-from eegdecode.training.spd import inverse_root, part_way_root, riemannian_mean
+from eegdecode.training.spd import inverse_root, known_directions, part_way_root, riemannian_mean
 
 REFERENCES = ("all", "first", "train")
 RIDGE = 1e-3    # of the mean variance, added before a Riemannian mean: a short trial's covariance is singular
@@ -95,6 +95,8 @@ class Align:
         references, of_trial = self.references(moments, meta, split)
         matrices, which = self._roots(references, of_trial, moments, split)
         aligned = _moved(moments[split.train], matrices[which[split.train]])
+        if (known := known_directions(aligned.second.mean(0))) is not None:    # some trials of a group are not learned
+            aligned, matrices = _moved(aligned, known[None]), known @ matrices
         fitted = self.then.fit(aligned, y[split.train])
         filters = (fitted.filters @ matrices).astype(np.float32)
         return self._fitted(fitted, filters, which, references, of_trial, meta, split)
