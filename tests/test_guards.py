@@ -96,6 +96,19 @@ def test_sessions_out_of_time_by_name_or_by_date(meta):
         assert CrossSession()(meta.assign(recorded=recorded), validation=0)
 
 
+@pytest.mark.parametrize("names", [("test", "train"), ("post", "pre"), ("E", "T"), ("day1_post", "day1_pre")])
+def test_sessions_that_nothing_orders_are_not_split_by_time(meta, names):
+    """They stand as words do: training would be the test session."""
+    named = meta.assign(session=meta["session"].map(dict(zip(("s0", "s1"), names, strict=True))))
+    for undated in (named, named.assign(recorded=np.nan), named.assign(recorded=1000.0)):
+        with pytest.raises(ValueError, match=rf"sessions {names[0]} and {names[1]} came first.*protocol\.test"):
+            CrossSession()(undated, validation=0)
+        assert CrossSession(test=[names[1]])(undated, validation=0)
+        assert CrossSession(test="each")(undated, validation=0)
+    dated = named.assign(recorded=np.where(named["session"] == names[0], 1000.0, 2000.0))
+    assert CrossSession()(dated, validation=0)
+
+
 @pytest.mark.parametrize("names", [("2", "02"), ("2", "sub-2"), ("S2", "002")])
 def test_one_subject_under_two_names(meta, names):
     renamed = meta.assign(subject=meta["subject"].map(dict(zip("12", names, strict=True))))

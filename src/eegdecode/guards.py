@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import warnings
 from collections.abc import Sequence
@@ -59,27 +60,41 @@ def check_duplicates_setting(duplicates: str) -> None:
 
 
 def check_time(sessions: Sequence[str], meta: pd.DataFrame, subject: str) -> None:
-    """Refuse sessions of a subject that do not stand in the order of time.
+    """Refuse sessions of a subject that do not stand in the order of time, or of which nothing tells their order.
 
-    Evidence are the numbers that their names begin with (``0train``, ``1test``; ``10`` after ``9``), and the
-    column ``recorded`` (s), where a whole session begins after the one that should follow it has ended.
+    Evidence are the numbers in which their names differ (``0train``, ``1test``; ``s10`` after ``s9``), and the
+    column ``recorded`` (s), where a whole session begins after the one that should follow it has ended. Without either
+    they stand as words do, ``test`` before ``train``.
     """
-    numbers = [re.match(r"(?:ses-)?(\d+)", name) for name in sessions]
-    order = [int(number.group(1)) for number in numbers if number]
     way_out = "put the recordings in order, or name the test sessions: protocol.test=[...]"
-    if len(order) == len(sessions) and order != sorted(order):
-        raise ValueError(f"subject {subject}: the sessions stand as {', '.join(sessions)}, out of time; {way_out}")
-    if "recorded" not in meta:
-        return
-    own = meta.loc[meta["subject"] == subject].groupby("session")["recorded"]
-    first, last = own.min().to_dict(), own.max().to_dict()
+    own = meta.loc[meta["subject"] == subject].groupby("session")
+    times = own["recorded"].agg(["min", "max"]).T.to_dict() if "recorded" in meta else {}
+    unknown = {"min": np.nan, "max": np.nan}
     for i, before in enumerate(sessions):
         for after in sessions[i + 1 :]:
-            if first[before] > last[after]:    # false where a time is unknown (NaN)
+            if times.get(before, unknown)["min"] > times.get(after, unknown)["max"]:    # false where one is NaN
                 raise ValueError(
                     f"subject {subject}: session {before} stands before session {after}, but its recordings are "
                     f"dated after it; {way_out}"
                 )
+    for before, after in itertools.pairwise(sessions):
+        numbers = _first_difference(before, after)
+        if numbers is not None and numbers[0] > numbers[1]:
+            raise ValueError(f"subject {subject}: the sessions stand as {', '.join(sessions)}, out of time; {way_out}")
+        dated = times.get(before, unknown)["max"] < times.get(after, unknown)["min"]
+        if numbers is None and not dated:
+            raise ValueError(
+                f"subject {subject}: nothing tells which of the sessions {before} and {after} came first, neither a "
+                f"number in their names nor a date in their files: give them numbers ({before} as 1...), or name the "
+                "test sessions: protocol.test=[...]"
+            )
+
+
+def _first_difference(one: str, other: str) -> tuple[int, int] | None:
+    """Return the numbers in which two names differ first; None where they differ in words."""
+    both = zip(re.split(r"([0-9]+)", one), re.split(r"([0-9]+)", other), strict=False)
+    a, b = next((pair for pair in both if pair[0] != pair[1]), ("", ""))
+    return (int(a), int(b)) if a.isdecimal() and b.isdecimal() else None
 
 
 def check_subjects(names: Sequence[str]) -> None:

@@ -79,9 +79,11 @@ class Silent(FakeDataset):
             yield recording
 
 
-@pytest.mark.parametrize("standardise", [None, "trial"])
-def test_trials_in_which_no_channel_moves_are_dropped_and_told(standardise, caplog):
-    settings = Preprocess(l_freq=None, h_freq=None, sfreq=None, standardise=standardise)
+@pytest.mark.parametrize("standardise", [None, "trial", "moving"])
+@pytest.mark.parametrize("band", [{"l_freq": None, "h_freq": None}, {"l_freq": 4, "h_freq": 30, "sfreq": 80}])
+def test_trials_in_which_no_channel_moves_are_dropped_and_told(standardise, band, caplog):
+    """What a filter rings behind the end of the signal is none."""
+    settings = Preprocess(**band, standardise=standardise)
     trials = prepare_subject(Silent(), settings, "1")
     told = trials.notes[trials.notes["what"] == "silent"]["trial"].tolist()
     assert told == [f"sub-1_ses-0_run-1_trial-000{cue}" for cue in range(3)]

@@ -72,9 +72,9 @@ def _cut(recording: Recording, preprocess: Preprocess, interval: tuple[float, fl
     starts, n_times = continuous.onsets + round(interval[0] * sfreq), round((interval[1] - interval[0]) * sfreq)
     loud = loud_trials(continuous.data, continuous.ch_names, starts, n_times=n_times, limit=preprocess.reject)
     tmin, tmax = interval
+    silent = silent_trials(recording, continuous.changes, tmin=tmin, tmax=tmax)
     marked = marked_trials(recording, tmin=tmin, tmax=tmax) if preprocess.annotated == "drop" else []
     crossing = crossing_trials(recording, tmin=tmin, tmax=tmax) if preprocess.annotated == "drop" else []
-    silent = silent_trials(continuous.data, starts, n_times=n_times)
     continuous = standardise(continuous, preprocess)
     X, kept = cut_windows(continuous, recording, preprocess=preprocess, interval=interval)
     partial = [Note("incomplete", "", 1.0, cue) for cue in sorted(set(range(len(starts))) - set(kept.tolist()))]

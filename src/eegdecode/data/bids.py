@@ -20,7 +20,7 @@ from eegdecode.data.cues import (
 )
 from eegdecode.data.downloads import brief
 from eegdecode.data.index import check_folder, choose_subjects, natural, subject_list
-from eegdecode.data.reading import heeding, scaled
+from eegdecode.data.reading import heeding, refuse_paused, scaled
 from eegdecode.data.recording import Recording
 
 if TYPE_CHECKING:
@@ -34,19 +34,20 @@ log = logging.getLogger(__name__)
 
 
 class _Place(NamedTuple):
-    """A recording, and what its name says: ``sub-01_ses-2_task-imagery_run-1_eeg.edf``."""
+    """A recording, and what its name says: ``sub-01_ses-2_task-imagery_acq-raw_run-1_eeg.edf``."""
 
     file: Path
     subject: str
     session: str
     run: str
     task: str
+    acquisition: str
 
     @classmethod
     def of(cls, file: Path) -> _Place:
         """Read a name."""
         parts = dict(part.split("-", 1) for part in file.name.split("_") if "-" in part)
-        return cls(file, *(parts.get(part, "") for part in ("sub", "ses", "run", "task")))
+        return cls(file, *(parts.get(part, "") for part in ("sub", "ses", "run", "task", "acq")))
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class BidsDataset:
     events : mapping of str to str or None
         ``trial_type`` of the events -> class name, in the order of the labels; one of None has no trials. None for
         all: an error that lists those of the first recording.
-    task : str or None
-        None: the only one.
+    task, acquisition : str or None
+        Whose recordings, of those that differ in ``task-`` or ``acq-``. None: the only one.
     interval : (float, float)
         Default window in s relative to the cue; the end is exclusive.
     subjects : sequence of str or int, or None
@@ -76,6 +77,7 @@ class BidsDataset:
     folder: str | Path
     events: Mapping[Any, Any] | None = None
     task: str | None = None
+    acquisition: str | None = None
     interval: Sequence[float | int] = (0.0, 4.0)
     subjects: Sequence[str | int] | None = None
     until: float | int | str | None = None
@@ -125,6 +127,7 @@ class BidsDataset:
 
     def _recording(self, path: _Place) -> Recording:
         raw, source = _read(path.file), str(path.file)
+        _plain_types(raw, self.events or {})
         onsets, labels = cues_from_annotations(raw, classes_of(self.events or {}))
         groups = None
         if not len(onsets):
@@ -144,15 +147,26 @@ class BidsDataset:
         check_folder(folder)
         files = [file for place in PLACES for file in folder.glob(f"{place}/sub-*_eeg.*")]
         paths = [_Place.of(file) for file in files if file.suffix.lower() in FORMATS]
-        tasks = sorted({path.task for path in paths})
-        if not paths or (self.task is not None and self.task not in tasks):
-            here = f"its tasks are {', '.join(tasks)}" if tasks else "it is no BIDS folder of EEG (sub-*/eeg/*_eeg.*)"
-            wanted = "" if self.task is None else f" of dataset.task={self.task}"
-            raise FileNotFoundError(f"dataset.folder={folder} has no recording{wanted}; {here}")
-        if self.task is None and len(tasks) > 1:
-            raise ValueError(f"{folder} has the tasks {', '.join(tasks)}; choose one: dataset.task={tasks[0]}")
-        chosen = [path for path in paths if self.task is None or path.task == self.task]
-        return sorted(chosen, key=_in_time)
+        if not paths:
+            raise FileNotFoundError(
+                f"dataset.folder={folder} has no recording; it is no BIDS folder of EEG (sub-*/eeg/*_eeg.*)"
+            )
+        for name in ("task", "acquisition"):
+            paths = _of_one(paths, name, getattr(self, name), folder)
+        return sorted(paths, key=_in_time)
+
+
+def _of_one(paths: list[_Place], name: str, wanted: str | None, folder: Path) -> list[_Place]:
+    """Recordings of one task or acquisition: two versions of a recording would be there as twice the trials."""
+    there = sorted({getattr(path, name) for path in paths})
+    if wanted is not None and wanted not in there:
+        raise FileNotFoundError(
+            f"dataset.folder={folder} has no recording of dataset.{name}={wanted}; its {name}s are {', '.join(there)}"
+        )
+    if wanted is None and len(there) > 1:
+        names = ", ".join(each or "none" for each in there)
+        raise ValueError(f"{folder} has the {name}s {names}; choose one: dataset.{name}={there[0] or there[1]}")
+    return [path for path in paths if wanted is None or getattr(path, name) == wanted]
 
 
 def _in_time(path: _Place) -> list[list[tuple[int, str]]]:
@@ -168,16 +182,19 @@ def _check_names(files: Sequence[Path]) -> None:
                 f"{file.with_suffix(file.suffix.lower()).name}, or leave its subject out by dataset.subjects"
             )
         twins = [str(other) for other in sorted(files) if other.with_suffix("") == file.with_suffix("")]
-        if len(twins) > 1:
+        same = [str(path.file) for path in map(_Place.of, sorted(files)) if path[1:4] == _Place.of(file)[1:4]]
+        if len(twins) > 1 or len(same) > 1:
+            what = "one recording in two formats" if len(twins) > 1 else "one run twice: their subject, session and run"
             raise ValueError(
-                f"{' and '.join(twins)} are one recording in two formats: keep one of them, or leave the subject "
-                "out by dataset.subjects"
+                f"{' and '.join(twins if len(twins) > 1 else same[:2])} are {what}{' are the same' * (len(twins) < 2)}"
+                ": keep one of them, or leave the subject out by dataset.subjects"
             )
 
 
 def _read(file: Path) -> mne.io.BaseRaw:
     import mne_bids
 
+    refuse_paused(file)
     try:
         with heeding(file):    # that tables are not there is no matter
             place = mne_bids.get_bids_path_from_fname(file.with_suffix(file.suffix.lower()), verbose="error")
@@ -188,6 +205,13 @@ def _read(file: Path) -> mne.io.BaseRaw:
     except Exception as error:    # each format has its own way to fail
         out = "Copy it again, or leave its subject out by dataset.subjects"
         raise ValueError(f"{file} cannot be read by mne-bids: {brief(error)}. {out}") from error
+
+
+def _plain_types(raw: mne.io.BaseRaw, events: Mapping[str, str | None]) -> None:
+    """Take back what mne-bids adds to a ``trial_type`` of several codes: ``right/2``, ``right/3``."""
+    marks = set(map(str, raw.annotations.description))
+    added = {mark: mark.rpartition("/")[0] for mark in marks if mark not in events}
+    raw.annotations.rename({mark: plain for mark, plain in added.items() if plain in events}, verbose="error")
 
 
 def _marks(raw: mne.io.BaseRaw) -> str:

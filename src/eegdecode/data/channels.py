@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +17,13 @@ from eegdecode.data.recording import Recording
 # The 10-20 names of 1958 and their successors (Klem et al., 1999).
 RENAMED = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
 N_NEIGHBOURS = 4    # of a Laplacian, as Hjorth took
+# EDF and GDF know no types: MNE takes all that they hold for EEG
+OTHER = re.compile(
+    r"(eeg[ :_-]*)?([hv]?eog|[hv]eo|eye|ecg|ekg|emg|gsr|eda|resp|pulse?|ppg|temp|trig|status|marker)(?![a-z])", re.I
+)
 LOUD = 5.0    # times the median of all channels: a channel is bad
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +47,13 @@ class Channels:
 
 
 def eeg_names(recording: Recording, spelling: str | None) -> list[str]:
-    """Names of the EEG channels of a recording, in its order."""
-    raw = recording.raw
-    known = unify(raw.ch_names, spelling, recording.source)
-    return [name for name, kind in zip(known, raw.get_channel_types(), strict=True) if kind == "eeg"]
+    """Names of the EEG channels of a recording, in its order; what only the format calls EEG is left out."""
+    return [name for name in _called_eeg(recording, spelling) if not OTHER.match(name)]
+
+
+def _called_eeg(recording: Recording, spelling: str | None) -> list[str]:
+    known = unify(recording.raw.ch_names, spelling, recording.source)
+    return [name for name, kind in zip(known, recording.raw.get_channel_types(), strict=True) if kind == "eeg"]
 
 
 def common_channels(recordings: Iterable[Recording], spelling: str | None) -> tuple[str, ...]:
@@ -87,6 +98,8 @@ def pick(recording: Recording, *, channels: Sequence[str] | None, reference: str
     raw = recording.raw
     known = unify(raw.ch_names, names, recording.source)
     wanted = list(channels) if channels else eeg_names(recording, names)
+    if not channels and (others := [each for each in _called_eeg(recording, names) if each not in wanted]):
+        log.warning("%s: %s left out, no EEG by name (preprocess.channels=[...])", recording.source, ", ".join(others))
     if not wanted:
         types = sorted(set(raw.get_channel_types()))
         raise ValueError(

@@ -43,6 +43,8 @@ class Continuous:
         Of the electrodes in m, head coordinates; NaN where unknown.
     notes : list of Note
         What was seen before the filters.
+    changes : ndarray of int
+        Samples of the recording itself that differ from the one before in some channel.
     """
 
     data: np.ndarray
@@ -52,6 +54,7 @@ class Continuous:
     gaps: list[Gap]
     positions: np.ndarray
     notes: list[Note]
+    changes: np.ndarray
 
 
 def preprocess_recording(recording: Recording, preprocess: Preprocess) -> Continuous:
@@ -66,8 +69,9 @@ def preprocess_recording(recording: Recording, preprocess: Preprocess) -> Contin
     channels = _channels(recording, preprocess)
     data, source = channels.data, recording.source
     data *= MICROVOLT    # MNE's `get_data` has copied it
+    changes = _changes(data)
     gaps = _fill_gaps(data)
-    _check_channels(data, gaps, channels.names, source)
+    _check_channels(channels, source)
     sfreq = float(recording.raw.info["sfreq"])
     notes = inspect(data, _missing(gaps, data.shape), channels.names, sfreq)
     notes += [Note("mended", name, 1.0) for name in channels.mended]
@@ -79,7 +83,7 @@ def preprocess_recording(recording: Recording, preprocess: Preprocess) -> Contin
         data, ratio = resample(data, sfreq, rate, source=source), rate / sfreq
         onsets = np.round(onsets * ratio).astype(np.int64)    # the sample nearest to the time of the cue
         gaps = [Gap(gap.channel, int(gap.start * ratio), int(np.ceil(gap.stop * ratio))) for gap in gaps]
-    return Continuous(data, channels.names, rate, onsets, gaps, channels.positions, notes)
+    return Continuous(data, channels.names, rate, onsets, gaps, channels.positions, notes, changes)
 
 
 def _filter(
@@ -109,10 +113,20 @@ def _channels(recording: Recording, preprocess: Preprocess) -> Channels:
     source, reference = recording.source, preprocess.reference
     channels = pick(recording, channels=preprocess.channels, reference=reference, names=preprocess.names)
     bads = marked_bad(recording, channels, preprocess.names) if preprocess.bads == "marked" else preprocess.bads
-    channels = rereference(mend(channels, bads, source, reference=reference), reference)
+    channels = mend(channels, bads, source, reference=reference)
+    _check_channels(channels, source, but=reference)    # a mean or a difference would hide a dead one
+    channels = rereference(channels, reference)
     if preprocess.bipolar is not None:
         return bipolar(channels, preprocess.bipolar, source)
     return laplacian(channels, source) if preprocess.spatial == "laplacian" else channels
+
+
+def _changes(data: np.ndarray) -> np.ndarray:
+    """Samples that differ from the one before in some channel; missing ones (NaN) do."""
+    moves = np.zeros(data.shape[1] - 1, bool)
+    for x in data:    # channel by channel, which fits into the processor's cache
+        moves |= x[1:] != x[:-1]
+    return np.flatnonzero(moves) + 1
 
 
 def _fill_gaps(data: np.ndarray) -> list[Gap]:
@@ -136,9 +150,11 @@ def _missing(gaps: list[Gap], shape: tuple[int, ...]) -> np.ndarray:
     return count / shape[1]
 
 
-def _check_channels(data: np.ndarray, gaps: list[Gap], ch_names: Sequence[str], source: str) -> None:
-    empty = [ch_names[gap.channel] for gap in gaps if gap.stop - gap.start == data.shape[1]]
-    flat = [name for name, x in zip(ch_names, data, strict=True) if np.ptp(x) == 0]    # NaN - NaN is not 0
+def _check_channels(channels: Channels, source: str, *, but: str | None = None) -> None:
+    """Refuse channels without a signal; the reference, ``but``, is flat by nature."""
+    whole = [(name, x) for name, x in zip(channels.names, channels.data, strict=True) if name != but]
+    empty = [name for name, x in whole if not np.isfinite(x).any()]
+    flat = [name for name, x in whole if np.ptp(x) == 0]    # NaN - NaN is not 0
     for names, what in ((empty, "NaN throughout"), (flat, "flat: one value throughout")):
         if names:
             raise ValueError(

@@ -11,6 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     import mne
 
+PULSE = 0.1    # s: bits that are set for so short are of a button or a trigger, not of a state
 Cues = tuple[np.ndarray, np.ndarray]
 
 
@@ -44,7 +45,8 @@ def cues_from_annotations(raw: mne.io.BaseRaw, classes: Mapping[str, str]) -> Cu
     if not present:
         return _no_cues()
     codes: Any = {text: code for code, text in enumerate(present, start=1)}
-    events, _ = mne.events_from_annotations(raw, event_id=codes, verbose="error")
+    all_names: Any = None    # also those that begin with bad or edge, which MNE passes over
+    events, _ = mne.events_from_annotations(raw, event_id=codes, regexp=all_names, verbose="error")
     return _cues(raw, events, {code: classes[text] for text, code in codes.items()})
 
 
@@ -72,7 +74,17 @@ def stim_events(raw: mne.io.BaseRaw, *, stim_channel: str | None = None) -> np.n
     import mne
 
     falling: Any = True
-    return mne.find_events(raw, stim_channel=stim_channel, shortest_event=0, consecutive=falling, verbose="error")
+    events = mne.find_events(raw, stim_channel=stim_channel, shortest_event=0, consecutive=falling, verbose="error")
+    return events[~_back_from_pulse(events, shorter=PULSE * raw.info["sfreq"])]
+
+
+def _back_from_pulse(events: np.ndarray, *, shorter: float) -> np.ndarray:
+    """Events in which a held code comes back after a short pulse on another bit (1, 129, 1): no new cue."""
+    back = np.zeros(len(events), bool)
+    for i in range(1, len(events)):
+        (begin, held, both), (end, before, after) = events[i - 1], events[i]
+        back[i] = held and after == held and before == both and both & held == held and end - begin < shorter
+    return back
 
 
 def all_marks(raw: mne.io.BaseRaw, *, stim: bool = False, stim_channel: str | None = None) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import string
@@ -42,6 +43,8 @@ def _is_recording(path: Path, folder: Path) -> bool:
 
     A link to nothing is one that has not been fetched (git-annex, DataLad): to pass over it would leave trials out.
     """
+    if path.name.startswith("._"):    # what macOS leaves beside a file on foreign disks
+        return False
     if any(parent.suffix.lower() in FOLDERS for parent in path.relative_to(folder).parents):
         return False
     return path.is_file() or path.suffix.lower() in FOLDERS or (path.is_symlink() and not path.exists())
@@ -89,7 +92,14 @@ def _defaults(parts: Mapping[Any, str | None]) -> dict[str, str]:
 def check_pattern(pattern: str) -> re.Pattern[str]:
     """Turn ``sub-{subject}_*.fif`` into a regular expression, or say what is wrong with it."""
     text, seen = "", set()
-    for literal, name, _, _ in string.Formatter().parse(pattern):
+    fields = list(string.Formatter().parse(pattern))
+    for (_, name, _, _), (literal, after, _, _) in itertools.pairwise(fields):
+        if name and after and (not literal or literal == "*") and {name, after} <= set(PARTS):
+            raise ValueError(
+                f"dataset.pattern={pattern!r}: nothing tells where {{{name}}} ends and {{{after}}} begins; put what "
+                "stands between them, or name the files in a table (dataset.table)"
+            )
+    for literal, name, _, _ in fields:
         text += "[^/]*".join(re.escape(part) for part in literal.split("*"))
         if name is not None:
             if name not in PARTS:
@@ -101,7 +111,7 @@ def check_pattern(pattern: str) -> re.Pattern[str]:
 
 def natural(text: str) -> list[tuple[int, str]]:
     """Sort key by which run 10 comes after run 9."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", text)]
 
 
 def plain_number(name: str) -> str:

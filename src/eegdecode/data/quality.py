@@ -27,7 +27,7 @@ class Note(NamedTuple):
     channel being ``50 Hz``. ``flat``, ``clipped``, ``missing``: share of the recording. ``mended``: the channel
     was interpolated. ``bad``: the file marks the channel. ``overlap``: share of trials that have samples in common
     with the one before. Of dropped trials: ``rejected``: peak to peak, µV; ``marked``: s that the file marks bad;
-    ``boundary``: where the recording was cut or paused, s after the cue; ``silent``: samples; ``incomplete``.
+    ``boundary``: where the recording was cut or paused, s after the cue; ``silent``: s; ``incomplete``.
     """
 
     what: str
@@ -115,13 +115,18 @@ def loud_trials(
     return notes
 
 
-def silent_trials(data: np.ndarray, starts: np.ndarray, *, n_times: int) -> list[Note]:
-    """Trials in which every channel holds one value throughout: an amplifier that was off tells nothing."""
-    notes = []
-    for cue, start in enumerate(starts):
-        window = data[:, max(0, int(start)) : max(0, int(start) + n_times)]
-        if window.shape[1] == n_times and (window == window[:, :1]).all():
-            notes.append(Note("silent", "", float(n_times), cue))
+def silent_trials(recording: Recording, changes: np.ndarray, *, tmin: float, tmax: float) -> list[Note]:
+    """Trials in which every channel holds one value throughout: an amplifier that was off tells nothing.
+
+    ``changes`` are the samples of the recording, before any filter, that differ from the one before in some channel.
+    """
+    sfreq = recording.raw.info["sfreq"]
+    notes, length = [], round((tmax - tmin) * sfreq)
+    for cue, onset in enumerate(recording.onsets):
+        begin = int(onset) + round(tmin * sfreq)
+        first, last = np.searchsorted(changes, [begin + 1, begin + length])
+        if first == last and begin >= 0 and begin + length <= len(recording.raw.times):
+            notes.append(Note("silent", "", length / sfreq, cue))
     return notes
 
 
@@ -142,14 +147,16 @@ def cuts(raw: mne.io.BaseRaw) -> np.ndarray:
     """Samples behind the places where a recording was cut or paused, which annotations of the file mark.
 
     The begin of a mark is the place: the duration of EEGLAB's ``boundary`` is that of what was taken out. One of MNE's
-    ``BAD_...`` without a duration is such a place, too.
+    ``BAD_...`` without a duration is such a place, too, and both ends of a ``BAD_ACQ_SKIP`` are.
     """
     marks = raw.annotations
     found = [
         bool(BOUNDARY.match(text)) or (text.lower().startswith("bad") and not seconds)
         for text, seconds in zip(marks.description, marks.duration, strict=True)
     ]
-    times = marks.onset[np.array(found, bool)] - raw.first_time
+    skipped = np.array([text.lower().startswith("bad_acq_skip") for text in marks.description], bool)
+    ends = (marks.onset + marks.duration)[skipped]    # nothing was recorded in between
+    times = np.r_[marks.onset[np.array(found, bool) | skipped], ends] - raw.first_time
     behind = np.ceil(times * raw.info["sfreq"] - 0.25).astype(np.int64)    # EEGLAB cuts half-way between two samples
     return np.unique(behind[(behind > 0) & (behind < len(raw.times))])
 

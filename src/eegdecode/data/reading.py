@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -41,6 +41,7 @@ def read_raw(file: Path) -> mne.io.BaseRaw:
     """Open a recording of any format without loading its signals; an unreadable or cut one is named."""
     import mne
 
+    refuse_paused(file)
     try:
         with heeding(file) as seen:
             raw = mne.io.read_raw(file, preload=False, verbose="warning")
@@ -53,6 +54,8 @@ def read_raw(file: Path) -> mne.io.BaseRaw:
                 "mne.io.RawArray(X, mne.create_info(names, rate, 'eeg')).save('sub-1_ses-1_run-1_eeg.fif') with "
                 f"X of channels by samples in V, or {out}"
             ) from error
+        if re.search(r"number of trials is|No raw data", str(error)):
+            raise ValueError(f"{file} holds epochs; export the continuous recording, or {out}") from error
         lost = isinstance(error, AttributeError | LookupError | TypeError)    # MNE's reader, in what is no recording
         why = f"it is damaged, or no {file.suffix} file" if lost else brief(error)
         raise ValueError(f"{file} cannot be read: {why}. Copy it again, or {out}") from error
@@ -60,6 +63,43 @@ def read_raw(file: Path) -> mne.io.BaseRaw:
         if "MarkerFile" in str(warning.message):    # which a header of BrainVision names, and which is not there
             log.warning("%s: %s", file, warning.message)
     return raw
+
+
+def refuse_paused(file: Path) -> None:
+    """Refuse an EDF+ or BDF+ recording with pauses: MNE reads on over them, and all marks behind lie too late.
+
+    Such a file notes the time of each of its records, at the begin of its first signal of annotations (Kemp & Olivan,
+    2003, European data format 'plus'). Many that call themselves discontinuous (``EDF+D``) have no pause.
+    """
+    if file.suffix.lower() not in (".edf", ".bdf") or not file.is_file():
+        return
+    try:
+        with file.open("rb") as stream:
+            times, length = _record_times(stream)
+    except (ValueError, StopIteration):    # cut, or another kind of file: MNE says so
+        return
+    late = [time for i, time in enumerate(times) if abs(time - times[0] - i * length) > 1e-3]
+    if late:
+        raise ValueError(
+            f"{file} has a pause before {late[0]:g} s, over which MNE reads on, so that its marks would lie beside "
+            "their signals: export it without pauses (EDF+C), or each part by itself"
+        )
+
+
+def _record_times(stream: BinaryIO) -> tuple[list[float], float]:
+    """Begin of each record in s, and the length of all, of a file that calls itself discontinuous; else none."""
+    def read(at: int, n: int) -> bytes:
+        stream.seek(at)
+        return stream.read(n).strip()
+
+    kind = read(192, 5)
+    if kind not in (b"EDF+D", b"BDF+D"):
+        return [], 0.0
+    n_records, length, n = int(read(236, 8)), float(read(244, 8)), int(read(252, 4))
+    annotated = next(i for i in range(n) if read(256 + 16 * i, 16) in (b"EDF Annotations", b"BDF Annotations"))
+    sizes = [int(read(256 + 216 * n + 8 * i, 8)) * (3 if kind == b"BDF+D" else 2) for i in range(n)]
+    begins = [256 * (n + 1) + sum(sizes) * i + sum(sizes[:annotated]) for i in range(n_records)]
+    return [float(read(begin, 30).partition(b"\x14")[0]) for begin in begins], length
 
 
 @contextlib.contextmanager

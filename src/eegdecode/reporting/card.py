@@ -20,7 +20,7 @@ _TOLD = {
     "clipped": "channels held at their extreme (share of the run)",
     "missing": "channels with missing samples (share of the run)",
     "rejected": "rejected trials (loudest channel, µV peak to peak)",
-    "silent": "trials dropped, in which no channel moves (samples)",
+    "silent": "trials dropped, in which no channel moves (s)",
     "marked": "trials dropped, which the files mark bad (s; preprocess.annotated=keep)",
     "boundary": "trials dropped, across a cut or a pause of the recording (s after the cue; preprocess.annotated=keep)",
     "overlap": "runs whose trials share samples with the one before (share of the trials)",
