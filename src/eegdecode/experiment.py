@@ -76,9 +76,11 @@ def run_experiment(
     identity = identify(trials, learning)
     root = runs_root() / choices["dataset"] / choices["model"]
     folder = Path(out_dir) if out_dir else choose_folder(root, key=experiment_key(runs, **identity))
+    if init_from and folder.resolve() == Path(init_from).resolve():    # its results would give way to those of today
+        raise ValueError(f"model.init_from={init_from} is the folder of the results too: give another out_dir")
     transductive = _is_transductive((preprocess, protocol, frontend, trainer), runs)
     facts = {**choices, "protocol": protocol.name, "transductive": transductive, **_noted(trainer), **begun}
-    facts |= environment()
+    facts |= {"first_trials": getattr(frontend, "first_trials", None), **environment()}
     store = Store(
         folder, runs=runs, classes=trials.classes, facts=facts, prepared=describe(preprocess),
         library=open_library(run_store), **identity,

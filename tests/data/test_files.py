@@ -10,6 +10,7 @@ from tests.data.gdf_files import write_gdf
 
 from eegdecode.data.cache import Cache
 from eegdecode.data.files import FileDataset
+from eegdecode.data.index import index_table
 from eegdecode.data.prepare import load_trials
 from eegdecode.data.preprocess import Preprocess
 from eegdecode.identity import describe
@@ -61,6 +62,18 @@ def test_a_table_says_the_same(folder, tmp_path):
     mine = dataset(folder, pattern=None, table=tmp_path / "table.csv")
     assert mine.subject_names() == ("anna",)
     assert [one.session for one in mine.recordings("anna")] == ["late", "later"]
+
+
+@pytest.mark.parametrize(("head", "rows", "said"), [
+    ("file,subject,session", ["a.fif,1,1", "b.fif,,2"], "line 3: subject is empty"),
+    ("file,subject,session", ["a.fif,1,", "b.fif,1,2"], "line 2: session is empty"),
+    ("file,subject", ["a.fif,1", " ,2"], "line 3: file is empty"),
+])    # fmt: skip
+def test_a_row_of_a_table_that_does_not_say_whose_it_is_is_named(tmp_path, head, rows, said):
+    """Two people without a name would be one."""
+    (tmp_path / "table.csv").write_text("\n".join([head, *rows]) + "\n")
+    with pytest.raises(ValueError, match=rf"table\.csv, {said}"):
+        index_table(tmp_path, tmp_path / "table.csv")
 
 
 def test_missing_files_of_a_table_show_at_the_call(folder, tmp_path):

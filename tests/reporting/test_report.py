@@ -112,6 +112,13 @@ def test_transductive_is_said(make_store: Any) -> None:
     assert "TRANSDUCTIVE" in show(folder)
 
 
+def test_the_first_trials_of_a_new_subject_are_not_called_unseen(make_store: Any) -> None:
+    store = make_store(facts={"dataset": "simulated", "model": "eegnet", "first_trials": 20})
+    report = write_report(train(store)).read_text()
+    assert "The first 20 trials of a new subject were used without their labels" in report
+    assert "Inductive" not in report
+
+
 def test_the_best_test_epoch_is_told_as_a_leak_and_stands_nowhere_else(make_store: Any) -> None:
     facts = {"dataset": "simulated", "model": "eegnet", "select": "last", "watch_test": True}
     store = make_store(facts=facts)

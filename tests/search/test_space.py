@@ -105,6 +105,10 @@ def test_what_is_searched_cannot_be_typed_too():
     space = read_space(yaml.safe_load("{trainer.lr: {float: [1.0e-4, 1.0e-2]}}"), "x")
     with pytest.raises(ValueError, match=r"trainer\.lr is searched, and typed"):
         check_space(space, stub.compose, ["trainer.lr=0.1"])
+    with pytest.raises(ValueError, match=r"trainer\.lr is searched, and sweep\.lr=\[0\.1\] would replace it"):
+        check_space(space, stub.compose, ["sweep.lr=[0.1]"])
+    with pytest.raises(ValueError, match=r"launcher=slurm is for the jobs of train.py -m"):
+        check_space(space, stub.compose, [], typed=["launcher=slurm"])
     assert check_space(space, stub.compose, ["trainer.depth=3"]) == {"trainer.lr": 1e-3}    # the default is in it
     narrow = read_space(yaml.safe_load("{trainer.lr: {float: [2.0e-3, 1.0e-2]}}"), "x")
     assert check_space(narrow, stub.compose, []) is None

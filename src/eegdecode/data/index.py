@@ -69,6 +69,10 @@ def index_table(folder: Path, table: Path) -> pd.DataFrame:
     for column in ("file", "subject"):
         if column not in rows:
             raise ValueError(f"{table} has no column {column!r}; it has {', '.join(rows.columns)}")
+    for column in ("file", *(part for part in PARTS[:3] if part in rows)):
+        empty = rows[column].str.strip() == ""
+        if empty.any() and (column in ("file", "subject") or not empty.all()):    # else two people would be one
+            raise ValueError(f"{table}, line {int(empty.argmax()) + 2}: {column} is empty")
     records = [{"file": str(folder / row["file"]), **_defaults(row)} for row in rows.to_dict("records")]
     if not records:
         raise ValueError(f"{table} has no rows")

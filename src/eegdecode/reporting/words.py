@@ -100,6 +100,11 @@ def honesty_sentences(results: Results) -> list[str]:
     if summary.get("watch_test"):
         said.append("Test accuracy was followed after each epoch, for the LEAKY diagnostic below alone.")
     inductive = "Inductive: nothing was fitted on test trials, not even without their labels."
+    if n_first := summary.get("first_trials"):
+        inductive = (
+            f"The first {n_first} trials of a new subject were used without their labels, for those after them: no "
+            "trial depends on a later one, and the first ones are scored too."
+        )
     return [text for text in (*said, transductive_sentence(results) or inductive) if text]
 
 

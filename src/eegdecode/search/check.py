@@ -13,6 +13,7 @@ from eegdecode.search.settings import OPTIONS, meant
 from eegdecode.search.space import Parameter, Space, Value, overrides
 
 OURS = ("choices", "config", "screen")    # what an experiment is told by whoever calls it, and not by a configuration
+SWEPT = {"trainer.lr": "sweep.lr", "trainer.weight_decay": "sweep.weight_decay", "model.drop": "sweep.drop"}
 STEPS, EPOCHS = "trainer.updates", "trainer.epochs"    # epochs go before
 
 
@@ -56,6 +57,10 @@ def check_space(
     typed : sequence of str
         Those of them that stand in the command.
     """
+    for word in typed:
+        if word.lstrip("+").startswith("launcher=") and not word.endswith("=local"):
+            raise ValueError(f"{word} is for the jobs of train.py -m: several workers of a search are the same command "
+                             "started in several jobs (storage=journal)")    # fmt: skip
     _refuse_twice(space, fixed)
     _refuse_idle_steps(space, fixed)
     default, known = compose(fixed), {parameter.path: parameter for parameter in space}
@@ -130,10 +135,12 @@ def _check_type(parameter: Parameter, default: Any) -> None:
 
 def _refuse_twice(space: Space, fixed: Sequence[str]) -> None:
     """What is searched cannot be typed as well."""
-    typed = {word.partition("=")[0].lstrip("+~") for word in fixed}
+    typed = {word.partition("=")[0].lstrip("+~"): word for word in fixed}
     for parameter in space:
         if parameter.path in typed:
             raise ValueError(f"{parameter.path} is searched, and typed too: leave it out of the command or the space")
+        if (number := SWEPT.get(parameter.path)) in typed:    # a run's own number goes before the setting
+            raise ValueError(f"{parameter.path} is searched, and {typed[number]} would replace it: leave that out")
 
 
 def _refuse_idle_steps(space: Space, fixed: Sequence[str]) -> None:

@@ -84,6 +84,11 @@ class Align:
         """Whether a trial's map depends on test trials that come with it or after it."""
         return self.reference == "all"
 
+    @property
+    def first_trials(self) -> int | None:
+        """Trials of a new subject that are used, without labels, for those after them."""
+        return self.n_first if self.reference == "first" else None
+
     def fit(self, moments: Moments, y: Int[np.ndarray, " trial"]) -> LinearMap:
         """Fit as if all trials were of one group; the trainer calls `fit_groups`."""
         matrix = inverse_root(self.mean(moments.second))
