@@ -183,12 +183,12 @@ def _check_names(files: Sequence[Path]) -> None:
             )
         twins = [str(other) for other in sorted(files) if other.with_suffix("") == file.with_suffix("")]
         same = [str(path.file) for path in map(_Place.of, sorted(files)) if path[1:4] == _Place.of(file)[1:4]]
-        if len(twins) > 1 or len(same) > 1:
-            what = "one recording in two formats" if len(twins) > 1 else "one run twice: their subject, session and run"
-            raise ValueError(
-                f"{' and '.join(twins if len(twins) > 1 else same[:2])} are {what}{' are the same' * (len(twins) < 2)}"
-                ": keep one of them, or leave the subject out by dataset.subjects"
-            )
+        run = "one run twice: their subject, session and run are the same"
+        for alike, what in ((twins, "one recording in two formats"), (same, run)):
+            if len(alike) > 1:
+                raise ValueError(
+                    f"{' and '.join(alike)} are {what}: keep one of them, or leave the subject out by dataset.subjects"
+                )
 
 
 def _read(file: Path) -> mne.io.BaseRaw:

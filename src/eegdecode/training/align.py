@@ -23,9 +23,10 @@ from jaxtyping import Float, Float32, Int
 
 from eegdecode.runs import Source, Split
 from eegdecode.training.frontend import CSP, FrontEnd, LinearMap, Moments, ZScore
-from eegdecode.training.spd import inverse_root, known_directions, part_way_root, riemannian_mean
+from eegdecode.training.spd import inverse_root, part_way_root, riemannian_mean, signal_space
 
 REFERENCES = ("all", "first", "train")
+UNKNOWN = 1e-3    # of the largest power of aligned trials, which is about the same everywhere: a direction that was off
 RIDGE = 1e-3    # of the mean variance, added before a Riemannian mean: a short trial's covariance is singular
 
 
@@ -100,8 +101,10 @@ class Align:
         references, of_trial = self.references(moments, meta, split)
         matrices, which = self._roots(references, of_trial, moments, split)
         aligned = _moved(moments[split.train], matrices[which[split.train]])
-        if (known := known_directions(aligned.second.mean(0))) is not None:    # some trials of a group are not learned
-            aligned, matrices = _moved(aligned, known[None]), known @ matrices
+        known = signal_space(aligned.second.mean(0), least=UNKNOWN)
+        if known.shape[1] < len(known):    # the little there is would be blown up, and drown the others where it is on
+            only = known @ known.T
+            aligned, matrices = _moved(aligned, only[None]), only @ matrices
         fitted = self.then.fit(aligned, y[split.train])
         filters = (fitted.filters @ matrices).astype(np.float32)
         return self._fitted(fitted, filters, which, references, of_trial, meta, split)

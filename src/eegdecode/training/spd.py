@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-UNKNOWN = 1e-3    # of the largest eigenvalue of an aligned covariance
 LEAST = 1e-6    # of the largest eigenvalue: directions with less power hold no signal (average reference)
 
 
@@ -17,22 +16,13 @@ def inverse_root(cov: Float[np.ndarray, "*some chan chan"]) -> Float[np.ndarray,
     return (vectors * scale[..., None, :]) @ np.swapaxes(vectors, -1, -2)
 
 
-def signal_space(cov: Float[np.ndarray, "chan chan"]) -> Float[np.ndarray, "chan direction"]:
+def signal_space(
+    cov: Float[np.ndarray, "chan chan"], *, least: float = LEAST
+) -> Float[np.ndarray, "chan direction"]:    # fmt: skip
     """Return orthonormal directions that hold the power; the channels themselves where each has some of its own."""
     values, vectors = np.linalg.eigh(cov)
-    kept = values > LEAST * values[-1]
+    kept = values > least * values[-1]
     return np.eye(len(cov)) if kept.all() else vectors[:, kept]
-
-
-def known_directions(cov: Float[np.ndarray, "chan chan"]) -> Float[np.ndarray, "chan chan"] | None:
-    """Return the projection on the directions that aligned trials have power in; None where they have in all.
-
-    Their mean covariance is about the identity. A direction without power was off when these trials were recorded, and
-    on when others of their group were: what would make it loud as the others would drown them where it is on.
-    """
-    values, vectors = np.linalg.eigh(cov)
-    kept = values > UNKNOWN * values[-1]
-    return None if kept.all() else vectors[:, kept] @ vectors[:, kept].T
 
 
 def part_way_root(
