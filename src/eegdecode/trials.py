@@ -50,8 +50,10 @@ class Trials:
     meta : DataFrame
         One row a trial, in the order of ``X``, index 0..n-1. Columns ``trial`` (unique name), ``subject``,
         ``session``, ``run`` (all str) and ``label`` (int, an index into ``classes``); more are allowed, such as
-        ``signal`` (a digest of the trial's samples, by which equal trials under two names are found), ``begin`` and
-        ``end`` (samples, the recordings of a subject laid end to end: windows that overlap are found).
+        ``signal`` (a digest of the trial's samples, by which equal trials under two names are found), ``cue`` (s after
+        the run began, as text: by it trials of one cue that are cut otherwise are found), ``group`` (the cue of which
+        it is one of several windows), ``begin`` and ``end`` (samples, the recordings of a subject laid end to end:
+        windows that overlap are found).
         Rows stand in the order of recording within each (subject, session, run), sessions in the order of time.
     signal : Signal
         Channels, rate, window start and electrode positions.

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import mne
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from tests.data.fakes import CHANNELS, make_raw
@@ -288,9 +289,10 @@ def test_windows_of_one_cue_share_a_group(folder, tmp_path):
     np.testing.assert_allclose(trials.X[0, :, 100:], trials.X[1, :, :100])
     assert list(trials.y[:8]) == [0] * 4 + [1] * 4
     assert list(trials.meta["group"].value_counts().unique()) == [4]
-    assert trials.meta["group"].iloc[5] == "sub-02_ses-9_run-0_cue-0004"
+    assert list(trials.meta["trial"][4:6]) == ["sub-02_ses-9_run-0_at-15.000", "sub-02_ses-9_run-0_at-16.000"]
+    assert trials.meta["group"].iloc[5] == "sub-02_ses-9_run-0_cue-15.000"
     again = load_trials(mine, Preprocess(), cache_dir=tmp_path)    # from the cache
-    assert list(again.meta["group"]) == list(trials.meta["group"])
+    pd.testing.assert_frame_equal(again.meta, trials.meta)
 
 
 def many_cues(folder, marks):
@@ -366,6 +368,7 @@ def test_one_label_a_file_in_many_windows(tmp_path):
     trials = load_trials(mine, Preprocess(), cache_dir=tmp_path / "cache")
     assert list(np.bincount(trials.y)) == [30, 20]
     assert trials.meta["group"].nunique() == 2
+    assert trials.meta["cue"].nunique() == 2    # of one run, whose second file begins where the first has ended
 
 
 def test_files_that_hold_microvolts_can_be_scaled(tmp_path):

@@ -2,16 +2,22 @@
 
 from dataclasses import replace
 
+import mne
 import numpy as np
 import pytest
+from tests.data.fakes import make_raw
 from tests.training.test_transfer import few, fit, learn
 
+from eegdecode.data.files import FileDataset
+from eegdecode.data.prepare import load_trials
+from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.simulated import SimulatedDataset
 from eegdecode.protocols import CrossSession
 from eegdecode.reporting.checkpoints import read_checkpoint
 from eegdecode.reporting.seen import known_by_name_alone, known_trials, learned_from, read_marks
 from eegdecode.reporting.store import Store
 from eegdecode.reporting.transfer import begin_from
+from eegdecode.runs import Run, Split
 
 
 @pytest.fixture
@@ -50,6 +56,32 @@ def test_trials_are_known_by_name_or_by_samples(make_trials):
         (filtered, "mine", expected & False), (renamed.drop(columns="signal"), "toy", expected & False),
     ):    # fmt: skip
         np.testing.assert_array_equal(known_trials(marks, table, dataset=dataset), known)
+
+
+def test_windows_of_a_cue_are_known_however_they_are_cut(tmp_path):
+    """Windows that overlap learned ones have other names and other samples; their answers were scored as a test."""
+    raw = make_raw(seconds=45.0)
+    raw.set_annotations(mne.Annotations([5.0, 15.0, 25.0, 35.0], 0, ["left", "right"] * 2))
+    raw.save(tmp_path / "sub-1_run-1_eeg.fif", verbose="error")
+    one = FileDataset(
+        name="mine", folder=tmp_path, pattern="sub-{subject}_run-{run}_eeg.fif", interval=(0, 2),
+        events={"left": "left", "right": "right"},
+    )    # fmt: skip
+    tables = {
+        (until, overlap, sfreq): load_trials(
+            replace(one, until=until, overlap=overlap), Preprocess(sfreq=sfreq), cache_dir=tmp_path / "cache"
+        ).meta
+        for until, overlap, sfreq in ((None, 0, None), (8, 0, None), (8, 0.5, None), (8, 0.5, 50))
+    }
+    for learned in tables.values():
+        rows = np.flatnonzero(learned["cue"] == "15.000")
+        others = np.flatnonzero(learned["cue"] == "35.000")
+        split = Split(train=rows, val=rows[:0], test=others, subject="1", session="0", fold=0, protocol="any")
+        marks = read_marks({"learned_from": learned_from(Run(split=split, seed=0), learned, dataset="mine")}, "")
+        for table in tables.values():
+            known = known_trials(marks, table, dataset="mine")
+            assert table["cue"][known].unique().tolist() == ["15.000"]
+            assert known.sum() == (table["cue"] == "15.000").sum()
 
 
 def test_other_people_of_the_same_names_are_told_by_their_samples(make_trials):

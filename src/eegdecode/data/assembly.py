@@ -41,6 +41,7 @@ def prepare_subject(
     interval = _interval(dataset, preprocess)
     parts, tables, notes, first, source, passed = [], [], [], None, "", 0
     cues: Counter[tuple[str, str]] = Counter()
+    elapsed: dict[tuple[str, str], float] = {}
     for recording in dataset.recordings(subject) if recordings is None else recordings:
         if recording.groups is not None:
             _check_sliding(interval, dataset)
@@ -49,10 +50,13 @@ def prepare_subject(
             first, source = cut.signal, recording.source
         parts.append(cut.X[:, _order(first, source, cut.signal, recording.source)])
         place = (recording.session, recording.run)
-        table = _table(recording, cut.kept, tuple(dataset.classes), begin=cues[place])
+        times = _times(recording) + elapsed.get(place, 0.0)
+        names = _names(recording, times, begin=cues[place])
+        table = _table(recording, cut.kept, tuple(dataset.classes), names=names, times=times)
         tables.append(table.assign(begin=passed + cut.begins, end=passed + cut.begins + cut.X.shape[2]))
-        notes += rows(cut.notes, recording, begin=cues[place])
+        notes += rows(cut.notes, recording, names=names)
         cues[place] += len(recording.onsets)    # a run may lie in several files
+        elapsed[place] = elapsed.get(place, 0.0) + len(recording.raw.times) / float(recording.raw.info["sfreq"])
         passed += cut.n_samples
     if first is None or not sum(map(len, tables)):
         _check_rejection(notes, preprocess, f"{dataset.name}: subject {subject}")
@@ -135,34 +139,48 @@ def _check_sliding(interval: tuple[float, float], dataset: Dataset) -> None:
         )
 
 
+def _times(recording: Recording) -> np.ndarray:
+    """When each trial's cue or window comes, s after the recording began, however it is resampled."""
+    raw = recording.raw
+    return (raw.first_samp + np.asarray(recording.onsets)) / float(raw.info["sfreq"])
+
+
+def _names(recording: Recording, times: np.ndarray, *, begin: int) -> list[str]:
+    """Names of all trials: numbered by cue, so that a dropped one renames no other; windows of a cue by their time."""
+    if recording.groups is None:
+        return [f"{recording.name}_trial-{begin + i:04d}" for i in range(len(times))]
+    return [f"{recording.name}_at-{time:.3f}" for time in times]    # s: a number would depend on length and overlap
+
+
 def _table(
-    recording: Recording, kept: np.ndarray, classes: tuple[str, ...], *, begin: int
+    recording: Recording, kept: np.ndarray, classes: tuple[str, ...], *, names: list[str], times: np.ndarray
 ) -> pd.DataFrame:
-    """One row a trial; trials are numbered by cue, so that a dropped trial renames no other."""
+    """One row a trial."""
     unknown = sorted({str(label) for label in recording.labels} - set(classes))
     if unknown:
         raise ValueError(f"{recording.source}: labels {', '.join(unknown)} are no classes ({classes})")
-    name = f"sub-{recording.subject}_ses-{recording.session}_run-{recording.run}"
+    cues = kept if recording.groups is None else recording.groups[kept]    # of windows, the first stands at the cue
     table = pd.DataFrame(
         {
-            "trial": [f"{name}_trial-{begin + i:04d}" for i in kept],
+            "trial": [names[i] for i in kept],
             "subject": recording.subject,
             "session": recording.session,
             "run": recording.run,
             "recorded": _recorded(recording, kept),
+            "cue": [f"{time:.3f}" for time in times[cues]],
             "label": np.array([classes.index(str(recording.labels[i])) for i in kept], dtype=np.int64),
         }
     )
     if recording.groups is not None:    # windows of one cue
-        table["group"] = [f"{name}_cue-{begin + recording.groups[i]:04d}" for i in kept]
+        table["group"] = f"{recording.name}_cue-" + table["cue"]
     return table
 
 
 def _recorded(recording: Recording, kept: np.ndarray) -> np.ndarray:
     """Time of each cue in s since 1970, as the recording is dated; NaN where it is not."""
-    raw, date = recording.raw, recording.raw.info["meas_date"]
+    date = recording.raw.info["meas_date"]
     begin = date.timestamp() if date else np.nan    # of what was cut by MNE, the begin of the whole
-    return begin + (raw.first_samp + np.asarray(recording.onsets)[kept]) / float(raw.info["sfreq"])
+    return begin + _times(recording)[kept]
 
 
 def _order(first: Signal, source: str, signal: Signal, other: str) -> list[int] | slice:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from eegdecode.trials import META_COLUMNS, Signal, Trials
 
-TEXT = dict.fromkeys([*META_COLUMNS[:-1], "signal", "what", "channel"], str)
+TEXT = dict.fromkeys([*META_COLUMNS[:-1], "signal", "cue", "what", "channel"], str)
 Stamps = list[list[str | int]]
 
 

@@ -178,12 +178,11 @@ def overlaps(starts: np.ndarray, *, n_times: int) -> list[Note]:
     return [Note("overlap", "", share)] if share else []
 
 
-def rows(notes: Sequence[Note], recording: Recording, *, begin: int) -> list[dict[str, object]]:
-    """Notes as rows of `eegdecode.trials.Trials.notes`; ``begin`` is the number of the recording's first cue."""
+def rows(notes: Sequence[Note], recording: Recording, *, names: Sequence[str]) -> list[dict[str, object]]:
+    """Notes as rows of `eegdecode.trials.Trials.notes`; ``names`` are those of the recording's trials."""
     place = {"subject": recording.subject, "session": recording.session, "run": recording.run}
-    name = f"sub-{recording.subject}_ses-{recording.session}_run-{recording.run}"
     return [
-        {**place, "trial": "" if note.cue < 0 else f"{name}_trial-{begin + note.cue:04d}",
+        {**place, "trial": "" if note.cue < 0 else names[note.cue],
          "what": note.what, "channel": note.channel, "value": note.value}
         for note in notes
     ]    # fmt: skip

@@ -31,7 +31,8 @@ class Recording:
     source : str
         The file (or the generator) that it came from, for error messages.
     groups : ndarray of int or None, shape (n_trials,)
-        Which trials are windows of one cue (equal numbers): no split may part them. None: each its own.
+        Which trials are windows of one cue: of each, which is the first, the one at the cue. No split may part them.
+        None: each its own.
     """
 
     raw: mne.io.BaseRaw
@@ -42,6 +43,11 @@ class Recording:
     labels: np.ndarray
     source: str
     groups: np.ndarray | None = None
+
+    @property
+    def name(self) -> str:
+        """Whose and when, as names of trials begin with it."""
+        return f"sub-{self.subject}_ses-{self.session}_run-{self.run}"
 
 
 @runtime_checkable

@@ -34,13 +34,15 @@ def answer_table(
     Returns
     -------
     DataFrame
-        ``trial``, ``subject``, ``session``, ``run``, ``trained_on``, ``true`` (empty where it is no class of the
-        checkpoint), ``predicted`` and the probability of each class, ``p_<class>``.
+        ``trial``, ``subject``, ``session``, ``run``, ``cue`` (where trials are several windows of one), ``trained_on``,
+        ``true`` (empty where it is no class of the checkpoint), ``predicted`` and the probability of each class,
+        ``p_<class>``.
     """
     chances = probabilities(logits)
     true = np.array([name if name in classes else "" for name in named], object)[meta["label"].to_numpy(int)]
     return pd.DataFrame({
         **{name: meta[name].to_numpy() for name in PLACE},
+        **({"cue": meta["group"].to_numpy()} if "group" in meta else {}),
         "trained_on": known,
         "true": true,
         "predicted": np.array(classes, object)[logits.argmax(1)],
@@ -73,9 +75,11 @@ def answer_sentences(
         with np.errstate(divide="ignore"):
             scores = score(np.log(new[[f"p_{name}" for name in classes]].to_numpy(float)), labels)
         chance = chance_level(labels, len(classes))
+        n_cues = new["cue"].nunique() if "cue" in new else len(new)    # windows of a cue are no independent guesses
+        of = f", windows of {n_cues} cues" if "cue" in new else ""
         said.append(
-            f"accuracy {percent(scores['accuracy'])} % on {len(new)} {'other ' * bool(seen.any())}trials (chance "
-            f"{percent(chance)} %, guessing exceeds {percent(chance_bound(chance, len(new)))} % in 5 % of cases), "
+            f"accuracy {percent(scores['accuracy'])} % on {len(new)} {'other ' * bool(seen.any())}trials{of} (chance "
+            f"{percent(chance)} %, guessing exceeds {percent(chance_bound(chance, n_cues))} % in 5 % of cases), "
             f"nll {scores['nll']:.2f}, ece {percent(scores['ece'])} %"
         )
     return said

@@ -1,4 +1,7 @@
-"""Which trials a checkpoint has learned from: it carries a mark of each, by its name and by its samples.
+"""Which trials a checkpoint has learned from: it carries marks of each, by its name, its cue and its samples.
+
+The cue is marked by its time in the run. So windows of a cue are known that overlap what was learned, or hold what
+comes after it, however they are cut, numbered and filtered.
 
 They are asked for twice: a run may not start from a network that has learned from its test trials, and answers to what
 was learned are no test. A name counts within its data set alone, for elsewhere subject 1 is another person.
@@ -8,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -44,21 +48,28 @@ def read_marks(about: Mapping[str, Any], what: str) -> frozenset[str]:
 
 
 def mark_trials(meta: pd.DataFrame, *, dataset: str) -> list[list[str]]:
-    """Marks of each trial, a list by names and, where samples are known (column ``signal``), one by these."""
-    texts = [[f"{dataset} {name}" for name in meta["trial"]], meta.get("signal")]
-    return [[_mark(str(text)) for text in column] for column in texts if column is not None]
+    """Marks of each trial, a list a kind: by names, then by cues and samples where these are known (``signal``)."""
+    texts = [[f"{dataset} {name}" for name in meta["trial"]]]
+    if "cue" in meta:
+        places = meta[["subject", "session", "run", "cue"]].astype(str).agg(" ".join, axis=1)
+        texts.append([f"{dataset} cue {place}" for place in places])
+    if "signal" in meta:
+        texts.append(meta["signal"].astype(str).tolist())
+    return [[_mark(text) for text in column] for column in texts]
 
 
 def known_trials(marks: frozenset[str], meta: pd.DataFrame, *, dataset: str) -> Bool[np.ndarray, " trial"]:
-    """Which trials are among the marked ones, by name or by samples."""
-    pairs = zip(*mark_trials(meta, dataset=dataset), strict=True)
-    return np.array([not marks.isdisjoint(pair) for pair in pairs], bool)
+    """Which trials are among the marked ones, by name, cue or samples."""
+    kinds = zip(*mark_trials(meta, dataset=dataset), strict=True)
+    return np.array([not marks.isdisjoint(kind) for kind in kinds], bool)
 
 
 def known_by_name_alone(marks: frozenset[str], meta: pd.DataFrame, *, dataset: str) -> bool:
-    """Whether names are among the marked ones and no samples are: other people, or other preprocessing."""
-    by_name, *by_samples = mark_trials(meta, dataset=dataset)
-    return bool(by_samples) and not marks.isdisjoint(by_name) and marks.isdisjoint(by_samples[0])
+    """Whether names or cues are among the marked ones and no samples are: other people, or other preprocessing."""
+    if "signal" not in meta:
+        return False
+    *others, by_samples = mark_trials(meta, dataset=dataset)
+    return not marks.isdisjoint(chain.from_iterable(others)) and marks.isdisjoint(by_samples)
 
 
 def _mark(text: str) -> str:
