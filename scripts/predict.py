@@ -1,6 +1,7 @@
 """Predict trials by a checkpoint: python scripts/predict.py checkpoint=PATH [dataset=...] [preprocess=...]."""
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from errors import told_in_words
@@ -15,7 +16,7 @@ def main(cfg: DictConfig) -> None:
     with told_in_words("no table was written; prepared subjects are kept in the cache"):
         from eegdecode.prediction import predict  # here, so that --help and a typo answer at once
 
-        parts = parts_of(cfg, predict)
+        parts = parts_of(cfg, predict, HydraConfig.get().overrides.task)
         print(predict(**{part: parts[part] for part in TAKEN}))
 
 

@@ -17,7 +17,7 @@ def main(cfg: DictConfig) -> None:
         if cfg.cache is not None:
             print(tend_cache(cfg.cache))
             return
-        parts = parts_of(cfg, prepare)
+        parts = parts_of(cfg, prepare, HydraConfig.get().overrides.task)
         parts = {key: value for key, value in parts.items() if key not in ("cache", "device")}
         print(prepare(**parts, name=HydraConfig.get().runtime.choices["dataset"]))
 

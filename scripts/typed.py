@@ -1,6 +1,7 @@
 """What is typed becomes the parts of an experiment: mappings whole, and each value of the type that its setting has."""
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -14,18 +15,15 @@ WHOLE = ("dataset.events",)    # what is typed for these replaces the mapping of
 def parts_of(cfg: DictConfig, taker: Callable | None = None, typed: Sequence[str] = ()) -> dict[str, Any]:
     """Instantiate a configuration for the function that takes it.
 
-    Refuse the first value of a wrong type, and steps that are ``typed`` where an experiment has a number of epochs, or
-    one is typed too: that goes before. A YAML file may have both, as ``trainer=long trainer.epochs=50`` does, and the
-    base of a search.
+    Refuse the first value of a wrong type, and what is ``typed`` and would not be taken, be lacking, or do nothing.
     """
-    from eegdecode.launching.types import wrong_types  # here, so that --help answers at once
+    from eegdecode.launching.idle import idle  # here, so that --help answers at once
+    from eegdecode.launching.types import wrong_parts, wrong_types
 
-    if said := next(wrong_types(OmegaConf.to_container(cfg, resolve=True), taker), ""):
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    wrong = chain(wrong_parts(typed, taker, plain) if taker else (), wrong_types(plain, taker))
+    if said := next(wrong, None) or idle(typed, plain):
         raise ValueError(said)
-    steps = next((word.lstrip("+") for word in typed if word.lstrip("+").startswith("trainer.updates=")), "")
-    if steps and (epochs := OmegaConf.select(cfg, "trainer.epochs")) is not None:
-        raise ValueError(f"{steps} does nothing beside trainer.epochs={epochs}: leave it out, or take "
-                         "trainer.epochs=null")    # fmt: skip
     return instantiate(cfg, _convert_="all")
 
 

@@ -23,7 +23,7 @@ def words_checked(name: str) -> Iterator[None]:
     """Around a command: refuse options that no launcher has; in place of Hydra's words on a typo say what there is."""
     try:
         check_quotes(sys.argv[1:])
-        check_options(sys.argv[1:], CONFIGS / "launcher")
+        check_options(sys.argv[1:], CONFIGS)
     except ValueError as error:
         sys.exit(f"error: {error}")
     with shown_without_typos() as held:

@@ -19,6 +19,7 @@ from eegdecode.reporting.disk import read_json
 from eegdecode.reporting.transfer import begin_from
 from eegdecode.runs import Run
 from eegdecode.sweeps import Sweep
+from eegdecode.training.deep import DeepTrainer
 from eegdecode.training.frontend import CSP, ZScore
 from eegdecode.training.pretrain import Pretrainer
 from eegdecode.training.transfer import load_source
@@ -176,6 +177,7 @@ def test_folders_lie_where_run_folders_lie(story, monkeypatch, tmp_path):
     ({"model": partial(STTransformer, width=8, heads=2, spatial="after")}, "take signals or off"),
     ({"model": partial(STTransformer, width=8, heads=2, drop=2)}, r"model\.drop=2: dropout must be in"),
     ({"model": partial(EEGNet)}, "EEGNet has no `encode` to pretrain"),
+    ({"trainer": DeepTrainer(), "choices": {**PARTS["choices"], "trainer": "deep"}}, "trainer=deep trains with labels"),
 ], ids=lambda value: value if isinstance(value, str) else "")    # fmt: skip
 def test_what_cannot_be_pretrained_is_said_before_there_is_a_folder(story, tmp_path, other, message):
     with pytest.raises(ValueError, match=message):

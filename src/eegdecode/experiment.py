@@ -146,6 +146,7 @@ def check_pair(model: partial, trainer: Any, choices: Mapping[str, str]) -> None
     if not (is_pipeline and not is_network if for_networks else is_network):
         return
     is_a, for_a = ("pipeline", "networks") if for_networks else ("network", "pipelines")
+    for_a = "pretraining (pretrain.py)" if hasattr(trainer, "pretrains") else for_a
     raise ValueError(
         f"model={choices.get('model')} is a {is_a}, and trainer={choices.get('trainer')} is for {for_a}: leave "
         "trainer=... out, each model brings its own"

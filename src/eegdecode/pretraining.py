@@ -48,6 +48,9 @@ def pretrain(
     bool
         Whether every encoder is done.
     """
+    if not getattr(trainer, "pretrains", False):
+        raise ValueError(f"trainer={choices['trainer']} trains with labels: pretrain.py takes trainer=pretrain, its "
+                         "default, with trainer.updates=... and the like")    # fmt: skip
     check_drop(model=model, task=task)
     trials = load_trials(dataset, preprocess, labelled=False)
     splits = split_without_labels(protocol, trials.meta, validation=trainer.validation)

@@ -175,8 +175,8 @@ def test_interrupted_jobs_have_time_to_write_what_is_finished(tmp_path):
 ])    # fmt: skip
 def test_an_option_that_a_launcher_does_not_have(words, said):
     with pytest.raises(ValueError, match=said):
-        check_options(words.split(), LAUNCHERS)
-    check_options(["launcher=slurm", "hydra.launcher.minutes=5", "+hydra.launcher.sbatch.account=lab"], LAUNCHERS)
+        check_options(words.split(), LAUNCHERS.parent)
+    check_options(["launcher=slurm", "hydra.launcher.minutes=5", "+hydra.launcher.sbatch.account=lab"], LAUNCHERS.parent)
 
 
 def test_a_job_that_cannot_be_started_is_told(job, tmp_path):

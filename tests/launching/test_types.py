@@ -68,8 +68,15 @@ def test_what_may_be_typed_is_let_pass(words):
     ("experiment=s3t_bci4_2a ++trainer.updates=20", "beside trainer.epochs=1000: leave it out, or take trainer.epochs"),
     ("experiment=s3t_bci4_2a trainer.epochs=null trainer.updates=20", ""), ("trainer=long trainer.epochs=50", ""),
     ("model=ts_lr", ""), ("trainer.updates=20", ""),
+    ("sweep.lr=[0.001,0.002] trainer.lr=0.1", r"trainer.lr=0.1 does nothing beside sweep.lr=\[0.001,0.002\]"),
+    ("sweep.drop=0.5 model.drop=0.1", "model.drop=0.1 does nothing beside sweep.drop=0.5"), ("model.drop=0.1", ""),
+    ("trainer.schedule=one_cycle trainer.warmup=0.1", "warmup=0.1 does nothing with trainer.schedule=one_cycle"),
+    ("preprocess.factor_new=0.01", "with preprocess.standardise=null: leave it out, or take .*=moving"),
+    ("preprocess.factor_new=0.01 preprocess.standardise=moving", ""), ("trainer.schedule=one_cycle", ""),
+    ("+foo=1", "there is no foo; there are augment, dataset"), ("+sed=1", "there is no sed; did you mean seed"),
+    ("~augment", "~augment: augment cannot be left out; augment=... takes another choice"), ("~run_store", ""),
 ])    # fmt: skip
-def test_steps_that_are_typed_where_epochs_go_before_are_refused(words, said):
+def test_what_is_typed_and_would_do_nothing_is_refused(words, said):
     with initialize_config_dir(version_base="1.3", config_dir=str(CONFIGS)):
         config = compose("train", words.split())
     with pytest.raises(ValueError, match=said) if said else nullcontext():

@@ -12,15 +12,21 @@ import yaml
 
 
 def check_options(words: Sequence[str], configs: Path) -> None:
-    """Refuse ``hydra.launcher.KEY=...`` that the launcher does not have.
+    """Refuse ``augment=null``, for a choice is a file, and ``hydra.launcher.KEY=...`` that the launcher does not have.
 
     Parameters
     ----------
     words : sequence of str
         The command line.
     configs : Path
-        Folder of the launchers' YAML files.
+        Folder with one a group.
     """
+    for group, value in replaced(words):
+        if value == "null" and (configs / group).is_dir():    # Hydra ends in a traceback
+            known = (configs / group / "none.yaml").exists()
+            meaning = f"did you mean {group}=none?" if known else "leave it out"
+            raise ValueError(f"{group}=null chooses nothing; {meaning}")
+    configs = configs / "launcher"
     typed = [word.lstrip("+").partition("=")[0] for word in words]
     keys = [path.split(".")[2] for path in typed if path.startswith("hydra.launcher.")]
     name = next((word.partition("=")[2] for word in words if word.startswith("launcher=")), "local")
@@ -108,7 +114,7 @@ def no_choice(group: Path, choices: Sequence[str]) -> str | None:
     """Tell which choice (``model=eegnett``) the folder of a group lacks, and which one is near; None: it has all."""
     known = sorted(file.stem for file in group.glob("*.yaml"))
     for choice in choices:
-        if re.fullmatch(r"[\w-]+", choice) and choice not in (*known, "null"):    # what is quoted is Hydra's to read
+        if re.fullmatch(r"[\w-]+", choice) and choice not in known:    # what is quoted is Hydra's to read
             return f"there is no {group.name}={choice}; {meant(choice, known, before=f'{group.name}=')}"
     return None
 

@@ -8,7 +8,7 @@ import json
 import pkgutil
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,17 @@ from eegdecode.launching.options import meant
 OWN = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")    # Hydra's
 BESIDE = ("init_from",)    # what an experiment takes out of a model before it is built
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
+
+
+def wrong_parts(typed: Sequence[str], taker: Callable, config: Mapping[str, Any]) -> Iterator[str]:
+    """Tell of what is added outermost and not taken (``+foo=1``), or taken away and needed (``~augment``)."""
+    takes = inspect.signature(taker).parameters
+    for word in typed:
+        name = word.lstrip("+~").partition("=")[0]
+        if word.startswith("+") and name.isidentifier() and name not in takes:
+            yield f"there is no {name}; {meant(name, sorted(set(takes) & set(config)))}"
+        if word.startswith("~") and name in takes and takes[name].default is inspect.Parameter.empty:
+            yield f"{word}: {name} cannot be left out; {name}=... takes another choice"
 
 
 def wrong_types(config: Any, taker: Callable | None = None, path: str = "") -> Iterator[str]:

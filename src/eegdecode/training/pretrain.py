@@ -58,6 +58,7 @@ class Pretrainer:
     ensemble: str = field(default="auto", repr=False)
     stack: int | str = field(default="auto", repr=False)
     save_every: float | None = field(default=60.0, repr=False)
+    pretrains = True    # what `eegdecode.pretraining` asks of a trainer
 
     def __post_init__(self) -> None:
         if self.schedule == "plateau":
