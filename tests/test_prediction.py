@@ -227,6 +227,7 @@ def test_bad_words_are_named_before_trials_are_loaded(own, tmp_path, monkeypatch
     for words, message in (
         ({"by": "votes"}, "by=votes is not one of: probabilities, logits"),
         ({"out": str(tmp_path)}, f"out={tmp_path} is a folder; give the name of a table"),
+        ({"out": str(folder.parent / "out" / "scores.csv")}, r"scores.csv is there and holds no predictions"),
         ({"checkpoint": str(tmp_path / "encoder")}, "encoder is a pretrained encoder, which has no head"),
         ({"checkpoint": str(tmp_path / "old.json")}, r"old.json does not say which trials it has learned from"),
     ):    # fmt: skip

@@ -10,7 +10,7 @@ from eegdecode.data.prepare import load_trials
 from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.recording import Dataset
 from eegdecode.identity import describe
-from eegdecode.reporting.answers import answer_sentences, answer_table, differences
+from eegdecode.reporting.answers import answer_sentences, answer_table, differences, is_answers
 from eegdecode.reporting.checkpoints import plain_name, read_checkpoint
 from eegdecode.reporting.disk import make_folder, write_text
 from eegdecode.reporting.ensembles import BY, check_way, combine
@@ -51,9 +51,13 @@ def predict(
             f"checkpoint={checkpoint} is a pretrained encoder, which has no head to answer with: fine-tune it by "
             "train.py model.init_from=RUN_FOLDER"
         )
-    by = check_way(by or about.get("by", BY[0]))
+    typed, by = by, check_way(by or about.get("by", BY[0]))
     if out is not None and Path(out).is_dir():
         raise ValueError(f"out={out} is a folder; give the name of a table, out={Path(out, 'answers.csv')}")
+    if out is not None and Path(out).is_file() and not is_answers(Path(out)):
+        raise ValueError(f"out={out} is there and holds no predictions, which would replace it: give another name")
+    if typed and not about.get("members"):
+        log.warning("by=%s does nothing: %s is of one run, and not of an ensemble", typed, checkpoint)
     trials = load_trials(dataset, preprocess, labelled=False)
     for text in differences(about, describe(preprocess), tmin=trials.signal.tmin):
         log.warning("%s", text)

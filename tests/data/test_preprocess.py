@@ -163,6 +163,7 @@ def test_recordings_without_eeg_channels_say_so():
         ({"notch": -50}, "-50"),
         ({"reject": 0}, "0"),
         ({"factor_new": 1.5}, "1.5"),
+        ({"h_freq": 40, "sfreq": 64}, "preprocess.sfreq=80 or more"),
     ],
 )
 def test_bad_settings_are_named_at_once(settings, value):

@@ -14,7 +14,7 @@ from eegdecode.reporting.results import load_results
 
 # two jobs of three runs each, long enough to be met in the middle of one, and one that fails by itself
 GRID = ["model=eegnet", "trainer.lr=1e-3,2e-3,-1", "trainer.epochs=40", "trainer.validation=0", "sweep.seeds=3",
-        "dataset.subjects=[1]", "dataset.n_trials=9", "preprocess.sfreq=60", "device=cpu", "out_dir=out"]    # fmt: skip
+        "dataset.subjects=[1]", "dataset.n_trials=9", "preprocess.sfreq=80", "device=cpu", "out_dir=out"]    # fmt: skip
 SLEEPER = "import sys, time; time.sleep(float(sys.argv[1]))"
 
 

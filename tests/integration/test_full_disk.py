@@ -58,7 +58,7 @@ def test_a_search_ends_with_the_path_and_goes_on_when_there_is_room(disk):
 
 def test_a_job_without_room_is_told_the_next_one_ends_and_a_second_start_completes_it(disk):
     words = ["launcher=joblib", "hydra.launcher.n_jobs=1", "hydra.launcher.cores=1", "dataset.n_trials=9", "seed=0,1",
-             "dataset.subjects=[1]", "preprocess.sfreq=60", "model=csp_lda", "out_dir=disk/out"]    # fmt: skip
+             "dataset.subjects=[1]", "preprocess.sfreq=100", "model=csp_lda", "out_dir=disk/out"]    # fmt: skip
     filler = fill(disk, leave=70_000)    # enough to begin
     process = start(*words, folder=disk.parent)
     lines: list[str] = []

@@ -14,7 +14,7 @@ from eegdecode.launching import here, on_ray, slurm
 from eegdecode.launching.jobs import Ended, Job, follow, reason_of, run
 from eegdecode.launching.options import check_options
 
-LAUNCHERS = Path(__file__).parents[2] / "configs" / "launcher"
+CONFIGS = Path(__file__).parents[2] / "configs"
 SCRIPT = """
 import os, signal, sys, time
 print(os.getpid(), os.environ["OMP_NUM_THREADS"], os.environ["EEGDECODE_CORES"], os.getcwd(), flush=True)
@@ -175,8 +175,8 @@ def test_interrupted_jobs_have_time_to_write_what_is_finished(tmp_path):
 ])    # fmt: skip
 def test_an_option_that_a_launcher_does_not_have(words, said):
     with pytest.raises(ValueError, match=said):
-        check_options(words.split(), LAUNCHERS.parent)
-    check_options(["launcher=slurm", "hydra.launcher.minutes=5", "+hydra.launcher.sbatch.account=lab"], LAUNCHERS.parent)
+        check_options(words.split(), CONFIGS)
+    check_options(["launcher=slurm", "hydra.launcher.minutes=5", "+hydra.launcher.sbatch.account=lab"], CONFIGS)
 
 
 def test_a_job_that_cannot_be_started_is_told(job, tmp_path):

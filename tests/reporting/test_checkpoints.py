@@ -60,3 +60,5 @@ def test_a_missing_file_and_a_folder_say_what_to_name(path, tmp_path):
     path.with_name(f"{NAME}.json").unlink()
     with pytest.raises(FileNotFoundError, match=f"{NAME}.json is not there; a checkpoint is two files"):
         read_checkpoint(path)
+    with pytest.raises(FileNotFoundError, match=f"did you mean .*{NAME}.safetensors"):
+        read_checkpoint(path.with_name(NAME[:-2]))

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from eegdecode.reporting import folders
-from eegdecode.reporting.folders import choose_folder, experiment_key
+from eegdecode.reporting.folders import choose_folder, experiment_key, refuse_run_folder
 from eegdecode.reporting.pretraining import PretrainingFolder
 
 from .conftest import fill, make_prediction, make_runs
@@ -102,4 +102,11 @@ def test_trainings_and_encoders_never_share_a_folder(make_store: Any, meta: pd.D
     PretrainingFolder(tmp_path / "encoders", **encoders)
     with pytest.raises(ValueError, match="encoders holds results of a pretraining, and this is a training: give"):
         make_store(folder=tmp_path / "encoders")
+    (tmp_path / "searched").mkdir()
+    (tmp_path / "searched" / "search.json").write_text("{}")
+    with pytest.raises(ValueError, match="searched is the folder of a search, whose report this would replace"):
+        make_store(folder=tmp_path / "searched")
+    for place, kind in (("encoders", "a run folder"), ("searched", "the folder of a search")):
+        with pytest.raises(ValueError, match=f"{place} is {kind}, and a card would lie among its results"):
+            refuse_run_folder(tmp_path / place, what="card")
     PretrainingFolder(choose_folder(tmp_path, key="new"), **encoders)    # its marker has a key alone

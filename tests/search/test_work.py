@@ -92,6 +92,9 @@ def test_a_stopped_search_goes_on_to_its_total_and_a_second_look_is_told(tmp_pat
     assert "looked at for 2 winners" in (folder / "report.md").read_text()
     with pytest.raises(ValueError, match=r"holds another search .*share was 0\.2, now 0\.3"):
         run_search(stub.search(folder, share=0.3), stub.compose)
+    (folder / "experiment.json").write_text("{}")
+    with pytest.raises(ValueError, match="is a run folder, whose report this would replace"):
+        run_search(stub.search(folder, n_trials=12), stub.compose)
 
 
 def test_a_crashed_trial_is_recorded_and_tried_once_more(tmp_path, trials, capsys):

@@ -95,6 +95,11 @@ class Preprocess:
             raise ValueError(f"preprocess.factor_new={self.factor_new} must be below 1")
         check_order("l_freq", self.l_freq, "h_freq", self.h_freq)
         check_order("tmin", self.tmin, "tmax", self.tmax)
+        if self.sfreq and self.h_freq and self.h_freq > self.sfreq / 2:
+            raise ValueError(
+                f"preprocess.sfreq={self.sfreq:g} keeps what is below {self.sfreq / 2:g} Hz, and preprocess.h_freq="
+                f"{self.h_freq:g} wants more: take preprocess.sfreq={2 * self.h_freq:g} or more, or a lower h_freq"
+            )
         check_choice("names", self.names, (None, "standard"))
         check_choice("spatial", self.spatial, (None, "laplacian"))
         check_choice("method", self.method, ("iir", "fir", "cheby2"))

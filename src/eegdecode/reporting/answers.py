@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,12 @@ def answer_table(
         "predicted": np.array(classes, object)[logits.argmax(1)],
         **{f"p_{name}": chances[:, i] for i, name in enumerate(classes)},
     })
+
+
+def is_answers(path: Path) -> bool:
+    """Whether a file is a table of `answer_table`, by its first line."""
+    with path.open("rb") as file:
+        return file.readline().startswith(",".join(PLACE).encode())
 
 
 def answer_sentences(

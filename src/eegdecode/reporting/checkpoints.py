@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -139,5 +140,7 @@ def _files(path: Path) -> tuple[Path, Path]:
     files = path.with_name(name + WEIGHTS), path.with_name(name + ABOUT)
     for file in files:
         if not file.is_file():
-            raise FileNotFoundError(f"{file} is not there; a checkpoint is two files, {WEIGHTS} and {ABOUT}")
+            near = sorted(path.parent.glob(f"{escape(name)}?*{WEIGHTS}"))    # its run's name, without the key
+            which = f"did you mean {near[0]}?" if near else f"a checkpoint is two files, {WEIGHTS} and {ABOUT}"
+            raise FileNotFoundError(f"{file} is not there; {which}")
     return files

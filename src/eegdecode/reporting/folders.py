@@ -18,6 +18,7 @@ from eegdecode.reporting.leases import Leases
 from eegdecode.runs import Run
 
 MARKER = "experiment.json"    # what the folder's experiment is; see `Store`
+SEARCH = "search.json"    # what a search's folder holds in its place
 SUMMARY = "summary.json"
 ERROR = "error.json"    # of a job that failed before its first run: it has no marker
 TRAINING, PRETRAINING = "training", "pretraining"    # kinds of run folders
@@ -113,6 +114,8 @@ def note_error(folder: Path, reason: str, *, command: str) -> None:
 
 def refuse_other_kind(folder: Path, *, kind: str) -> None:
     """Refuse a folder of results of another kind: they would be set aside, or taken for these."""
+    if (folder / SEARCH).exists():
+        raise ValueError(f"{folder} is the folder of a search, whose report this would replace: give another out_dir")
     marker = read_json(folder / MARKER)
     there = marker.get("kind", TRAINING)
     if "facts" in marker and there != kind:    # without facts it is a folder that was just made
@@ -120,9 +123,13 @@ def refuse_other_kind(folder: Path, *, kind: str) -> None:
 
 
 def refuse_run_folder(folder: Path, *, what: str, option: str = "out_dir") -> None:
-    """Refuse a run folder, also one that is damaged or has just begun: `what` would lie among its results."""
-    if (folder / MARKER).exists():
-        raise ValueError(f"{folder} is a run folder, and a {what} would lie among its results: give another {option}")
+    """Refuse the folder of a run or a search, also one that is damaged or has just begun.
+
+    `what` would lie among its results, or replace its report.
+    """
+    for marker, kind in ((MARKER, "a run folder"), (SEARCH, "the folder of a search")):
+        if (folder / marker).exists():
+            raise ValueError(f"{folder} is {kind}, and a {what} would lie among its results: give another {option}")
 
 
 def is_complete(folder: Path) -> bool:

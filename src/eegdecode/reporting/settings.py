@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+# What a run's own number (``sweep.lr``, column ``lr``) replaces.
+SWEPT = {"trainer.lr": "sweep.lr", "trainer.weight_decay": "sweep.weight_decay", "model.drop": "sweep.drop"}
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)    # ten times as fast where it is built in
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from eegdecode.experiment import run_experiment
+from eegdecode.reporting.settings import SWEPT
 from eegdecode.search.settings import OPTIONS, meant
 from eegdecode.search.space import Parameter, Space, Value, overrides
 
 OURS = ("choices", "config", "screen")    # what an experiment is told by whoever calls it, and not by a configuration
-SWEPT = {"trainer.lr": "sweep.lr", "trainer.weight_decay": "sweep.weight_decay", "model.drop": "sweep.drop"}
 STEPS, EPOCHS = "trainer.updates", "trainer.epochs"    # epochs go before
 
 

@@ -16,6 +16,7 @@ from filelock import FileLock
 from eegdecode.experiment import table_of_trials
 from eegdecode.identity import split_digest
 from eegdecode.reporting.disk import make_folder, read_json, write_json, write_text
+from eegdecode.reporting.folders import MARKER as EXPERIMENT
 from eegdecode.reporting.searches.page import write_page
 from eegdecode.reporting.searches.tables import (
     MARKER,
@@ -103,6 +104,8 @@ def _claim(search: Search, compose: Compose, made: dict[str, Any], again: Sequen
 
     True if such a search is over: then there is nothing to do but to show it.
     """
+    if (search.folder / EXPERIMENT).exists():
+        raise ValueError(f"{search.folder} is a run folder, whose report this would replace: give another out_dir")
     mine, marker = search.identity(), search.folder / MARKER
     there = read_json(marker)
     if there and there.get("key") != mine["key"]:

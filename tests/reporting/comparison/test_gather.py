@@ -127,7 +127,7 @@ def test_of_swept_settings_validation_chooses_one(make_folder: MakeFolder) -> No
 
 def test_without_validation_each_setting_is_a_row(make_folder: MakeFolder) -> None:
     entries, _ = gather([make_folder("one", lrs=[1e-3, 1e-4], train=[0, 1, 2], val=[])])
-    assert [entry.settings["lr"] for entry in entries] == [1e-3, 1e-4]
+    assert [entry.settings["trainer.lr"] for entry in entries] == [1e-3, 1e-4]
     assert all(entry.complete for entry in entries)
 
 

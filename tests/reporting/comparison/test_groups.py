@@ -76,6 +76,16 @@ def test_one_model_under_two_settings_gets_names_that_say_the_difference(make_fo
     assert set(comparison.entries) == {"eegnet (lr=0.001)", "eegnet (lr=0.0003)", "csp_lda"}
 
 
+def test_a_swept_number_is_named_beside_the_one_that_it_replaces(make_folder: MakeFolder, place: Path) -> None:
+    """The row with the default was called `lr=None`."""
+    base = {"trainer": {"lr": 1e-3, "epochs": 5}}
+    nothing_chooses = {"train": [0, 1, 2], "val": []}
+    make_folder("a", model="eegnet", config=base, **nothing_chooses)
+    make_folder("b", model="eegnet", config=base, lrs=[0.1, 0.01], **nothing_chooses)
+    (comparison,) = comparisons_of(place)
+    assert set(comparison.entries) == {"eegnet (lr=0.001)", "eegnet (lr=0.1)", "eegnet (lr=0.01)"}
+
+
 def test_rows_of_other_choices_are_named_by_them_and_by_settings_within(make_folder: MakeFolder, place: Path) -> None:
     csp = {"_target_": "eegdecode.training.spatial_filters.CSP", "over": None, "n": 4}
     for name, frontend, choice in [

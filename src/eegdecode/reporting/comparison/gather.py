@@ -14,6 +14,7 @@ from eegdecode.identity import digest
 from eegdecode.reporting.comparison.reading import read_folder, settings_in
 from eegdecode.reporting.folders import MARKER
 from eegdecode.reporting.results import choose_setting, of_setting, settings_of
+from eegdecode.reporting.settings import SWEPT
 
 _MODEL = ("model", "trainer", "frontend", "augment")    # groups that say what a row is
 _AROUND = ("dataset", "preprocess", "protocol")    # groups that say what it is measured on
@@ -147,7 +148,7 @@ def _entries(folder: Path) -> list[Entry]:
             Entry(
                 model=str(marker["facts"].get("model", "?")),
                 folders=(folder,),
-                settings={**settings_in(config, _MODEL), **(setting if chosen is None else _swept(config))},
+                settings={**settings_in(config, _MODEL), **(_typed(setting) if chosen is None else _swept(config))},
                 around=settings_in(config, _AROUND),
                 marker=marker,
                 runs=own.assign(folder=str(folder)),
@@ -237,6 +238,12 @@ def _swept(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _SEEDS = "sweep.seeds"
+_REPLACED = {swept.removeprefix("sweep."): path for path, swept in SWEPT.items()}
+
+
+def _typed(setting: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers of runs by the settings that they replace: a row with a rate of its own beside one with the default."""
+    return {_REPLACED.get(name, name): value for name, value in setting.items()}
 
 
 def _words(setting: Mapping[str, Any]) -> str:

@@ -10,9 +10,8 @@ from typing import Any
 import yaml
 
 from eegdecode.reporting.diagnosis.verdicts import to_type
-from eegdecode.reporting.settings import read_settings
+from eegdecode.reporting.settings import SWEPT, read_settings
 
-SWEPT = {"trainer.lr": "sweep.lr", "trainer.weight_decay": "sweep.weight_decay", "model.drop": "sweep.drop"}
 EXPLAINING = {    # settings that explain a course, by the names of `measure`
     "weight_decay": "trainer.weight_decay", "label_smoothing": "trainer.label_smoothing",
     "class_weights": "trainer.class_weights", "drop": "model.drop", "patience": "trainer.patience",

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from eegdecode.reporting.disk import read_json
+from eegdecode.reporting.folders import SEARCH as MARKER
 from eegdecode.reporting.results import Results, load_results
 from eegdecode.reporting.stats import mean_interval, of_mean, subject_means, wilcoxon
 from eegdecode.runs import DIVERGED
 
-MARKER = "search.json"
 OVER = ("done", "pruned", "failed")
 NULL = "null"
 
