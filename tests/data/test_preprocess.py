@@ -158,6 +158,7 @@ def test_recordings_without_eeg_channels_say_so():
         ({"names": "old"}, "old"),
         ({"bipolar": ["C3-Cz"]}, "C3-Cz"),
         ({"bipolar": [["C3", "C3"]]}, "C3"),
+        ({"bipolar": [["C3", "Cz"], ["Cz", "C3"]]}, "turned around"),
         ({"bipolar": [["C3", "Cz"]], "spatial": "laplacian"}, "laplacian"),
         ({"spatial": "csd"}, "csd"),
         ({"notch": -50}, "-50"),

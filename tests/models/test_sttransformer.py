@@ -288,6 +288,7 @@ def test_windows_of_several_lengths_see_the_same_moment():
         ({"stem_options": {"fmax": 0.5}}, "fmax=0.5 Hz leaves no .* of 0.5 s tells 2 Hz at first; raise it or length"),
         ({"patch": 0.04}, r"fmax=45.0 Hz leaves no .* ends at 22.5 Hz, and a .* tells 25 Hz at first; lengthen"),
         ({"n_times": 2, "patch": 1.0}, "leaves no frequency.* at first; take longer trials"),
+        ({"patch": 125}, r"model.patch=125 is a length in s, and its signal has .* samples at"),
         ({"patch": 0.04, "stem_options": {"fmax": 9}}, "ends at 9 Hz, .* tells 25 Hz at first; lengthen model.patch$"),
         ({"stem_options": {"kernels": [1.0]}}, "stem=fourier has no setting kernels; its settings are fmax, win"),
         ({"stem": "linear", "stem_options": {"fmax": 9}}, "linear has no setting fmax; it has none"),

@@ -86,8 +86,9 @@ def test_a_stopped_search_goes_on_to_its_total_and_a_second_look_is_told(tmp_pat
     run_search(stub.search(folder, n_trials=2), stub.compose)
     assert len(table(folder)) == 2
     assert json.loads((folder / "final.json").read_text())["looks"] == looks
-    run_search(stub.search(folder, n_trials=12), stub.compose)
+    run_search(stub.search(folder, n_trials=12, sampler="random"), stub.compose)
     assert len(table(folder)) == 12
+    assert "; sampler tpe, then random, pruner " in (folder / "report.md").read_text()
     assert len(json.loads((folder / "final.json").read_text())["looks"]) == 2
     assert "looked at for 2 winners" in (folder / "report.md").read_text()
     with pytest.raises(ValueError, match=r"holds another search .*share was 0\.2, now 0\.3"):

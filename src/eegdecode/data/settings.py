@@ -20,6 +20,8 @@ def channel_pairs(pairs: Sequence[Sequence[str]]) -> tuple[tuple[str, str], ...]
     found = [[] if isinstance(pair, str) else [str(name) for name in pair] for pair in pairs]
     if not found or any(len(pair) != 2 or pair[0] == pair[1] for pair in found):
         raise ValueError(f"preprocess.bipolar={pairs!r} must be a list of pairs such as [[C3,Cz],[C4,Cz]], or null")
+    if len({frozenset(pair) for pair in found}) < len(found):
+        raise ValueError(f"preprocess.bipolar={pairs!r} holds a pair twice, or turned around: leave one out")
     return tuple((pair[0], pair[1]) for pair in found)
 
 

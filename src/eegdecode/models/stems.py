@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eegdecode.models.filters import TimeFilter
-from eegdecode.models.layers import Dropout, more_than_zero
+from eegdecode.models.layers import Dropout, more_than_zero, samples
 from eegdecode.models.norms import BatchNorm
 
 Signals = Float[Tensor, "batch chan time"]
@@ -56,8 +56,8 @@ class Stem(nn.Module):
         self, n_chans: int, n_times: int, width: int, sfreq: float, *, patch: float, stride: float, drop: float
     ) -> None:    # fmt: skip
         super().__init__()
-        patch, stride = more_than_zero("model.patch", patch), more_than_zero("model.stride", stride)
-        self.patch, self.stride = min(n_times, max(2, round(patch * sfreq))), max(1, round(stride * sfreq))
+        self.patch = samples("model.patch", patch, sfreq, n_times=n_times, least=2)
+        self.stride = samples("model.stride", stride, sfreq, n_times=n_times, cut=False)
         self.n_tokens = (n_times - self.patch) // self.stride + 1
         self.spatial = nn.Parameter(torch.randn(width, n_chans) / math.sqrt(n_chans) / SPATIAL_PACE)
         self.drop = Dropout(drop)

@@ -6,7 +6,7 @@ import shlex
 import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -99,6 +99,12 @@ def _with_these_splits(search: Search, compose: Compose) -> dict[str, Any]:
     return made_with(search, compose, data=fingerprints, splits=split_digest(splits, meta=meta))
 
 
+def _in_turn(there: Mapping[str, Any], name: str, now: str) -> list[str]:
+    """What drew or stopped the trials up to now, in turn: a search may go on with another sampler."""
+    before = there.get(f"{name}s") or [there[name]] if name in there else []
+    return [*before, *([now] if before[-1:] != [now] else [])]
+
+
 def _claim(search: Search, compose: Compose, made: dict[str, Any], again: Sequence[int] = ()) -> bool:
     """Note what the folder's search is; refuse a folder of another one, or of trials of another version.
 
@@ -127,6 +133,7 @@ def _claim(search: Search, compose: Compose, made: dict[str, Any], again: Sequen
     study = f"{search.name}-{uuid.uuid4().hex[:8]}" if shared else there.get("study", search.name)
     about = {
         **mine, "study": study, "n_trials": search.n_trials, "sampler": search.sampler, "pruner": search.pruner,
+        "samplers": _in_turn(there, "sampler", search.sampler), "pruners": _in_turn(there, "pruner", search.pruner),
         "storage": search.storage, "heartbeat": search.heartbeat, "patience": search.patience, "base": search.base,
         "typed": search.typed, "choices": compose(search.fixed).choices, "command": command, "made_with": made,
     }    # fmt: skip

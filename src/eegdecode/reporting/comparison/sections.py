@@ -54,7 +54,7 @@ def _about(comparison: Comparison) -> str:
     pool = str(first.marker.get("pool_hash", first.marker["split_hash"]))
     return (
         f"{protocol} Metric: {words(comparison.metric)}. {counts}{guess}{groups}{apart} "
-        f"Data `{first.marker['data_hash'][:8]}`, splits `{pool[:8]}`."
+        f"Data `{first.marker['data_hash'][:8]}`, pools and tests `{pool[:8]}`."
     )
 
 

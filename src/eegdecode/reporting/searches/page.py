@@ -182,8 +182,9 @@ def _best(found: SearchFolder) -> str:
 def _how(found: SearchFolder, counts: pd.Series) -> str:
     took, trained = found.trials["took"].sum(), found.ranked["training"].sum()
     states = ", ".join(f"{count} {state}" for state, count in counts.items())
+    turns = [", then ".join(found.about.get(f"{name}s") or [found.about[name]]) for name in ("sampler", "pruner")]
     lines = [
-        f"trials: {states}; sampler {found.about['sampler']}, pruner {found.about['pruner']}",
+        f"trials: {states}; sampler {turns[0]}, pruner {turns[1]}",
         f"objectives: {', '.join(f'{name} ({way})' for name, way in found.about['objectives'].items())}",
         f"all trials took {took:.0f} s; the runs of the finished ones trained for {trained:.0f} s, added up "
         "(side by side, or before in another experiment)",
