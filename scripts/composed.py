@@ -21,9 +21,12 @@ def compose_training(overrides):
     except HydraException:
         refused[:] = overrides
         raise
+    if cfg.hydra.sweeper.params:
+        raise ValueError("experiment=... compares models or protocols, and a search is of one: leave it out, and type "
+                         "model=... and protocol=...")    # fmt: skip
     choices = {group: name for group, name in cfg.hydra.runtime.choices.items() if name and "/" not in group}
     cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     plain, text = OmegaConf.to_container(cfg, resolve=True), OmegaConf.to_yaml(cfg, resolve=True)
     assert isinstance(plain, dict)
     config = {str(key): value for key, value in plain.items()}
-    return Composed(config, choices, text, lambda: parts_of(cfg, run_experiment))
+    return Composed(config, choices, text, lambda typed=(): parts_of(cfg, run_experiment, typed))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -58,6 +60,16 @@ def test_where_all_is_tested_in_turn_some_subjects_are_searched_on_and_others_te
     assert {s.subject for s in inner} == set("2345")
 
 
+def test_no_run_of_a_search_may_begin_with_what_has_learned_its_subjects_test(make_trials):
+    """A source that had learned the last session scored well on validation trials of the first."""
+    meta = make_trials(n_subjects=2).meta
+    nested = Nested(CrossSession())
+    (final,) = [split.test for split in nested.final(meta, validation=0.0) if split.subject == "1"]
+    (split,) = [split for split in Inner(nested)(meta, validation=0.0) if split.subject == "1"]
+    assert set(split.unlearned) == {*split.test, *final}
+    assert set(replace(split).unlearned) == set(split.unlearned)
+
+
 def test_a_copy_of_a_test_trial_is_no_part_of_the_search(make_trials):
     meta = make_trials(n_subjects=3, n_sessions=2).meta
     meta["signal"] = np.arange(len(meta)).astype(str)
@@ -78,5 +90,9 @@ def test_what_cannot_be_nested_is_named(make_trials):
         Inner(Nested(CrossSession(), test_subjects=["9"]))(meta, validation=0.2)
     with pytest.raises(ValueError, match=r"share=1\.5"):
         Nested(CrossSession(), share=1.5)
+    with pytest.raises(ValueError, match=r"protocol.tested names who .* test_subjects="):
+        Nested(CrossSubject(tested=["1"]))
+    with pytest.raises(ValueError, match=r"test_subjects=\[\] names nobody"):
+        Nested(CrossSession(), test_subjects=[])
     with pytest.raises(ValueError, match="the same trials"):
         InnerSplit(np.arange(3), np.arange(3, 5), np.arange(5, 7), "1", "s0", 0, "inner")

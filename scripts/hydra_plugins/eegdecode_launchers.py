@@ -44,6 +44,7 @@ class CommandLauncher(Launcher):
         """Run all jobs; those that failed are in `failures`."""
         from eegdecode.launching import here, on_ray, slurm
         from eegdecode.launching.jobs import Job, follow
+        from eegdecode.launching.types import wrong_types
 
         now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S_%f")
         logs = Path(self.config.hydra.sweep.dir).absolute() / now
@@ -57,6 +58,8 @@ class CommandLauncher(Launcher):
             Job(script, tuple(self._arguments(overrides, number)), logs / f"{number}.log")
             for number, overrides in enumerate(job_overrides, start=initial_job_idx)
         ]
+        if said := next(wrong_types(options, start, "hydra.launcher"), None):
+            sys.exit(f"error: {said}")
         try:
             failures.extend(follow(jobs, start(jobs, **options)))
         except ValueError as error:

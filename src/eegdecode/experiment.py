@@ -80,7 +80,8 @@ def run_experiment(
         raise ValueError(f"model.init_from={init_from} is the folder of the results too: give another out_dir")
     transductive = _is_transductive((preprocess, protocol, frontend, trainer), runs)
     facts = {**choices, "protocol": protocol.name, "transductive": transductive, **_noted(trainer), **begun}
-    facts |= {"first_trials": getattr(frontend, "first_trials", None), **environment()}
+    facts |= {"first_trials": getattr(frontend, "first_trials", None), "n_channels": trials.X.shape[1]}
+    facts |= environment()
     store = Store(
         folder, runs=runs, classes=trials.classes, facts=facts, prepared=describe(preprocess),
         library=open_library(run_store), **identity,

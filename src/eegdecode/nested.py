@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,17 @@ LEVELS = (["subject"], ["subject", "session"], ["subject", "session", "run"])   
 
 @dataclass(frozen=True, eq=False)
 class InnerSplit(Split):
-    """A split among training trials: what stands under test are its validation trials, for there is no other test."""
+    """A split among training trials: what stands under test are its validation trials, for there is no other test.
+
+    ``beyond`` are the rows that the winner is tested on, of the subjects of this split.
+    """
+
+    beyond: np.ndarray = field(default_factory=lambda: np.zeros(0, np.intp))
+
+    @property
+    def unlearned(self) -> np.ndarray:
+        """Validation trials, and those of the final test."""
+        return np.union1d(self.test, self.beyond)
 
     def __post_init__(self) -> None:
         if not np.array_equal(self.val, self.test):
@@ -54,6 +64,11 @@ class Nested:
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
             raise ValueError(f"share={self.share} of a training pool for validation: it must lie between 0 and 1")
+        if getattr(self.outer, "tested", None) is not None:
+            raise ValueError("protocol.tested names who is left out in turn, and a search deals the subjects itself: "
+                             "leave it out, and say whom the winner is tested on by test_subjects=[...]")    # fmt: skip
+        if self.test_subjects is not None and not len(self.test_subjects):
+            raise ValueError("test_subjects=[] names nobody: give subjects, or null")
 
     def held(self, meta: pd.DataFrame) -> list[str]:
         """Subjects that the winner alone is tested on; empty where every subject's own test trials are left aside."""
@@ -104,7 +119,14 @@ class Nested:
             own = replace(pool, train=train, val=test[:0], test=test, protocol=f"inner_{pool.protocol}")
             splits.append(own)
         sound = guarded(splits, meta, duplicates=getattr(self.outer, "duplicates", "error"))
-        return [InnerSplit(s.train, s.test, s.test, s.subject, s.session, s.fold, s.protocol) for s in sound]
+        names = meta["subject"].to_numpy()
+        return [
+            InnerSplit(
+                s.train, s.test, s.test, s.subject, s.session, s.fold, s.protocol,
+                beyond=forbidden[np.isin(names[forbidden], names[s.test])],
+            )
+            for s in sound
+        ]    # fmt: skip
 
     def _divide(
         self, pool: np.ndarray, test: np.ndarray, meta: pd.DataFrame, number: int

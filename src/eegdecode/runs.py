@@ -42,6 +42,11 @@ class Split:
     protocol: str
     trials: int | None = None
 
+    @property
+    def unlearned(self) -> np.ndarray:
+        """Rows that no network which a run starts from may have learned from."""
+        return self.test
+
     def __post_init__(self) -> None:
         for name in ("test",) if self.trials == 0 else ("train", "test"):
             if len(getattr(self, name)) == 0:

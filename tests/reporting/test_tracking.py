@@ -190,6 +190,11 @@ def test_thinned_curves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     for epoch in range(1, 31):
         tracker.epoch("r", {"epoch": epoch, "val_loss": 1.0})
     assert [row["epoch"] for row in logged] == [1, 11, 21]
+    logged.clear()
+    tracker.start({}, tmp_path)
+    for epoch in range(4, 41, 4):    # of a long training every fourth is measured: no point of them was logged
+        tracker.epoch("r", {"epoch": epoch, "val_loss": 1.0})
+    assert [row["epoch"] for row in logged] == [4, 16, 28, 40]
 
 
 def test_settings_are_checked() -> None:

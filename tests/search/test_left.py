@@ -106,6 +106,12 @@ def test_two_searches_share_a_database_and_no_trial(tmp_path, trials):
         assert run_search(search, stub.compose) == []    # goes on in its own
         assert pd.read_csv(tmp_path / name / "trials.csv")["state"].tolist() == ["done", "done"]
         assert len(list((tmp_path / name / "trials").iterdir())) == 2
+    local = stub.search(tmp_path / "local", n_trials=1)
+    run_search(local, stub.compose)
+    with pytest.raises(ValueError, match=r"keeps its trials in storage=null, and storage=sqlite.* holds none of them"):
+        run_search(replace(local, storage=shared), stub.compose)
+    with pytest.raises(ValueError, match=r"storage=journal holds none of them: take the first"):
+        run_search(replace(local, storage="journal"), stub.compose)
     names = [read_json(tmp_path / name / MARKER)["study"] for name in ("first", "second")]
     assert names[0] != names[1]
     assert all(name.startswith("toy_search-") for name in names)

@@ -1,4 +1,5 @@
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,41 @@ def test_what_is_searched_cannot_be_typed_too():
 def test_settings_of_a_search_are_checked(options, said):
     with pytest.raises(ValueError, match=said):
         make_search("x", {"space": stub.SPACE}, options=options)
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    ({"space": {"trainer.kind": {"choice": ["good", "bad"]}}, "sampler": "cmaes"}, "this space has none: it would"),
+    ({"space": stub.SPACE, "base": "model=eegnet"}, r"base must be a list of overrides, \[model=eegnet\], got "),
+    ({"space": stub.SPACE, "base": [{"model": "eegnet"}]}, "base must be a list of overrides"),
+])    # fmt: skip
+def test_what_a_file_of_a_search_may_not_say(words, said):
+    with pytest.raises(ValueError, match=said):
+        make_search("x", words)
+
+
+@pytest.mark.parametrize("path", ["dataset.difficulty", "protocol", "seed", "trainer.validation", "preprocess.reject"])
+def test_what_a_trial_is_judged_by_is_not_searched(path):
+    """The winner would be an easier data set."""
+    search = make_search("x", {"space": {path: {"choice": [1, 2]}}})
+    with pytest.raises(ValueError, match=rf"space: {path} is .*, which all trials share: type it beside sweep=NAME"):
+        check_space(search.space, stub.compose, [])
+
+
+def test_several_rates_are_no_trial():
+    search = make_search("x", {"space": stub.SPACE})
+    with pytest.raises(ValueError, match=r"sweep.drop=\[0.1, 0.2\] are several settings, and a trial is one"):
+        check_space(search.space, with_drops, [])
+
+
+def with_drops(overrides):
+    composed = stub.compose(overrides)
+    return replace(composed, config={**composed.config, "sweep": {"seeds": 1, "drop": [0.1, 0.2]}})
+
+
+def test_workers_whose_data_lie_elsewhere_are_of_one_search():
+    words = {"space": stub.SPACE}
+    one, other = (make_search("x", words, typed=[f"dataset.folder={at}", "trainer.lr=1"]) for at in ("/a", "/b"))
+    assert one.identity() == other.identity()
 
 
 def test_a_package_that_is_missing_is_installed_from_here_for_there_is_no_release(monkeypatch):

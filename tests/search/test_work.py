@@ -17,6 +17,8 @@ from eegdecode.nested import Final, Nested
 from eegdecode.protocols import CrossSession
 from eegdecode.reporting.folders import hold, release
 from eegdecode.reporting.predictions import load_predictions
+from eegdecode.reporting.searches.page import write_page
+from eegdecode.reporting.searches.tables import status_text
 from eegdecode.search import alive
 from eegdecode.search.commands import obey, retry, search_of
 from eegdecode.search.final import winner
@@ -86,13 +88,19 @@ def test_a_stopped_search_goes_on_to_its_total_and_a_second_look_is_told(tmp_pat
     run_search(stub.search(folder, n_trials=2), stub.compose)
     assert len(table(folder)) == 2
     assert json.loads((folder / "final.json").read_text())["looks"] == looks
-    run_search(stub.search(folder, n_trials=12, sampler="random"), stub.compose)
+    run_search(stub.search(folder, n_trials=12), stub.compose)
     assert len(table(folder)) == 12
-    assert "; sampler tpe, then random, pruner " in (folder / "report.md").read_text()
     assert len(json.loads((folder / "final.json").read_text())["looks"]) == 2
     assert "looked at for 2 winners" in (folder / "report.md").read_text()
+    run_search(stub.search(folder, n_trials=13, sampler="random"), stub.compose)
+    assert "; sampler tpe, then random, pruner " in (folder / "report.md").read_text()
     with pytest.raises(ValueError, match=r"holds another search .*share was 0\.2, now 0\.3"):
         run_search(stub.search(folder, share=0.3), stub.compose)
+    kept = (folder / "final").rename(folder / "away")
+    assert "tested: final/trial-" in (said := status_text(folder))
+    assert ", begun and not done\ngo on, or join: " in said
+    assert "was begun and is not done: `" in write_page(folder).read_text()
+    kept.rename(folder / "final")
     (folder / "experiment.json").write_text("{}")
     with pytest.raises(ValueError, match="is a run folder, whose report this would replace"):
         run_search(stub.search(folder, n_trials=12), stub.compose)

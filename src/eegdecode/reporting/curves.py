@@ -135,8 +135,10 @@ def _finish_loss(ax: Axes, history: pd.DataFrame, n_classes: int) -> None:
 def _finish_accuracy(ax: Axes, scores: pd.DataFrame) -> None:
     """Chance for as many trials as one run's validation has, for that is what its curve is measured on."""
     chance = float(scores["chance"].median())
-    n_val = int(scores["n_val"].median())
-    draw_chance(ax, 100 * chance, 100 * chance_bound(chance, n_val or int(scores["n_test"].median())))
+    n_test = scores["n_test"].median()
+    cues = scores.get("test_cues", scores["n_test"]).median() / n_test    # of a window: those of a cue are no guesses
+    n = max(1, int(cues * (scores["n_val"].median() or n_test)))
+    draw_chance(ax, 100 * chance, 100 * chance_bound(chance, n))
     ax.set_ylabel("trials classified rightly (%)")
     ax.set_ylim(0, 102)
 

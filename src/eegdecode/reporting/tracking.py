@@ -84,17 +84,21 @@ class WandbTracker:
         self.about: dict[str, Any] = {"project": project, "entity": entity, "name": name}
         self.group, self.tags = group, tags
         self._job: Any = None    # wandb's run
+        self._due: dict[str, int] = {}    # epoch from which on a run's next row is logged
 
     def start(self, config: Mapping[str, Any], folder: Path) -> None:
         """Open a job; its files lie below ``folder/wandb``."""
+        self._due.clear()
         self._try(lambda: self._open(config, Path(folder)))
 
     def epoch(self, run_name: str, row: Mapping[str, Any]) -> None:
         """Log one epoch of one run: a panel a quantity (``val_loss/<run name>``), a line a run."""
-        if self._job is None or (int(row["epoch"]) - 1) % self.every:
+        epoch = int(row["epoch"])    # of a long training some are measured alone
+        if self._job is None or epoch < self._due.get(run_name, 0):
             return
+        self._due[run_name] = epoch + self.every
         curve = {f"{name}/{run_name}": _number(value) for name, value in row.items() if name != "epoch"}
-        self._try(lambda: self._job.log({"epoch": int(row["epoch"]), **curve}))
+        self._try(lambda: self._job.log({"epoch": epoch, **curve}))
 
     def finish(self, results: Results | None) -> None:
         """Log scores, summary and figures and close the job; None for an experiment that broke off."""

@@ -141,7 +141,7 @@ def _candidates(folder: Path, what: str) -> list[Candidate]:
 def _choose(
     run: Run, candidates: Sequence[Candidate], meta: pd.DataFrame, marks: Sequence[np.ndarray], what: str
 ) -> Candidate:    # fmt: skip
-    test = run.split.test.astype(np.intp)
+    test = run.split.unlearned.astype(np.intp)
     own = [each for each in candidates if run.split.subject in each.subjects] or candidates
     tested = {mark for column in marks for mark in column[test].tolist()}
     clean = next((each for each in own if each.seen.isdisjoint(tested)), None)

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from eegdecode.reporting.searches.page import verdict
-from eegdecode.reporting.searches.tables import SearchFolder, final_scores
+from eegdecode.reporting.searches.tables import SearchFolder, final_scores, only_searched
 from eegdecode.reporting.units import unit_of
 from eegdecode.search.check import Composed, value_at
 from eegdecode.search.settings import NOT_IDENTITY, Search
@@ -45,6 +45,7 @@ def best_yaml(composed: Composed, words: Sequence[str], *, search: Search, found
         f"# Time: not measured; its search of {len(found.counted)} trials took {found.trials['took'].sum():.0f} s: "
         f"{found.about['command']}",
         f"# Number: {_number(found, won)}",
+        *_whose(found),
     ]
     defaults = yaml.safe_dump({"defaults": [*groups, "_self_"]}, sort_keys=False) + "\n" if groups else ""
     return "\n".join(head) + "\n" + defaults + yaml.safe_dump(settings, sort_keys=False)
@@ -59,6 +60,14 @@ def _number(found: SearchFolder, won: Any) -> str:
     mean, n_seeds = unit.text(scores["winner"].mean()), len(found.final["seeds"])
     names = ", ".join(map(str, scores.index))
     return f"test {metric} {mean}, mean of subjects {names} and {n_seeds} seeds; {held}"
+
+
+def _whose(found: SearchFolder) -> list[str]:
+    """That the experiment tests those, too, who have chosen its settings."""
+    scores = final_scores(found)
+    chose = [] if scores is None else only_searched(found, scores)
+    said = f"#         Subjects {', '.join(chose)}, whom it tests, too, chose the settings and do not count."
+    return [said] if chose else []
 
 
 def _put(settings: dict[str, Any], path: str, value: Any) -> None:

@@ -14,6 +14,13 @@ from eegdecode.search.settings import OPTIONS, meant
 from eegdecode.search.space import Parameter, Space, Value, overrides
 
 OURS = ("choices", "config", "screen")    # what an experiment is told by whoever calls it, and not by a configuration
+JUDGES = {    # what a trial is judged by, or where it lies: to vary it would compare what is not comparable
+    "dataset": "the data set", "protocol": "the protocol", "seed": "the seed", "sweep": "its runs",
+    "logger": "a logger", "out_dir": "a folder", "run_store": "a folder", "device": "a device",
+    "trainer.validation": "what is held out",
+    "preprocess.reject": "which trials there are", "preprocess.incomplete": "which trials there are",
+    "preprocess.annotated": "which trials there are",
+}    # fmt: skip
 STEPS, EPOCHS = "trainer.updates", "trainer.epochs"    # epochs go before
 
 
@@ -30,13 +37,14 @@ class Composed:
     text : str
         The configuration as YAML.
     build : callable
-        Instantiates it: the keyword arguments of `run_experiment` but for ``choices`` and ``config``.
+        Instantiates it: the keyword arguments of `run_experiment` but for ``choices`` and ``config``. Given the words
+        of a command, it refuses those that do nothing.
     """
 
     config: Mapping[str, Any]
     choices: Mapping[str, str]
     text: str
-    build: Callable[[], dict[str, Any]]
+    build: Callable[..., dict[str, Any]]
 
 
 Compose = Callable[[Sequence[str]], Composed]
@@ -61,12 +69,16 @@ def check_space(
         if word.lstrip("+").startswith("launcher=") and not word.endswith("=local"):
             raise ValueError(f"{word} is for the jobs of train.py -m: several workers of a search are the same command "
                              "started in several jobs (storage=journal)")    # fmt: skip
+    _refuse_judges(space)
     _refuse_twice(space, fixed)
     _refuse_idle_steps(space, fixed)
     default, known = compose(fixed), {parameter.path: parameter for parameter in space}
     _refuse_unknown(default)
     _refuse_idle_words(typed, default, known)
-    default.build()    # what is typed and wrong is told for itself, not as the fault of the first searched value
+    _refuse_several(default)
+    trainer = default.build(typed)["trainer"]    # what is typed and wrong is told for itself, and not as of the space
+    if any(word.startswith("trainer.validation=") for word in typed) and not getattr(trainer, "steered", False):
+        raise ValueError("trainer.validation does nothing here: how much a search holds out is said by share=0.2")
     for parameter in space:
         context = overrides(context_of(parameter, known))
         around = compose([*fixed, *context]) if context else default
@@ -131,6 +143,22 @@ def _check_type(parameter: Parameter, default: Any) -> None:
     for value in parameter.values:
         if value is not None and (not isinstance(value, alike) or isinstance(value, bool) != isinstance(default, bool)):
             raise ValueError(f"space: {path}={value!r} is of another type than {default!r} in the configuration")
+
+
+def _refuse_judges(space: Space) -> None:
+    """An easier data set or test is no better setting."""
+    for path in (parameter.path for parameter in space):
+        for judge, what in JUDGES.items():
+            if path == judge or path.startswith(f"{judge}."):
+                raise ValueError(f"space: {path} is {what}, which all trials share: type it beside sweep=NAME")
+
+
+def _refuse_several(default: Composed) -> None:
+    """Several rates in each trial would make its score the mean of several settings."""
+    for path, swept in SWEPT.items():
+        value = (default.config.get("sweep") or {}).get(swept.removeprefix("sweep."))
+        if isinstance(value, list) and len(value) > 1:
+            raise ValueError(f"{swept}={value} are several settings, and a trial is one: search {path}, or give one")
 
 
 def _refuse_twice(space: Space, fixed: Sequence[str]) -> None:

@@ -69,10 +69,11 @@ def try_winner(row: Mapping[str, Any], search: Search, compose: Compose) -> bool
 
 def fresh_seeds(search: Search, compose: Compose) -> list[int]:
     """Seeds that no trial had."""
-    config = compose(search.fixed).config
-    seeds, first = config["sweep"]["seeds"], int(config["seed"])
+    composed = compose(search.fixed)
+    seeds, first = composed.config["sweep"]["seeds"], int(composed.config["seed"])
     last = first + int(seeds) - 1 if isinstance(seeds, int) else max(seeds)
-    return list(range(last + APART, last + APART + search.final_seeds))
+    most = getattr(composed.build()["trainer"], "seeds", None)    # of a pipeline that draws nothing
+    return list(range(last + APART, last + APART + search.final_seeds))[:most]
 
 
 def final_overrides(search: Search, compose: Compose, chosen: Sequence[str], seeds: Sequence[int]) -> list[str]:

@@ -25,6 +25,7 @@ NOT_IDENTITY = (    # overrides that may differ between the workers of one searc
     "device", "logger", *(f"trainer.{name}" for name in COMPUTING),
 )    # fmt: skip
 SOURCE = "model.init_from"    # a folder, which counts by its checkpoints (`made_with`)
+PLACES = ("out_dir", "run_store", "dataset.folder")    # where things lie, which may differ between machines
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ class Search:
         if not isinstance(self.share, float | int) or not 0 < self.share < 1:
             raise ValueError(f"share={self.share} of the training trials for validation: it must lie between 0 and 1")
         self._check_objectives()
-        if self.sampler == "cmaes" and importlib.util.find_spec("cmaes") is None:
-            raise ValueError('sampler=cmaes needs another package: pip install -c constraints.txt -e ".[sweep]"')
+        if self.sampler == "cmaes":
+            self._check_cmaes()
         if self.sampler == "grid":
             n_points = sum(1 for _ in islice(points(self.space), MOST_POINTS + 1))
             if n_points > MOST_POINTS:
@@ -116,6 +117,13 @@ class Search:
         if len(self.objectives) > 1 and self.sampler == "cmaes":
             raise ValueError("sampler=cmaes has one objective; take sampler=tpe for several")
 
+    def _check_cmaes(self) -> None:
+        if importlib.util.find_spec("cmaes") is None:
+            raise ValueError('sampler=cmaes needs another package: pip install -c constraints.txt -e ".[sweep]"')
+        if all(parameter.kind == "choice" or parameter.when for parameter in self.space):
+            raise ValueError("sampler=cmaes moves numbers that every trial has, and this space has none: it would draw "
+                             "all at random; take sampler=tpe")    # fmt: skip
+
     @property
     def folder(self) -> Path:
         """Where everything of this search lies."""
@@ -128,9 +136,8 @@ class Search:
 
     def identity(self) -> dict[str, Any]:
         """What two workers of one search agree on."""
-        elsewhere = (*NOT_IDENTITY, SOURCE)
-        own = [word for word in self.fixed if word.partition("=")[0].lstrip("+") not in elsewhere]
-        about = {"overrides": own, "objectives": dict(self.objectives), "metric": self.metric, "share": self.share}
+        about: dict[str, Any] = {"overrides": lasting(self.fixed), "objectives": dict(self.objectives)}
+        about |= {"metric": self.metric, "share": self.share}
         space = {}
         for p in self.space:
             when = {path: list(values) for path, values in p.when.items()}
@@ -138,6 +145,12 @@ class Search:
         tested = self.test_subjects and [str(name) for name in self.test_subjects]
         about |= {"name": self.name, "space": space, "test_subjects": tested, "final_seeds": self.final_seeds}
         return {**about, "key": digest(about)}
+
+
+def lasting(words: Sequence[str]) -> list[str]:
+    """Overrides that all workers of one search agree on, wherever they run."""
+    elsewhere = (*NOT_IDENTITY, *PLACES, SOURCE)
+    return [word for word in words if word.partition("=")[0].lstrip("+") not in elsewhere]
 
 
 OPTIONS = tuple(f.name for f in fields(Search) if f.name not in ("name", "space", "base", "typed"))
@@ -194,9 +207,11 @@ def make_search(
         hint = meant(min(unknown), [*OPTIONS, "space", "base"])
         raise ValueError(f"{where} does not know {', '.join(sorted(unknown))}; {hint}")
     settings = {key: value for key, value in words.items() if key not in ("space", "base")} | dict(options or {})
-    space = read_space(words.get("space"), where)
+    space, base = read_space(words.get("space"), where), words.get("base") or []
+    if not isinstance(base, Sequence) or isinstance(base, str) or not all(isinstance(word, str) for word in base):
+        raise ValueError(f"{where}: base must be a list of overrides, [model=eegnet], got {base}")
     _check_forms(settings)
-    return Search(name, space, base=tuple(words.get("base") or ()), typed=tuple(typed), **settings)
+    return Search(name, space, base=tuple(base), typed=tuple(typed), **settings)
 
 
 def _check_forms(settings: dict[str, Any]) -> None:

@@ -77,7 +77,9 @@ def _name(search: Search) -> str:
 def _told(error: Exception, search: Search) -> str:
     """Why a storage could not be opened."""
     if isinstance(error, ImportError):
-        return f'storage={search.storage} needs its driver: pip install -c constraints.txt -e ".[postgres]"'
+        known = str(search.storage).startswith("postgres")
+        way_out = 'pip install -c constraints.txt -e ".[postgres]"' if known else f"install it ({error})"
+        return f"storage={search.storage} needs its driver: {way_out}"
     said = str(error.__cause__ or error).splitlines()[0]
     return f"{said} (storage={search.storage})" if search.storage else said
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from eegdecode.identity import describe, training_sources
-from eegdecode.reporting.searches.tables import OVER, final_scores, read_search_folder, without_score
+from eegdecode.reporting.searches.tables import OVER, is_tested, read_search_folder
 from eegdecode.reporting.transfer import source_digest
 from eegdecode.search.check import Compose, Composed, context_of
-from eegdecode.search.settings import NOT_IDENTITY, SOURCE, Search
+from eegdecode.search.settings import NOT_IDENTITY, PLACES, SOURCE, Search
 from eegdecode.search.space import overrides
 
-PLACES = ("out_dir", "run_store", "dataset.folder")    # where things lie, which may differ between machines
 LEARNING = ("model", "trainer", "frontend", "augment")
 MOST = 4    # changes that are named
 SHOWN = 16    # hex digits of a digest among settings
@@ -75,7 +74,7 @@ def is_over(search: Search) -> bool:
         found = read_search_folder(search.folder)
     except FileNotFoundError:
         return False
-    tested = final_scores(found) is not None or bool(without_score(found))
+    tested = is_tested(found)
     return tested and int(found.counted["state"].isin(OVER).sum()) >= search.n_trials
 
 

@@ -31,7 +31,7 @@ from eegdecode.search.check import Compose, check_space
 from eegdecode.search.final import final_overrides, try_winner, winner
 from eegdecode.search.objective import Objective, nested_of
 from eegdecode.search.repeats import owed, repeat_failed
-from eegdecode.search.settings import Search
+from eegdecode.search.settings import Search, lasting
 from eegdecode.search.study import Study, count_states, importances, open_study, table_of, try_one, wake_the_dead
 from eegdecode.search.versions import changes, is_over, made_with, refusal
 
@@ -115,9 +115,13 @@ def _claim(search: Search, compose: Compose, made: dict[str, Any], again: Sequen
     mine, marker = search.identity(), search.folder / MARKER
     there = read_json(marker)
     if there and there.get("key") != mine["key"]:
-        other = [name for name in mine if name != "key" and there.get(name) != mine[name]]
+        then = {**there, "overrides": sorted(lasting(there.get("overrides", [])))}    # places, of an older version
+        now = {**mine, "overrides": sorted(mine["overrides"])}
+        other = [name for name in mine if name != "key" and then.get(name) != now[name]]
         said = "; ".join(f"{name} was {there.get(name)}, now {mine[name]}" for name in other)
-        raise ValueError(f"{search.folder} holds another search ({said}): give another folder, out_dir=...")
+        if other:
+            raise ValueError(f"{search.folder} holds another search ({said}): give another folder, out_dir=...")
+    _refuse_another_storage(search, there)
     if there and "made_with" not in there:
         print(f"{marker} is of an older version and does not say with which settings, code and data its trials were "
               "made: the search goes on as if nothing had changed since", flush=True)    # fmt: skip
@@ -139,6 +143,15 @@ def _claim(search: Search, compose: Compose, made: dict[str, Any], again: Sequen
     }    # fmt: skip
     write_json(marker, about)
     return False
+
+
+def _refuse_another_storage(search: Search, there: Mapping[str, Any]) -> None:
+    """Elsewhere the trials would be lost, or those of another search taken for them; a host may have two names."""
+    before, now = there.get("storage"), search.storage
+    same_database = before and now and "://" in before and before.rpartition("/")[2] == now.rpartition("/")[2]
+    if "storage" in there and before != now and not same_database:
+        raise ValueError(f"{search.folder} keeps its trials in storage={before or 'null'}, and storage={now or 'null'} "
+                         "holds none of them: take the first, or give another out_dir")    # fmt: skip
 
 
 def _do_trials(study: Study, search: Search, objective: Objective, dealing: FileLock) -> None:

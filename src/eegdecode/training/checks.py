@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -74,6 +75,19 @@ def check_unused(settings: DeepSettings) -> None:
         if now != word and value != getattr(type(settings), name):
             raise ValueError(f"trainer.{name}={value} is of trainer.{whose}={word}, and that is {now}: type both, or "
                              f"leave trainer.{name} out")    # fmt: skip
+
+
+def check_epochs(settings: DeepSettings, n_train: Sequence[int]) -> None:
+    """Refuse what counts in epochs where so few would never let it begin: it would stand in the results."""
+    for n in sorted(set(n_train), reverse=True)[:1]:    # of the most trials, whose epochs are the fewest
+        epochs = settings.count_epochs(n)
+        few = f"with {n} training trials {epochs} epochs are trained"
+        if settings.average == "swa" and round(settings.swa_share * epochs) < 2:
+            one = f"trainer.swa_share={settings.swa_share:g} of them is one"
+            raise ValueError(f"trainer.average=swa has nothing to average: {few}, and {one}; train longer, or take ema")
+        if settings.schedule == "plateau" and epochs <= settings.plateau_patience + 1:
+            waits = f"it waits for trainer.plateau_patience={settings.plateau_patience}"
+            raise ValueError(f"trainer.schedule=plateau never lowers the rate: {few}, and {waits}; train longer")
 
 
 def is_number(value: object) -> TypeGuard[float]:

@@ -14,6 +14,7 @@ from eegdecode.training.arithmetic import with_arithmetic
 from eegdecode.training.augment import Recombination
 from eegdecode.training.batches import Material
 from eegdecode.training.chain import Chain
+from eegdecode.training.checks import check_epochs
 from eegdecode.training.compare import compare_sources
 from eegdecode.training.crew import count_cores
 from eegdecode.training.devices import find_devices
@@ -58,6 +59,7 @@ class DeepTrainer(DeepSettings):
         self._check_mode(model)
         if augment is not None:
             augment.check(trials)
+        check_epochs(self, [len(run.split.train) for run in runs if len(run.split.train)])
         learning = next((run for run in runs if len(run.split.train)), None)
         if learning is not None:
             task = small_task(self, model, trials, learning, frontend=frontend)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 
 import numpy as np
@@ -67,7 +67,8 @@ def small_task(settings: DeepSettings, model: partial, trials: Trials, run: Run,
     rows = np.sort(np.concatenate(chosen))    # the order of recording
     few = replace(trials, X=np.array(trials.X[rows]), meta=trials.meta.iloc[rows].reset_index(drop=True))
     train, test = (np.searchsorted(rows, np.sort(part)) for part in chosen)
-    split = Split(**{**vars(run.split), "train": train, "val": train[:0], "test": test})    # also of an inner split
+    own = {each.name: getattr(run.split, each.name) for each in fields(Split)}    # also of an inner split
+    split = Split(**{**own, "train": train, "val": train[:0], "test": test})
     plain = replace(
         settings, device="cpu", precision="float32", ensemble="loop", compile=False, augment=None, workers=None
     )

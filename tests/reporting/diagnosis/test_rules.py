@@ -134,6 +134,23 @@ def test_a_network_that_starts_from_others_keeps_their_front_end() -> None:
     assert remedies.fitting("frontend=align frontend.by=[subject,session]; or look", typed) == "look"
 
 
+@pytest.mark.parametrize(("typed", "remedy", "fits"), [
+    ({"trainer.average": "swa"}, "trainer.weight_decay=0.1 trainer.select=best_val", "trainer.weight_decay=0.1"),
+    ({"augment.symmetry": 0.5, "frontend": "zscore"}, "frontend=csp model.drop=0.7", "model.drop=0.7"),
+    ({"n_channels": 3, "frontend": "zscore"}, "frontend=csp model.drop=0.7", "model.drop=0.7"),
+    ({"n_channels": 22, "frontend": "zscore"}, "frontend=csp model.drop=0.7", "frontend=csp model.drop=0.7"),
+    ({"trainer.validation": 0.4}, "trainer.validation=0.4; or protocol=within_session", "protocol=within_session"),
+    ({"trainer.validation": 0.4, "protocol": "cross_run"}, "trainer.validation=0.4; or protocol=cross_run", ""),
+])    # fmt: skip
+def test_what_the_command_would_refuse_or_has_is_no_remedy(typed: dict[str, Any], remedy: str, fits: str) -> None:
+    assert remedies.fitting(remedy, {**TYPED, **typed}) == fits
+
+
+def test_what_is_frozen_drops_nothing_out() -> None:
+    assert remedies.explaining({"model.drop": 0.9})["drop"] == 0.9
+    assert "drop" not in remedies.explaining({"model.drop": 0.9, "trainer.fine_tune": "head"})
+
+
 def test_pieces_of_other_trials_are_no_remedy_for_a_flicker() -> None:
     """SSVEP loses 0.4 to 3.5 points by them."""
     remedy = "augment=snr model.drop=0.7; first check labels and split"

@@ -10,6 +10,7 @@ import pandas as pd
 from eegdecode.reporting.diagnosis import fitting, holding
 from eegdecode.reporting.diagnosis.measures import Answers, Course, measure
 from eegdecode.reporting.diagnosis.verdicts import Diagnosis, ordered
+from eegdecode.runs import DIVERGED
 
 # verdict -> what follows from it and is not said again
 EXPLAINS = {
@@ -48,8 +49,8 @@ def diagnose(
     """
     if not len(history):
         status = str(score.get("status", "done"))
-        failed = status.startswith("failed")
-        return [Diagnosis("diverged", status.removeprefix("failed: "), 0.6)] if failed else []
+        diverged = status.startswith(DIVERGED)    # else it crashed, and there is no curve to read
+        return [Diagnosis("diverged", status.removeprefix("failed: "), 0.6)] if diverged else []
     return judge(measure(history, score, n_classes=n_classes, settings=settings), answers)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ def explaining(settings: Mapping[str, Any]) -> dict[str, float]:
     """Those that `eegdecode.reporting.diagnosis.measures.measure` asks for, as far as they are known."""
     known = {name: settings.get(path) for name, path in EXPLAINING.items()}
     known["class_weights"] = known["class_weights"] is not None or None
+    if settings.get("trainer.fine_tune") == "head":    # what is frozen drops nothing out
+        known["drop"] = None
     return {name: float(value) for name, value in known.items() if isinstance(value, int | float)}
 
 
@@ -54,6 +57,8 @@ def fitting(remedy: str, settings: Mapping[str, Any]) -> str:
             words.append(word)
     for path, number in SWEPT.items():
         advice = advice.replace(f"{path}=", f"{number}=") if settings.get(number) is not None else advice
+    other = re.fullmatch(r"(?:or )?([\w.]+)=(\S+)", advice)
+    advice = "" if other and _there(other.group(1), settings, other.group(2)) else advice
     return "; ".join(filter(None, [" ".join(words), advice if words else advice.removeprefix("or ")]))
 
 
@@ -68,7 +73,10 @@ def _there(path: str, settings: Mapping[str, Any], typed: str) -> bool:
 def _refused(word: str, settings: Mapping[str, Any]) -> bool:
     """Whether an override is no remedy in this experiment."""
     if word.startswith("frontend"):
-        return bool(settings.get("model.init_from"))
+        few = int(settings.get("n_channels") or 4) < 4    # CSP's filters
+        return few or bool(settings.get("model.init_from") or settings.get("augment.symmetry"))
+    if word == "trainer.select=best_val":
+        return settings.get("trainer.average") == "swa"
     return word in (SNR, PIECES) and settings.get("preprocess") == FLICKER
 
 

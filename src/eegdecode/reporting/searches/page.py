@@ -17,6 +17,8 @@ from eegdecode.reporting.searches.tables import (
     digits,
     failed_trials,
     final_scores,
+    is_tested,
+    only_searched,
     paired,
     read_search_folder,
     short,
@@ -57,9 +59,12 @@ def _parts(found: SearchFolder, figures: dict[str, Path]) -> Iterator[str]:
     if len(found.ranked):
         yield "## Settings\n\n" + _settings(found)
         if (found.folder / "best.yaml").exists():
-            name = f"{found.about['name']}_best"
-            yield f"As an experiment: `cp -i {found.folder}/best.yaml configs/experiment/{name}.yaml`, then " \
-                  f"`python scripts/train.py experiment={name}`."    # fmt: skip
+            lines = (found.folder / "best.yaml").read_text().splitlines()
+            command = next(line.partition(": ")[2] for line in lines if line.startswith("# Command: "))
+            there = f"configs/experiment/{found.about['name']}_best.yaml"
+            chose = [] if scores is None else only_searched(found, scores)
+            whom = f" It tests those, too, who chose the settings: subjects {', '.join(chose)}, who do not count."
+            yield f"As an experiment: `cp -i {found.folder}/best.yaml {there}`, then `{command}`.{whom * bool(chose)}"
     for name, path in figures.items():
         yield f"![{_CAPTIONS[name]}](figures/{path.name})\n\n*{_CAPTIONS[name]}*"
     if len(found.ranked):
@@ -99,9 +104,17 @@ def _is_default(found: SearchFolder) -> bool:
 
 
 def _honesty(found: SearchFolder, scores: pd.DataFrame | None) -> Iterator[str]:
-    yield "The search was judged inside the training trials: no trial of it trained on, scored or stored a test trial."
+    begun = [name for name, value in found.about.get("made_with", {}).get("settings", {}).items()
+             if name.partition(" ")[0] == "model.init_from" and value]    # fmt: skip
+    whose = " of the subjects that it was judged by. The networks that it began with may have learned from others'"
+    yield "The search was judged inside the training trials: no trial of it trained on, scored or stored a test trial" \
+          f"{whose if begun else ''}."
     if not found.final:
         yield "The winner is tested at the end, once."
+        return
+    if not is_tested(found):
+        yield f"The final test of trial {found.final['winner']['trial']} was begun and is not done: " \
+              f"`{found.about['command']}`"    # fmt: skip
         return
     looks, seeds = found.final["looks"], found.final["seeds"]
     named = ", ".join(map(str, seeds))
@@ -112,7 +125,7 @@ def _honesty(found: SearchFolder, scores: pd.DataFrame | None) -> Iterator[str]:
         named = ", ".join(str(look["trial"]) for look in looks)
         yield f"The search went on after a test: the test trials were looked at for {len(looks)} winners (trials " \
               f"{named}), which flatters the last."    # fmt: skip
-    if scores is not None and found.about.get("test_subjects"):
+    if scores is not None and only_searched(found, scores):
         yield f"Tested on subjects {', '.join(map(str, scores.index))}, whom the search never saw."
     elif scores is not None:
         yield f"Tested on subjects {', '.join(map(str, scores.index))}."

@@ -129,8 +129,9 @@ def status_text(folder: Path) -> str:
         lines.append(f"best so far: trial {best['trial']}, {values} (validation): {settings}")
     lines += failed_trials(folder)
     tested = ", ".join(look["folder"] for look in found.final.get("looks", []))
-    lines.append(f"tested: {tested or 'not yet'}")
-    if over < found.about["n_trials"]:
+    begun = bool(tested) and not is_tested(found)
+    lines.append(f"tested: {tested or 'not yet'}{', begun and not done' * begun}")
+    if over < found.about["n_trials"] or begun:
         lines.append(f"go on, or join: {found.about['command']}")
     return "\n".join(lines)
 
@@ -173,6 +174,22 @@ def final_scores(found: SearchFolder) -> pd.DataFrame | None:
     return pd.DataFrame(columns)
 
 
+def is_tested(found: SearchFolder) -> bool:
+    """Whether the final test was done; ``final.json`` is written before it."""
+    return final_scores(found) is not None or bool(without_score(found))
+
+
+def only_searched(found: SearchFolder, scores: pd.DataFrame) -> list[str]:
+    """Subjects whose validation trials chose the winner, where none of them is tested; else empty."""
+    best = found.trials[found.trials["trial"] == found.final["winner"]["trial"]].iloc[0]
+    try:
+        names = load_results(found.folder / str(best["folder"])).scores["subject"].astype(str)
+    except FileNotFoundError:
+        return []
+    chose, tested = ({part for name in these for part in str(name).split("+")} for these in (names, scores.index))
+    return sorted(chose) if chose.isdisjoint(tested) else []
+
+
 def only_diverged(results: Results) -> int:
     """How many runs have diverged, if nothing else is missing, else 0: trained again, they would diverge again."""
     bad = results.scores.loc[results.scores["status"] != "done", "status"].astype(str)
@@ -197,7 +214,7 @@ def paired(scores: pd.DataFrame) -> dict[str, Any]:
 
     ``p_of_mean`` decides: it is 1 where the ranks are against the mean.
     """
-    d = (scores["winner"] - scores["default"]).to_numpy(float).round(12)
+    d = (scores["winner"] - scores["default"]).dropna().to_numpy(float).round(12)
     low, high = mean_interval(d)
     counts = {"ahead": int((d > 0).sum()), "behind": int((d < 0).sum()), "n_subjects": len(d)}
     p = {"p": wilcoxon(d), "p_of_mean": of_mean(d)}
