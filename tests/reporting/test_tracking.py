@@ -160,12 +160,23 @@ def test_a_failing_wandb_warns_once_and_fails_nothing(
     (results.folder / "figures" / "curves.png").write_bytes(b"")
     summary = SimpleNamespace(update=fail if where == "summary" else nothing)
     job = SimpleNamespace(define_metric=nothing, log=nothing, finish=nothing, summary=summary, url="")
-    fake = SimpleNamespace(init=lambda **_: job, Settings=nothing, Table=nothing, Image=nothing)
+    known = {"Settings": nothing, "Table": nothing, "Image": nothing, "login": lambda **_: True}
+    fake = SimpleNamespace(init=lambda **_: job, **known)
     if where != "summary":
         setattr(job if hasattr(job, where) else fake, where, fail)
     monkeypatch.setitem(sys.modules, "wandb", fake)
     follow(WandbTracker(mode="online"), results)
     assert caplog.text.count("server on fire") == 1
+
+
+def test_whoever_is_not_logged_in_is_told_and_not_asked(
+    results: Results, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    """On a terminal wandb's menu waited for an answer, and the training did not begin."""
+    fake = SimpleNamespace(init=lambda **_: pytest.fail("it asks"), login=lambda *, prompt: prompt)
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    follow(WandbTracker(mode="online"), results)
+    assert "nobody is logged in: type wandb login, set WANDB_API_KEY, or take logger.mode=offline" in caplog.text
 
 
 def test_an_absent_wandb_fails_nothing(results: Results, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:

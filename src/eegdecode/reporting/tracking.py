@@ -113,6 +113,8 @@ class WandbTracker:
     def _open(self, config: Mapping[str, Any], folder: Path) -> None:
         import wandb
 
+        if self.mode == "online" and not wandb.login(prompt=False):    # init would ask on a terminal, and wait
+            raise ValueError("nobody is logged in: type wandb login, set WANDB_API_KEY, or take logger.mode=offline")
         group = self.group or (None if "WANDB_RUN_GROUP" in os.environ else str(folder))
         named = [str(config[name])[:LONGEST_TAG] for name in ("dataset", "model", "protocol") if config.get(name)]
         about = {**self.about, "group": group, "tags": list(dict.fromkeys([*self.tags, *named]))}
