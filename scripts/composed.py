@@ -29,4 +29,4 @@ def compose_training(overrides):
     plain, text = OmegaConf.to_container(cfg, resolve=True), OmegaConf.to_yaml(cfg, resolve=True)
     assert isinstance(plain, dict)
     config = {str(key): value for key, value in plain.items()}
-    return Composed(config, choices, text, lambda typed=(): parts_of(cfg, run_experiment, typed))
+    return Composed(config, choices, text, lambda typed=(), varied=(): parts_of(cfg, run_experiment, typed, varied))

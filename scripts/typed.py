@@ -1,6 +1,6 @@
 """What is typed becomes the parts of an experiment: mappings whole, and each value of the type that its setting has."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import chain
 from typing import Any
 
@@ -12,17 +12,20 @@ from omegaconf import DictConfig, OmegaConf
 WHOLE = ("dataset.events",)    # what is typed for these replaces the mapping of the YAML file
 
 
-def parts_of(cfg: DictConfig, taker: Callable | None = None, typed: Sequence[str] = ()) -> dict[str, Any]:
+def parts_of(
+    cfg: DictConfig, taker: Callable | None = None, typed: Sequence[str] = (), varied: Collection[str] = ()
+) -> dict[str, Any]:    # fmt: skip
     """Instantiate a configuration for the function that takes it.
 
-    Refuse the first value of a wrong type, and what is ``typed`` and would not be taken, be lacking, or do nothing.
+    Refuse the first value of a wrong type, and what is ``typed`` and would not be taken, be lacking, or do nothing,
+    whatever a search makes of the settings that it has ``varied``.
     """
     from eegdecode.launching.idle import idle  # here, so that --help answers at once
     from eegdecode.launching.types import wrong_parts, wrong_types
 
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     wrong = chain(wrong_parts(typed, taker, plain) if taker else (), wrong_types(plain, taker))
-    if said := next(wrong, None) or idle(typed, plain):
+    if said := next(wrong, None) or idle(typed, plain, varied=varied):
         raise ValueError(said)
     return instantiate(cfg, _convert_="all")
 

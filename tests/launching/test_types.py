@@ -9,6 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from eegdecode.experiment import run_experiment
+from eegdecode.launching.idle import idle
 from eegdecode.launching.types import wrong_types
 from typed import parts_of
 
@@ -81,6 +82,14 @@ def test_what_is_typed_and_would_do_nothing_is_refused(words, said):
         config = compose("train", words.split())
     with pytest.raises(ValueError, match=said) if said else nullcontext():
         parts_of(config, run_experiment, words.split())
+
+
+def test_what_a_search_varies_turns_nothing_off_for_good() -> None:
+    config = {"trainer": {"schedule": "one_cycle", "epochs": 50}, "sweep": {"lr": None}}
+    typed = ["trainer.warmup=0.1", "trainer.updates=20"]
+    assert "does nothing with trainer.schedule" in str(idle(typed, config))
+    assert "does nothing beside trainer.epochs=50" in str(idle(typed, config, varied=["trainer.schedule"]))
+    assert idle(typed, config, varied=["trainer.schedule", "trainer.epochs"]) is None
 
 
 class Odd:

@@ -117,7 +117,7 @@ def compose(overrides, protocol=None):
         node[last] = type(known)(yaml.safe_load(value)) if isinstance(known, float | int) and value[0] != "[" else (
             yaml.safe_load(value))    # fmt: skip
 
-    def build(typed=()):
+    def build(typed=(), varied=()):
         return {
             "dataset": SimulatedDataset(), "preprocess": Preprocess(), "protocol": protocol or CrossSession(),
             "sweep": Sweep(**config["sweep"]), "frontend": None, "model": partial(stub_model),

@@ -1,5 +1,6 @@
 """Every lever against over-fitting: off it changes no bit, on it trains, in a loop, in a stack and alone alike."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -16,6 +17,7 @@ from eegdecode.sweeps import Sweep, expand
 from eegdecode.training.average import Average
 from eegdecode.training.batches import Material, draw_epoch
 from eegdecode.training.chain import Chain
+from eegdecode.training.checks import check_epochs
 from eegdecode.training.deep import DeepTrainer
 from eegdecode.training.dice import Dice
 from eegdecode.training.ensemble import Ensemble
@@ -23,6 +25,7 @@ from eegdecode.training.frontend import ZScore
 from eegdecode.training.loop import train_stack
 from eegdecode.training.loss import balanced_weights, cross_entropy, mix_trials
 from eegdecode.training.optim import Adam, clip, flatten, schedule
+from eegdecode.training.settings import DeepSettings
 from eegdecode.training.sharpness import worst_nearby
 from eegdecode.training.task import Task, seeds_of
 from eegdecode.trials import Trials
@@ -334,3 +337,17 @@ def test_the_gradient_is_that_of_the_worst_place_nearby_and_nothing_else_moves()
 def test_bad_levers_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
         DeepTrainer(device="cpu", **settings)
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    ({"average": "swa", "epochs": 5}, "with 100 training trials 5 epochs are trained, and trainer.swa_share=0.25"),
+    ({"average": "swa", "epochs": 6}, ""), ({"average": "ema", "epochs": 1}, ""),
+    ({"schedule": "plateau", "epochs": 11}, "never lowers the rate: .* it waits for trainer.plateau_patience=10"),
+    ({"schedule": "plateau", "epochs": 12}, ""),
+])    # fmt: skip
+def test_what_too_few_epochs_never_begin_is_refused(words, said):
+    """It stood in the results as if it had been done."""
+    settings = DeepSettings(device="cpu", **words)
+    with pytest.raises(ValueError, match=said) if said else nullcontext():
+        check_epochs(settings, [40, 100])
+    check_epochs(settings, [0])    # zero-shot: nothing is trained

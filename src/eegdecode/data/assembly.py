@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -41,7 +41,7 @@ def prepare_subject(
     interval = _interval(dataset, preprocess)
     parts, tables, notes, first, source, passed = [], [], [], None, "", 0
     cues: Counter[tuple[str, str]] = Counter()
-    elapsed: dict[tuple[str, str], float] = {}
+    elapsed: defaultdict[tuple[str, str], float] = defaultdict(float)
     for recording in dataset.recordings(subject) if recordings is None else recordings:
         if recording.groups is not None:
             _check_sliding(interval, dataset)
@@ -50,13 +50,13 @@ def prepare_subject(
             first, source = cut.signal, recording.source
         parts.append(cut.X[:, _order(first, source, cut.signal, recording.source)])
         place = (recording.session, recording.run)
-        times = _times(recording) + elapsed.get(place, 0.0)
+        times = _times(recording) + elapsed[place]
         names = _names(recording, times, begin=cues[place])
         table = _table(recording, cut.kept, tuple(dataset.classes), names=names, times=times)
         tables.append(table.assign(begin=passed + cut.begins, end=passed + cut.begins + cut.X.shape[2]))
         notes += rows(cut.notes, recording, names=names)
         cues[place] += len(recording.onsets)    # a run may lie in several files
-        elapsed[place] = elapsed.get(place, 0.0) + len(recording.raw.times) / float(recording.raw.info["sfreq"])
+        elapsed[place] += len(recording.raw.times) / float(recording.raw.info["sfreq"])
         passed += cut.n_samples
     if first is None or not sum(map(len, tables)):
         _check_rejection(notes, preprocess, f"{dataset.name}: subject {subject}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 BEFORE = {    # a setting -> those that replace it where they are not null
@@ -16,7 +16,7 @@ NEEDS = {    # a setting -> whose it is, and the words with which it counts
 }    # fmt: skip
 
 
-def idle(typed: Sequence[str], config: Mapping[str, Any]) -> str | None:
+def idle(typed: Sequence[str], config: Mapping[str, Any], *, varied: Collection[str] = ()) -> str | None:
     """Tell of the first word that does nothing as the others are chosen; None: each does something.
 
     A YAML file may say both, as the base of a search does: then nobody waits for what he has typed.
@@ -27,14 +27,16 @@ def idle(typed: Sequence[str], config: Mapping[str, Any]) -> str | None:
         The command line (``trainer.lr=0.1``).
     config : mapping
         What came of it and of the files, dicts in dicts.
+    varied : collection of str
+        Settings that a search varies: what one of them replaces or turns off counts in some trials.
     """
     for word in (each.lstrip("+") for each in typed):
         path = word.partition("=")[0]
         for other in BEFORE.get(path, ()):
-            if (value := _value(config, other)) is not None:
+            if other not in varied and (value := _value(config, other)) is not None:
                 return f"{word} does nothing beside {other}={_plain(value)}: leave it out, or take {other}=null"
         whose, words = NEEDS.get(path, ("", ()))
-        if whose and (value := _value(config, whose)) not in words:
+        if whose and whose not in varied and (value := _value(config, whose)) not in words:
             now = "null" if value is None else value
             return f"{word} does nothing with {whose}={now}: leave it out, or take {whose}={' or '.join(words)}"
     return None

@@ -38,7 +38,7 @@ class Composed:
         The configuration as YAML.
     build : callable
         Instantiates it: the keyword arguments of `run_experiment` but for ``choices`` and ``config``. Given the words
-        of a command, it refuses those that do nothing.
+        of a command and the paths that are searched, it refuses words that do nothing.
     """
 
     config: Mapping[str, Any]
@@ -74,10 +74,10 @@ def check_space(
     _refuse_idle_steps(space, fixed)
     default, known = compose(fixed), {parameter.path: parameter for parameter in space}
     _refuse_unknown(default)
-    _refuse_idle_words(typed, default, known)
     _refuse_several(default)
-    trainer = default.build(typed)["trainer"]    # what is typed and wrong is told for itself, and not as of the space
-    if any(word.startswith("trainer.validation=") for word in typed) and not getattr(trainer, "steered", False):
+    trainer = default.build(typed, known)["trainer"]    # what is typed and wrong is told before what the space holds
+    holds_out = any(word.lstrip("+").startswith("trainer.validation=") for word in typed)
+    if holds_out and not getattr(trainer, "steered", False):
         raise ValueError("trainer.validation does nothing here: how much a search holds out is said by share=0.2")
     for parameter in space:
         context = overrides(context_of(parameter, known))
@@ -182,13 +182,6 @@ def _refuse_idle_steps(space: Space, fixed: Sequence[str]) -> None:
     if STEPS in known and known[STEPS].when.get(EPOCHS) != (None,):
         raise ValueError(f"space: {STEPS} does nothing where {EPOCHS} is a number, and both are searched: leave one "
                          f"out, or give {STEPS} when: {{{EPOCHS}: null}}")    # fmt: skip
-
-
-def _refuse_idle_words(typed: Sequence[str], default: Composed, known: Mapping[str, Parameter]) -> None:
-    """Refuse typed steps beside a number of epochs, as ``train.py`` does; the base of a search may have both."""
-    steps = next((word for word in typed if word.lstrip("+").startswith(f"{STEPS}=")), "")
-    if steps and EPOCHS not in known and (epochs := value_at(default, EPOCHS)) is not None:
-        raise ValueError(f"{steps} does nothing beside {EPOCHS}={epochs}: leave it out, or take {EPOCHS}=null")
 
 
 def _refuse_unknown(composed: Composed) -> None:

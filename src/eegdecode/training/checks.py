@@ -79,15 +79,15 @@ def check_unused(settings: DeepSettings) -> None:
 
 def check_epochs(settings: DeepSettings, n_train: Sequence[int]) -> None:
     """Refuse what counts in epochs where so few would never let it begin: it would stand in the results."""
-    for n in sorted(set(n_train), reverse=True)[:1]:    # of the most trials, whose epochs are the fewest
-        epochs = settings.count_epochs(n)
-        few = f"with {n} training trials {epochs} epochs are trained"
-        if settings.average == "swa" and round(settings.swa_share * epochs) < 2:
-            one = f"trainer.swa_share={settings.swa_share:g} of them is one"
-            raise ValueError(f"trainer.average=swa has nothing to average: {few}, and {one}; train longer, or take ema")
-        if settings.schedule == "plateau" and epochs <= settings.plateau_patience + 1:
-            waits = f"it waits for trainer.plateau_patience={settings.plateau_patience}"
-            raise ValueError(f"trainer.schedule=plateau never lowers the rate: {few}, and {waits}; train longer")
+    n = max(n_train, default=0)    # the most trials have the fewest epochs
+    epochs = settings.count_epochs(n)
+    few = f"with {n} training trials {epochs} epochs are trained"
+    if n and settings.average == "swa" and round(settings.swa_share * epochs) < 2:
+        one = f"trainer.swa_share={settings.swa_share:g} of them is one"
+        raise ValueError(f"trainer.average=swa has nothing to average: {few}, and {one}; train longer, or take ema")
+    if n and settings.schedule == "plateau" and epochs <= settings.plateau_patience + 1:
+        waits = f"it waits for trainer.plateau_patience={settings.plateau_patience}"
+        raise ValueError(f"trainer.schedule=plateau never lowers the rate: {few}, and {waits}; train longer")
 
 
 def is_number(value: object) -> TypeGuard[float]:

@@ -59,7 +59,7 @@ class DeepTrainer(DeepSettings):
         self._check_mode(model)
         if augment is not None:
             augment.check(trials)
-        check_epochs(self, [len(run.split.train) for run in runs if len(run.split.train)])
+        check_epochs(self, [len(run.split.train) for run in runs])
         learning = next((run for run in runs if len(run.split.train)), None)
         if learning is not None:
             task = small_task(self, model, trials, learning, frontend=frontend)
