@@ -1,20 +1,25 @@
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from hydra.utils import instantiate
+from mne.decoding import Vectorizer
 from omegaconf import OmegaConf
 from sklearn import cross_decomposition
 from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
 
 from eegdecode.calibration import Calibration
 from eegdecode.identity import describe
 from eegdecode.protocols import CrossSession
 from eegdecode.sweeps import Sweep, expand
 from eegdecode.training.augment import Recombination
-from eegdecode.training.classical import ClassicalTrainer
+from eegdecode.training.classical import ClassicalTrainer, pipeline
+from eegdecode.training.classical_check import tell_bank
 from eegdecode.training.classical_search import inner_folds
 from eegdecode.training.classical_steps import CCA, FilterBank
 from eegdecode.training.frontend import CSP
@@ -182,6 +187,82 @@ def test_cca_needs_no_training_where_every_class_has_a_frequency():
 def test_bands_beyond_the_sampling_rate_are_named():
     with pytest.raises(ValueError, match=r"the band 28-32 Hz does not lie.*\(64.0 Hz\)"):
         build("fbcsp_svm")(sfreq=64.0, classes=("left", "right"))
+
+
+@pytest.mark.parametrize("classes", [("1", "2"), ("769", "770", "rest"), ("left", "right"), ("2", "13")])
+def test_numbers_that_are_no_flicker_are_codes_of_events(classes, caplog):
+    """Imagery of files whose events are called 1 and 2 was read in bands around 1 and 2 Hz, at chance."""
+    X = np.random.default_rng(0).normal(size=(6, 3, 128))
+    bank = FilterBank(sfreq=128, classes=classes).fit(X)
+    assert bank.transform(X) is X
+    with caplog.at_level("INFO"):
+        tell_bank(build("ts_lr")(sfreq=128, classes=classes), classes)
+    assert not caplog.text
+
+
+def test_which_bands_the_names_of_classes_stand_for_is_told(caplog):
+    with caplog.at_level("INFO"):
+        tell_bank(build("ts_svm")(sfreq=128, classes=("13", "17", "rest")), ("13", "17", "rest"))
+    assert "the classes 13, 17 are read as frequencies of a flicker" in caplog.text
+    assert "the bands 12.5-13.5, 16.5-17.5 Hz" in caplog.text
+    assert "~model.bank" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [("ts_lr", {"bank": {"bands": "stimuli"}}, "bands=stimuli is neither"),
+     ("ts_lr", {"bank": {"width": -1.0}}, "width=-1.0 Hz"),
+     ("ts_lr", {"bank": {"bands": [[8, 12, 14]]}}, r"\[8, 12, 14\] is not a pair"),
+     ("ts_lr", {"covariance": {"estimator": "foo"}}, "cannot be fitted .*'foo'"),
+     ("ts_svm", {"classify": {"C": -1}, "search": None}, "channels and 128 samples: The 'C' parameter"),
+     ("ts_svm", {"search": {"classify__C": [1, -1]}}, "with classify__C=-1: The 'C' parameter"),
+     ("ts_svm", {"search": {"classify__C": []}}, r"model.search.classify__C must be a list .*got \[\]"),
+     ("acm_ts_svm", {"search": [{"delays__order": [2, 9], "delays__lag": [2, 60]}]}, "delays__order=9, delays__lag=60"),
+     ("csp_lda", {"csp": {"nfilter": -2}}, "model.csp.nfilter must be a whole number of at least 1, got -2"),
+     ("fbcsp_svm", {"bank": {"steps": {"csp": {"nfilter": 0}}}}, "model.bank.steps.csp.nfilter must be"),
+     ("fbcsp_svm", {"bank": {"bands": []}}, "cannot be fitted"),
+     ("cca", {"classify": {"n_harmonics": 0}}, "n_harmonics must be at least 1")],
+)  # fmt: skip
+def test_what_no_run_can_be_fitted_with_is_refused_before_any(name, changes, words):
+    cfg = OmegaConf.load(CONFIGS / f"{name}.yaml")
+    cfg.pop("defaults", None)
+    for group, settings in changes.items():
+        if isinstance(settings, dict) and group != "search":
+            cfg[group] = OmegaConf.merge(cfg[group], settings)
+        else:
+            cfg[group] = settings
+    trials = plant(name)
+    runs = expand(CrossSession()(trials.meta, validation=0.0), Sweep(), seed=0)
+    with pytest.raises(ValueError, match=words):
+        ClassicalTrainer().check(instantiate(cfg, _convert_="all"), trials, runs, frontend=None, augment=None)
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_every_pipeline_of_ours_passes_its_check(name):
+    trials = plant(name, n_classes=3)
+    runs = expand(CrossSession()(trials.meta, validation=0.0), Sweep(), seed=0)
+    ClassicalTrainer().check(build(name), trials, runs, frontend=None, augment=None)
+
+
+def test_a_step_that_needs_more_trials_than_a_few_passes(make_trials):
+    """48 training trials are enough for 20 components, the 8 of noise are not."""
+    trials = plant("ts_lr")
+    runs = expand(CrossSession()(trials.meta, validation=0.0), Sweep(), seed=0)
+    steps = {"flatten": Vectorizer(), "reduce": PCA(20), "classify": LogisticRegression()}
+    model = partial(pipeline, **steps)
+    ClassicalTrainer().check(model, trials, runs, frontend=None, augment=None)
+    steps["reduce"] = PCA(200)
+    with pytest.raises(ValueError, match="n_components=200"):
+        ClassicalTrainer().check(partial(pipeline, **steps), trials, runs, frontend=None, augment=None)
+
+
+def test_cca_answers_a_flicker_that_it_was_not_trained_on():
+    trials = plant("cca", n_classes=3)
+    seen = np.flatnonzero(trials.y != 0)
+    cca = CCA(sfreq=128.0, classes=trials.classes).fit(trials.X[seen], trials.y[seen])
+    assert (cca.predict(trials.X[trials.y == 0]) == 0).mean() > 0.8
+    rest = np.flatnonzero(trials.y == 2)
+    assert set(CCA(sfreq=128.0, classes=trials.classes).fit(trials.X[rest], trials.y[rest]).classes_) == {0, 1, 2}
 
 
 def test_one_seed_is_enough_for_a_pipeline_that_draws_nothing():

@@ -39,6 +39,11 @@ def idle(typed: Sequence[str], config: Mapping[str, Any], *, varied: Collection[
         if whose and whose not in varied and (value := _value(config, whose)) not in words:
             now = "null" if value is None else value
             return f"{word} does nothing with {whose}={now}: leave it out, or take {whose}={' or '.join(words)}"
+        grids = _value(config, "model.search")    # of a pipeline: it sets what it searches
+        grids = [grids] if isinstance(grids, Mapping) else grids if isinstance(grids, list) else []
+        name = path.removeprefix("model.").replace(".", "__")
+        if grids and all(name in grid for grid in grids):
+            return f"{word} does nothing beside model.search, which tries {name}: leave it out, or model.search=null"
     return None
 
 

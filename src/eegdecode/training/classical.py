@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 
 from eegdecode.runs import Claim, OnEpoch, Prediction, Run
 from eegdecode.training.align import Align
+from eegdecode.training.classical_check import check_filters, tell_bank, try_out
 from eegdecode.training.classical_fit import fit_run
 from eegdecode.training.classical_search import Grid, search_grid
 from eegdecode.training.classical_steps import CCA, EachBand, FilterBank
@@ -65,7 +66,9 @@ class ClassicalTrainer:
     def check(self, model: partial, trials: Trials, runs: Sequence[Run], *, frontend: Any, augment: Any) -> None:
         """Refuse what a pipeline does not use or cannot be, before any folder is touched."""
         _refuse_what_is_ignored(runs, frontend, augment)
-        model(sfreq=trials.signal.sfreq, classes=trials.classes)
+        fitted = model(sfreq=trials.signal.sfreq, classes=trials.classes)
+        try_out(fitted, trials, runs)
+        tell_bank(fitted, trials.classes)
 
     def fit(
         self, model: partial, trials: Trials, stacks: Sequence[Sequence[Run]], *, frontend: Any, on_epoch: OnEpoch,
@@ -121,6 +124,7 @@ def pipeline(
     search : mapping or list of mappings
         ``step__setting`` -> values, of which each run takes the best inside its training trials (`search_grid`).
     """
+    check_filters(steps)
     known: Mapping[str, Any] = {"sfreq": sfreq, "classes": tuple(classes)}
     for step in steps.values():
         names = step.get_params(deep=False)

@@ -26,9 +26,11 @@ def search_grid(pipeline: Pipeline, grid: Grid | Sequence[Grid]) -> GridSearchCV
         learns reaches the trials on which it is judged.
     """
     known = pipeline.get_params()
-    for name in {name for part in ([grid] if isinstance(grid, Mapping) else grid) for name in part}:
+    for name, values in [pair for part in ([grid] if isinstance(grid, Mapping) else grid) for pair in part.items()]:
         if name not in known:
             raise ValueError(f"model.search: {name} is no setting of this pipeline (write step__setting)")
+        if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+            raise ValueError(f"model.search.{name} must be a list of values to try, got {values!r}")
     settings: dict[str, Any] = {"scoring": "accuracy", "error_score": "raise"}
     return GridSearchCV(pipeline, grid, **settings)
 

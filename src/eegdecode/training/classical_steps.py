@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.pipeline import Pipeline
 
 Band = Sequence[float]    # lower and upper edge in Hz
+FLICKERS = (3.0, 100.0)    # Hz, that are looked at in experiments (Herrmann, 2001, has 1 to 100)
 
 
 class FilterBank(TransformerMixin, BaseEstimator):
@@ -22,7 +23,9 @@ class FilterBank(TransformerMixin, BaseEstimator):
     ----------
     bands : "stimulus" or list of (float, float)
         Edges in Hz. ``"stimulus"``: ``width`` around each class whose name is a number, as data sets of
-        steady-state potentials name their classes; without such classes the trials are left as they are.
+        steady-state potentials name their classes. Without such classes the trials are left as they are, and so
+        they are where a number is no flicker that is looked at (`FLICKERS`): classes 1 and 2, or 769 and 770, are
+        named by the codes of their events.
     width : float
         Width of a stimulus band in Hz; MOABB takes 1.
     sfreq, classes
@@ -40,10 +43,16 @@ class FilterBank(TransformerMixin, BaseEstimator):
 
     def check(self) -> list[Band]:
         """The bands, each within what the sampling rate can hold."""
-        if isinstance(self.bands, str):
-            rates = frequencies(self.classes).values()
-            return _checked([(rate - self.width / 2, rate + self.width / 2) for rate in rates], self.sfreq)
-        return _checked(self.bands, self.sfreq)
+        if not isinstance(self.bands, str):
+            return _checked(self.bands, self.sfreq)
+        if self.bands != "stimulus":
+            raise ValueError(f"bands={self.bands} is neither stimulus nor a list of pairs in Hz, such as [[8,12]]")
+        if not 0 < self.width < np.inf:
+            raise ValueError(f"width={self.width} Hz of a stimulus band must be above 0")
+        rates = frequencies(self.classes).values()
+        if not all(FLICKERS[0] <= rate <= FLICKERS[1] for rate in rates):
+            return []
+        return _checked([(rate - self.width / 2, rate + self.width / 2) for rate in rates], self.sfreq)
 
     def fit(self, X, y=None):
         """Work out the bands."""
@@ -127,6 +136,8 @@ class CCA(ClassifierMixin, BaseEstimator):
 
     def check(self) -> dict[int, float]:
         """Frequency in Hz of each class that has one."""
+        if self.n_harmonics < 1:
+            raise ValueError(f"n_harmonics must be at least 1, the flicker itself, got {self.n_harmonics}")
         rates = frequencies(self.classes)
         if len(rates) < max(1, len(self.classes) - 1):
             raise ValueError(
@@ -139,8 +150,8 @@ class CCA(ClassifierMixin, BaseEstimator):
         """Make the references, and find the threshold if a class has no frequency."""
         rates = self.check()
         time = np.arange(X.shape[2]) / self.sfreq
-        self.classes_ = np.unique(y)
-        self.bases_ = {k: _flicker(rates[k], time, self.n_harmonics, self.sfreq) for k in self.classes_ if k in rates}
+        self.classes_ = np.union1d(np.unique(y), list(rates))    # one without training trials can be answered, too
+        self.bases_ = {k: _flicker(rate, time, self.n_harmonics, self.sfreq) for k, rate in rates.items()}
         self.threshold_ = np.nan
         if len(self.bases_) < len(self.classes_):
             scores = self.decision_function(X)
@@ -176,7 +187,10 @@ def band_pass(X: np.ndarray, band: Band, sfreq: float | None) -> np.ndarray:
 
 
 def _checked(bands: Sequence[Band], sfreq: float | None) -> list[Band]:
-    for low, high in bands:
+    for band in bands:
+        if len(band) != 2:
+            raise ValueError(f"the band {list(band)} is not a pair of edges in Hz, such as [8,12]")
+        low, high = band
         if not 0 < low < high < (sfreq or np.inf) / 2:
             raise ValueError(
                 f"the band {low:g}-{high:g} Hz does not lie between 0 and half of the sampling rate ({sfreq} Hz): "
