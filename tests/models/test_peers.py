@@ -149,7 +149,7 @@ def test_atcnet(peers):
             names |= {f"{tcn}.conv2": f"{steps}.4", f"{tcn}.bn2": f"{steps}.5"}
         names[f"final_layer.{i}"] = f"heads.{i}"
     theirs = peers.ATCNet(**SIZES)
-    with torch.no_grad():
+    with torch.no_grad():    # it limits norms over classes, not of a class: below both limits
         for head in theirs.final_layer:
             head.weight = 0.1 * head.weight
     assert_same(theirs, ATCNet(22, 1000, 4, 250.0), names)

@@ -53,10 +53,12 @@ class ATCNet(nn.Module):
     """EEGNet's blocks make tokens; windows of them, one token apart, have a classifier each; the mean of their logits.
 
     113,732 parameters for (22, 1000, 4) at 250 Hz (115,172 with the running statistics, which Keras counts), as in
-    braindecode's ``ATCNet``, whose logits it gives while spatial filters are below their limit: a norm of 1, as in the
-    authors' first code (braindecode: none; the authors' later code: 0.6 for all convolutions). Dropout is where the
-    authors have it, of single numbers after the convolutions and of the attention's scores (braindecode: of whole maps,
-    and of what comes out of the attention). Their decay of 0.009 and 0.5 for some weights is no part of it.
+    braindecode's ``ATCNet``, whose logits it gives where no weight is at its limit. Spatial filters have a norm of at
+    most 1, as in the authors' first code (braindecode: any; the authors' later code: 0.6 for all convolutions), and
+    the weights of a class in a classifier one of at most 0.25 (braindecode limits the weights of a map to all classes,
+    which acts from the start). Dropout is where the authors have it, of single numbers after the convolutions and of
+    the attention's scores (braindecode: of whole maps, and of what comes out of the attention). Their decay of 0.009
+    and 0.5 for some weights is no part of it.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eegdecode.models.filterbank import TimeSpaceConv
-from eegdecode.models.layers import Dropout, samples
+from eegdecode.models.layers import Dropout, samples, start_as_glorot
 
 
 class DeepConvNet(nn.Module):
@@ -55,6 +55,7 @@ class DeepConvNet(nn.Module):
             conv = nn.Conv1d(maps, 2 * maps, width, bias=False)
             self.blocks.extend([Dropout(drop), conv, _squash(2 * maps, shrink)])
         self.head = nn.Linear(8 * filters * n, n_classes)
+        start_as_glorot(self)    # as the authors
 
     def forward(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch class"]:
         """Logits of each trial."""

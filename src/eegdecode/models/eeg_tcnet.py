@@ -15,8 +15,10 @@ class EEGTCNet(nn.Module):
 
     4,096 parameters on 2a, with the running statistics of the norms 4,272, the paper's 4.27 k. braindecode's
     ``EEGTCNet`` (4,304) deviates from the paper: a kernel of 64 samples, an ELU between temporal and spatial filters,
-    no biases in the causal convolutions. Without these three both give the same logits. Even kernels are padded as
-    there, by half their length on both sides; Keras, which the authors used, pads one sample less in front.
+    no biases in the causal convolutions, spatial filters of any norm (here at most 1), and in the head a limit of the
+    weights of a map to all classes (here of those of a class: at most 0.25). Without the first three and where no
+    weight is at its limit both give the same logits. Even kernels are padded as there, by half their length on both
+    sides; Keras, which the authors used, pads one sample less in front.
 
     Parameters
     ----------

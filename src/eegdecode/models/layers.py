@@ -15,6 +15,8 @@ One legend for every file of this folder:
 Every network is trained alone or as one of a stack through ``torch.func.vmap``. So nothing here calls
 ``.item()``, branches on a value, clips a weight in place or is lazy.
 
+Weights start as torch starts its layers, unless a network says otherwise (`start_as_glorot`).
+
 A network may have a method ``remember``: what it computes of a trial (B, C, T) without any parameter, (B, ...).
 Training asks for it once and hands it to ``forward`` as second argument in every epoch.
 """
@@ -138,6 +140,16 @@ class MaxNormLinear(nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         """Map with the limited weights."""
         return F.linear(input, limit_norm(self.weight, self.max_norm), self.bias)
+
+
+def start_as_glorot(network: nn.Module) -> None:
+    """Draw weights uniformly by their inputs and outputs, and set biases to 0 (Glorot and Bengio, 2010), as Keras."""
+    for module in network.modules():
+        weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+        if isinstance(weight, nn.Parameter) and weight.ndim > 1:    # norms keep theirs
+            nn.init.xavier_uniform_(weight)
+            if isinstance(bias, nn.Parameter):
+                nn.init.zeros_(bias)
 
 
 def exactly(x: Tensor) -> torch.autocast:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from eegdecode.models.filterbank import TimeSpaceConv
-from eegdecode.models.layers import Dropout, samples
+from eegdecode.models.layers import Dropout, samples, start_as_glorot
 
 LEAST = 1e-6    # power below which all is silence
 
@@ -48,6 +48,7 @@ class ShallowConvNet(nn.Module):
         size, step = (samples(f"model.{name}", seconds, sfreq, n_times=n)
                       for name, seconds in (("pool", pool), ("stride", stride)))    # fmt: skip
         self.conv = TimeSpaceConv(n_chans, filters, length, bias=False)
+        start_as_glorot(self.conv)    # as the authors
         self.norm = nn.BatchNorm1d(filters)
         self.pool, self.drop = nn.AvgPool1d(size, step), Dropout(drop)
         self.head = nn.Linear(filters * ((n - size) // step + 1), n_classes)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from eegdecode.models.attention import Softmax
 from eegdecode.models.block import StochasticDepth
 from eegdecode.models.filterbank import FilterBank, SameConv, Squash
-from eegdecode.models.layers import Dropout, MeanPool, limit_norm, samples
+from eegdecode.models.layers import Dropout, MeanPool, limit_norm, samples, start_as_glorot
 from eegdecode.models.positions import angles
 from eegdecode.models.tcn import TCN
 
@@ -170,6 +170,7 @@ class TCFormer(nn.Module):
         self.tcn = TCN(fused, fused, depth=tcn_depth, kernel=tcn_kernel, drop=0.75 * drop, groups=groups + 1)
         self.head = nn.Conv1d(fused, (groups + 1) * n_classes, 1, groups=groups + 1)
         self.n_groups = groups + 1
+        start_as_glorot(self)    # as the authors
 
     def remember(self, x: Float[Tensor, "batch chan time"]) -> Float[Tensor, "batch lag lag_and_one"]:
         """What `forward` takes as ``memory``: see `FilterBank.remember`."""

@@ -8,6 +8,8 @@ from torch.nn import functional as F
 
 from eegdecode.models.layers import Dropout
 
+DEEPEST = 12    # blocks: the last one's convolutions look back thousands of tokens
+
 Maps = Float[Tensor, "batch map token"]
 Mixed = Float[Tensor, "batch map2 token"]
 
@@ -38,6 +40,7 @@ class CausalBlock(nn.Module):
         self.steps = nn.Sequential()
         for n in (n_in, maps):
             conv = CausalConv(n, maps, kernel, dilation=dilation, groups=groups)
+            nn.init.kaiming_uniform_(conv.weight)    # as the authors of EEG-TCNet and ATCNet
             self.steps.extend([conv, nn.BatchNorm1d(maps), nn.ELU(inplace=True), Dropout(drop)])
         self.keep = nn.Identity() if n_in == maps else nn.Conv1d(n_in, maps, 1)
 
@@ -55,6 +58,8 @@ class TCN(nn.Sequential):
     def __init__(
         self, n_in: int, maps: int, *, depth: int, kernel: int, drop: float, groups: int = 1
     ) -> None:    # fmt: skip
+        if depth > DEEPEST:    # zeros before the first token take twice the memory with each block
+            raise ValueError(f"tcn_depth={depth}: beyond {DEEPEST} is a block that looks back further than any trial")
         super().__init__(*[
             CausalBlock(maps if i else n_in, maps, kernel=kernel, dilation=2**i, groups=groups, drop=drop)
             for i in range(depth)
