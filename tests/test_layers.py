@@ -22,7 +22,8 @@ ALLOWED = {
     "folds.py": (("runs", "overlaps"), ("sklearn",)),
     "protocols.py": (("runs", "guards", "folds"), ("sklearn",)),
     "calibration.py": (("runs", "guards", "folds"), ()),
-    "sweeps.py": (("runs",), ()),
+    "bounds.py": ((), ()),
+    "sweeps.py": (("runs", "bounds"), ()),
     "models": (tuple(f"models.{name}" for name in SHARED_LAYERS), ("torch",)),    # no network knows another
     "training": (("trials", "runs", "identity", "pretrained", "training"), ("torch", "sklearn", "pyriemann", "scipy")),
     "reporting": (
@@ -30,9 +31,9 @@ ALLOWED = {
         ("sklearn", "scipy", "matplotlib", "wandb", "safetensors", "rich"),
     ),
     "launching": (("launching",), ("joblib", "submitit", "ray", "pydantic")),
-    "experiment.py": (("trials", "runs", "identity", "data", "protocols", "sweeps", "reporting"), ("rich",)),
+    "experiment.py": (("trials", "runs", "identity", "data", "protocols", "bounds", "sweeps", "reporting"), ("rich",)),
     "prediction.py": (("trials", "runs", "identity", "data", "reporting"), ()),
-    "pretraining.py": (("trials", "runs", "identity", "data", "protocols", "sweeps", "reporting"), ()),
+    "pretraining.py": (("trials", "runs", "identity", "data", "protocols", "bounds", "sweeps", "reporting"), ()),
     "nested.py": (("runs", "guards", "folds", "overlaps", "protocols"), ()),
     "search": (("runs", "identity", "nested", "experiment", "reporting", "search"), ("optuna",)),
     "card.py": (("trials", "data", "protocols", "sweeps", "reporting"), ()),

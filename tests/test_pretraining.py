@@ -173,7 +173,7 @@ def test_folders_lie_where_run_folders_lie(story, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("other", "message"), [
     ({"frontend": CSP()}, "frontend=csp learns from labels"),
-    ({"task": partial(MaskedAutoencoder, heads=2, depth=0)}, "task.depth must be at least 1, got 0"),
+    ({"task": partial(MaskedAutoencoder, heads=2, depth=0)}, "task.depth must be a whole number of at least 1, got 0"),
     ({"model": partial(STTransformer, width=8, heads=2, spatial="after")}, "take signals or off"),
     ({"model": partial(STTransformer, width=8, heads=2, drop=2)}, r"model\.drop=2: dropout must be in"),
     ({"model": partial(EEGNet)}, "EEGNet has no `encode` to pretrain"),

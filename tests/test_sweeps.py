@@ -1,10 +1,9 @@
 import re
-from functools import partial
 
 import pytest
 
 from eegdecode.protocols import WithinSession
-from eegdecode.sweeps import Sweep, check_drop, expand, stacks
+from eegdecode.sweeps import Sweep, expand, stacks
 
 
 def test_all_combinations_become_runs(make_trials):
@@ -52,13 +51,6 @@ def test_words_in_place_of_numbers_are_named(name, value):
     object.__setattr__(typed, name, value)
     with pytest.raises(ValueError, match=rf"sweep\.{name} must be a number.*, got {re.escape(repr(value))}"):
         typed.__post_init__()
-
-
-def test_a_dropout_that_none_can_be_is_named_as_it_is_typed():
-    check_drop(model=partial(dict, drop=0.0), task=partial(dict, drop=None))
-    check_drop(model=partial(dict))
-    with pytest.raises(ValueError, match=re.escape("task.drop=1: dropout must be in [0, 1)")):
-        check_drop(model=partial(dict, drop=0.5), task=partial(dict, drop=1.0))
 
 
 def test_a_seed_below_0_is_named(make_trials):

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import rich
 
+from eegdecode.bounds import check_bounds
 from eegdecode.data.prepare import load_trials
 from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.recording import Dataset
@@ -32,7 +33,7 @@ from eegdecode.reporting.store import Store
 from eegdecode.reporting.tracking import Tracker
 from eegdecode.reporting.transfer import begin_from, told
 from eegdecode.runs import Run
-from eegdecode.sweeps import Sweep, check_drop, expand, stacks
+from eegdecode.sweeps import Sweep, expand, stacks
 from eegdecode.trials import Trials
 
 
@@ -66,7 +67,7 @@ def run_experiment(
     """
     network, init_from, choices = _named(model, choices)
     check_pair(network, trainer, choices)
-    check_drop(model=network)
+    check_bounds(model=network)
     trials = load_trials(dataset, preprocess)
     splits = protocol(trials.meta, validation=trainer.validation)
     runs = expand(splits, sweep, seed=seed, n_seeds=getattr(trainer, "seeds", None))

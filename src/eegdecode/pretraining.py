@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from eegdecode.bounds import check_bounds
 from eegdecode.data.prepare import load_trials
 from eegdecode.data.preprocess import Preprocess
 from eegdecode.data.recording import Dataset
@@ -22,7 +23,7 @@ from eegdecode.reporting.pretraining import PretrainingFolder, last_words
 from eegdecode.reporting.progress import ProgressBar
 from eegdecode.reporting.states import FOLDER, DiskStates
 from eegdecode.runs import Split
-from eegdecode.sweeps import Sweep, check_drop, expand, stacks
+from eegdecode.sweeps import Sweep, expand, stacks
 
 
 def pretrain(
@@ -51,7 +52,7 @@ def pretrain(
     if not getattr(trainer, "pretrains", False):
         raise ValueError(f"trainer={choices['trainer']} trains with labels: pretrain.py takes trainer=pretrain, its "
                          "default, with trainer.updates=... and the like")    # fmt: skip
-    check_drop(model=model, task=task)
+    check_bounds(model=model, task=task)
     trials = load_trials(dataset, preprocess, labelled=False)
     splits = split_without_labels(protocol, trials.meta, validation=trainer.validation)
     runs = expand(splits, sweep, seed=seed)

@@ -6,17 +6,13 @@ import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
+from eegdecode.bounds import BOUNDS, is_sane
 from eegdecode.runs import Run, Split
 
 log = logging.getLogger(__name__)
 NUMBERS = ("lr", "weight_decay", "drop")
-BOUNDS = {    # as those of the trainer and of dropout, which a swept number replaces
-    "lr": "a rate is above 0 and at most 10", "weight_decay": "it must be between 0 and 100",
-    "drop": "dropout must be in [0, 1)",
-}    # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,19 +58,6 @@ class Sweep:
     def _listed(self, name: str) -> list[Any]:
         values = getattr(self, name)
         return [] if values is None else [values] if isinstance(values, int | float | str) else list(values)
-
-
-def is_sane(name: str, value: float) -> bool:
-    """Whether a swept number is within its `BOUNDS`; NaN is not."""
-    return {"lr": 0 < value <= 10, "weight_decay": 0 <= value <= 100, "drop": 0 <= value < 1}[name]
-
-
-def check_drop(**parts: partial) -> None:
-    """Refuse a dropout that none can be, by the name that is typed (``model=...``: ``model.drop``), before any work."""
-    for name, part in parts.items():
-        drop = part.keywords.get("drop")
-        if isinstance(drop, int | float) and not is_sane("drop", drop):
-            raise ValueError(f"{name}.drop={drop:g}: {BOUNDS['drop']}")
 
 
 def expand(splits: Sequence[Split], sweep: Sweep, *, seed: int, n_seeds: int | None = None) -> list[Run]:

@@ -8,7 +8,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eegdecode.models.layers import Dropout, choose
+from eegdecode.models.layers import Dropout, check_settings, choose
 from eegdecode.models.pooling import AttentionPooling
 from eegdecode.models.recurrence import Recurrence
 from eegdecode.models.stems import STEMS, FourierStem
@@ -56,9 +56,11 @@ class RecurrentNet(nn.Module):
         stride: float = 0.125, drop: float = 0.5, stem: str = "fourier", stem_options: Mapping[str, Any] | None = None,
     ) -> None:    # fmt: skip
         super().__init__()
-        self.stem = choose("model.stem", stem, STEMS)(
-            n_chans, n_times, width, sfreq, patch=patch, stride=stride, drop=drop, **(stem_options or {})
-        )
+        kind, options = choose("model.stem", stem, STEMS), stem_options or {}
+        ours = {"n_chans": n_chans, "n_times": n_times, "width": width, "sfreq": sfreq,
+                "patch": patch, "stride": stride, "drop": drop}    # fmt: skip
+        check_settings(f"model.stem={stem}", kind, options, beside=tuple(ours))
+        self.stem = kind(**ours, **options)
         self.norm = nn.LayerNorm(width)
         self.recur = Recurrence(width, hidden, cell=cell, both=both)
         self.drop = Dropout(drop)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 from einops import rearrange
 from jaxtyping import Float
@@ -107,6 +108,8 @@ class S3T(nn.Module):
     arXiv 2106.11170, 2021; code: eeyhsong/EEG-Transformer. The scores are divided by the root of the width, as in
     the code; the paper divides by that of a head's.
     """
+
+    least: ClassVar = {"depth": 0}    # without its temporal part, as an ablation of the paper
 
     def __init__(
         self, n_chans: int, n_times: int, n_classes: int, sfreq: float, *,

@@ -109,6 +109,7 @@ class FourierStem(Stem):
                 f"model.stem_options.windows={max(several):g}: from {2 * n_times / self.patch + 1:.3g} patches on, a "
                 f"window around any patch sees the whole trial of {n_times / sfreq:.3g} s; take less"
             )
+        more_than_zero("model.stem_options.fmax", fmax)
         limit = min(fmax, 0.45 * sfreq)                     # an anti-aliasing filter ends before the Nyquist rate
         self.bins = [int(limit * length / sfreq) for length in self.lengths]
         if min(self.bins) < 1:
