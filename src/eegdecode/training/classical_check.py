@@ -58,7 +58,8 @@ def check_filters(steps: Mapping[str, BaseEstimator], at: str = "model") -> None
 
 def tell_bank(fitted: Pipeline | GridSearchCV, classes: Sequence[str]) -> None:
     """Say which bands a filter bank takes of the names of the classes: a number may be a code, and no frequency."""
-    for name, step in getattr(fitted, "estimator", fitted).named_steps.items():
+    joined: Any = fitted.estimator if isinstance(fitted, GridSearchCV) else fitted
+    for name, step in joined.named_steps.items():
         if isinstance(step, FilterBank) and step.bands == "stimulus" and (bands := step.check()):
             named = ", ".join(classes[k] for k in frequencies(classes))
             told = ", ".join(f"{low:g}-{high:g}" for low, high in bands)
@@ -79,14 +80,16 @@ def _candidates(fitted: Pipeline | GridSearchCV) -> Iterator[tuple[str, Any]]:
         for row in zip_longest(*([(name, value) for value in values] for name, values in grid.items())):
             chosen = last | dict(pair for pair in row if pair is not None)
             words = ", ".join(f"{name}={value}" for name, value in chosen.items())
-            yield words, clone(fitted.estimator).set_params(**chosen)
+            copy: Any = clone(fitted.estimator)
+            yield words, copy.set_params(**chosen)
 
 
 def _reason(pipeline: Any, trials: Trials, labels: np.ndarray) -> str:
     """Why it cannot be fitted to noise with these labels; empty if it can."""
+    copy: Any = clone(pipeline)
     noise = np.random.default_rng(0).standard_normal((len(labels), *trials.X.shape[1:]))
     try:
-        clone(pipeline).fit(noise, labels)
+        copy.fit(noise, labels)
     except Exception as error:    # each library has its own; whatever it is, every run would end in it
         return f"{error} ({type(error).__name__})"
     return ""
