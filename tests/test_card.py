@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.signal import butter, sosfiltfilt
 from tests.data.bnci_files import write_bnci2014_001
 from tests.data.fakes import FakeDataset
 
@@ -136,6 +137,19 @@ def test_spectra_find_the_rhythm(make_trials):
     assert facts.freqs[facts.spectra[0].argmax()] == pytest.approx(10, abs=1)
     assert facts.duplicates == []
     assert np.isclose(facts.amplitude["deviation"], 1, atol=0.3).all()
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_spectra_show_no_slow_power_that_is_not_there(make_trials, offset):
+    """Behind a high-pass of 8 Hz, and with an offset that none has taken off."""
+    trials = make_trials()
+    high = sosfiltfilt(butter(4, 8, "highpass", fs=128, output="sos"), np.repeat(trials.X, 8, axis=2), axis=2)
+    facts = measure(
+        high + offset, trials.meta, trials.notes, ch_names=trials.signal.ch_names, positions=trials.signal.positions,
+        sfreq=128.0, tmin=0.0, classes=trials.classes,
+    )    # fmt: skip
+    level = 10 * np.log10(facts.spectra[0] / facts.spectra[0].max())
+    assert level[(facts.freqs > 0) & (facts.freqs <= 1)].max() < -50
 
 
 def test_the_cache_is_tended(parts):

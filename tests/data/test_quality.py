@@ -41,6 +41,40 @@ def test_flat_clipped_and_missing_channels():
     assert notes(raw, "missing") == {"C4": pytest.approx(0.04)}
 
 
+def test_a_pulse_beyond_the_rail_hides_no_clipping():
+    raw = make_raw(sfreq=250)
+    raw._data[1] = np.clip(raw._data[1], -8e-6, 8e-6)
+    plain = notes(raw, "clipped")["Cz"]
+    raw._data[1, [100, 7000]] = [9e-6, -9e-6]
+    assert notes(raw, "clipped") == {"Cz": pytest.approx(plain, abs=0.005)}
+
+
+def test_steps_of_an_amplifier_are_no_clipping():
+    raw = make_raw(sfreq=250)
+    raw._data[:] = np.round(raw._data, 6)    # of 1 µV, signals of 10 µV
+    assert not notes(raw, "clipped")
+
+
+def test_mains_in_some_channels_are_told_though_the_median_is_quiet():
+    raw = make_raw(sfreq=250)
+    raw._data[2] += 4e-5 * np.sin(2 * np.pi * 50 * raw.times)
+    assert notes(raw, "line")["50 Hz"] < 1
+    assert list(notes(raw, "mains")) == ["C4 (50 Hz)"]
+    assert notes(raw, "mains")["C4 (50 Hz)"] > 10
+
+
+@pytest.mark.parametrize("settings", [
+    {"reference": "average"}, {"spatial": "laplacian"}, {"bipolar": [["C3", "Cz"], ["C4", "Cz"]]}, {"reference": "Cz"},
+])    # fmt: skip
+def test_faults_are_those_of_electrodes_whatever_the_reference(settings):
+    raw = make_raw(sfreq=250, channels=("C3", "Cz", "C4", "CP1", "CP2", "FC1"))
+    raw._data[0, :1500] = 0.0
+    raw._data[2, :600] = np.nan
+    found = preprocess_recording(make_recording(raw), Preprocess(**settings)).notes
+    told = {(note.what, note.channel): note.value for note in found if note.what in ("flat", "clipped", "missing")}
+    assert told == {("flat", "C3"): pytest.approx(0.1), ("missing", "C4"): pytest.approx(0.04)}
+
+
 class Loud(FakeDataset):
     def recordings(self, subject):
         for run, recording in enumerate(super().recordings(subject)):

@@ -12,7 +12,7 @@ import numpy as np
 from eegdecode.data.channels import Channels, bipolar, laplacian, marked_bad, mend, pick, rereference
 from eegdecode.data.filters import SAME_RATE, band_pass, moving_standardise, notch, resample
 from eegdecode.data.preprocess import Preprocess
-from eegdecode.data.quality import Note, cuts, inspect
+from eegdecode.data.quality import Note, cuts, inspect_electrodes, inspect_signals
 from eegdecode.data.recording import Recording
 from eegdecode.data.settings import line_frequencies
 
@@ -66,14 +66,17 @@ def preprocess_recording(recording: Recording, preprocess: Preprocess) -> Contin
         If a channel is absent, flat or missing throughout, or a rate does not fit the recording's; the
         message names the recording.
     """
-    channels = _channels(recording, preprocess)
-    data, source = channels.data, recording.source
+    sfreq, source = float(recording.raw.info["sfreq"]), recording.source
+    electrodes = _electrodes(recording, preprocess)
+    notes = inspect_electrodes(electrodes.data, electrodes.names, sfreq)
+    notes = [note for note in notes if note.channel != preprocess.reference]    # flat by nature
+    channels = _combined(electrodes, preprocess, source)
+    data = channels.data
     data *= MICROVOLT    # MNE's `get_data` has copied it
     changes = _changes(data)
     gaps = _fill_gaps(data)
     _check_channels(channels, source)
-    sfreq = float(recording.raw.info["sfreq"])
-    notes = inspect(data, _missing(gaps, data.shape), channels.names, sfreq)
+    notes += inspect_signals(data, channels.names, sfreq)
     notes += [Note("mended", name, 1.0) for name in channels.mended]
     marked = marked_bad(recording, channels, preprocess.names)
     notes += [Note("bad", name, 1.0) for name in marked if name not in channels.mended]
@@ -106,8 +109,8 @@ def standardise(continuous: Continuous, preprocess: Preprocess) -> Continuous:
     return replace(continuous, data=moving_standardise(continuous.data, factor=preprocess.factor_new, n_init=n_init))
 
 
-def _channels(recording: Recording, preprocess: Preprocess) -> Channels:
-    """Signals of the wanted channels in V: mended, referenced, combined."""
+def _electrodes(recording: Recording, preprocess: Preprocess) -> Channels:
+    """Signals of the wanted channels in V, mended."""
     if isinstance(preprocess.channels, str):
         raise ValueError(f"preprocess.channels={preprocess.channels} is settled by load_trials, for all recordings")
     source, reference = recording.source, preprocess.reference
@@ -115,7 +118,12 @@ def _channels(recording: Recording, preprocess: Preprocess) -> Channels:
     bads = marked_bad(recording, channels, preprocess.names) if preprocess.bads == "marked" else preprocess.bads
     channels = mend(channels, bads, source, reference=reference)
     _check_channels(channels, source, but=reference)    # a mean or a difference would hide a dead one
-    channels = rereference(channels, reference)
+    return channels
+
+
+def _combined(channels: Channels, preprocess: Preprocess, source: str) -> Channels:
+    """Signals of the wanted channels, referenced and combined."""
+    channels = rereference(channels, preprocess.reference)
     if preprocess.bipolar is not None:
         return bipolar(channels, preprocess.bipolar, source)
     return laplacian(channels, source) if preprocess.spatial == "laplacian" else channels
@@ -140,14 +148,6 @@ def _fill_gaps(data: np.ndarray) -> list[Gap]:
         if len(known):
             data[channel] = np.interp(np.arange(data.shape[1]), known, data[channel, known])
     return gaps
-
-
-def _missing(gaps: list[Gap], shape: tuple[int, ...]) -> np.ndarray:
-    """Share of missing samples of each channel."""
-    count = np.zeros(shape[0])
-    for gap in gaps:
-        count[gap.channel] += gap.stop - gap.start
-    return count / shape[1]
 
 
 def _check_channels(channels: Channels, source: str, *, but: str | None = None) -> None:

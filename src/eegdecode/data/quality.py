@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import mne
 
 MAINS = (50.0, 60.0)    # Hz
+LOUD = 10.0    # dB of the mains over what is beside it
 HELD = 3    # equal samples in a row at a channel's extreme are clipped; two happen by chance
 LINE_WINDOWS = 30    # of 2 s each, spread over the recording: enough for a median over channels
 BOUNDARY = re.compile("(edge.)?boundary$|new segment/|32766$", re.IGNORECASE)    # of MNE, EEGLAB, BrainVision, GDF
@@ -23,9 +24,10 @@ LEAST = 1e-3    # shares of flat, clipped and missing samples below it are not t
 class Note(NamedTuple):
     """One observation: ``what`` of which channel, and how much of it.
 
-    ``amplitude``: median deviation over seconds, µV. ``line``: power at the mains over that beside it, dB, the
-    channel being ``50 Hz``. ``flat``, ``clipped``, ``missing``: share of the recording. ``mended``: the channel
-    was interpolated. ``bad``: the file marks the channel. ``overlap``: share of trials that have samples in common
+    ``amplitude``: median deviation over seconds, µV. ``line``: power at the mains over that beside it, dB, median over
+    channels, the channel being ``50 Hz``; ``mains``: that of a channel in which they are loud, ``C3 (50 Hz)``.
+    ``flat``, ``clipped``, ``missing``: share of the recording. ``mended``: the channel was interpolated. ``bad``: the
+    file marks the channel. ``overlap``: share of trials that have samples in common
     with the one before. Of dropped trials: ``rejected``: peak to peak, µV; ``marked``: s that the file marks bad;
     ``boundary``: where the recording was cut or paused, s after the cue; ``silent``: s; ``incomplete``.
     """
@@ -36,55 +38,67 @@ class Note(NamedTuple):
     cue: int = -1    # number of the trial; -1: the whole recording
 
 
-def inspect(data: np.ndarray, missing: np.ndarray, names: Sequence[str], sfreq: float) -> list[Note]:
-    """Look at a whole recording in µV.
-
-    Parameters
-    ----------
-    missing : ndarray, shape (C,)
-        Share of missing samples of each channel.
-    """
-    second = max(1, int(sfreq))
-    amplitude, flat = _by_second(data, second)
-    flat = np.maximum(flat - missing, 0)    # a line stands in the gaps
-    notes = [Note("amplitude", name, float(a)) for name, a in zip(names, amplitude, strict=True) if np.isfinite(a)]
-    shares = {"flat": flat, "clipped": _clipped(data), "missing": missing}
-    for what, share in shares.items():
-        notes += [Note(what, name, float(s)) for name, s in zip(names, share, strict=True) if s > LEAST]
-    return notes + _line(data, sfreq)
-
-
-def _by_second(data: np.ndarray, second: int) -> tuple[np.ndarray, np.ndarray]:
-    """Median deviation of the whole seconds of each channel (NaN: there is none), and the share that is flat.
+def inspect_electrodes(data: np.ndarray, names: Sequence[str], sfreq: float) -> list[Note]:
+    """Look at a whole recording before its reference, which spreads the faults of one channel; missing samples are NaN.
 
     Channel by channel, since one channel fits into the processor's cache and all of them do not.
     """
+    second, shares = max(1, int(sfreq)), []
+    for name, x in zip(names, data, strict=True):
+        blocks = x[: len(x) // second * second].reshape(-1, second)
+        flat = float((np.ptp(blocks, axis=1) == 0).mean()) if len(blocks) else 0.0    # NaN - NaN is not 0
+        found = x[np.isfinite(x)]
+        shares += [("flat", name, flat), ("clipped", name, _clipped(found)), ("missing", name, 1 - len(found) / len(x))]
+    return [Note(*share) for what in ("flat", "clipped", "missing") for share in shares
+            if share[0] == what and share[2] > LEAST]    # fmt: skip
+
+
+def inspect_signals(data: np.ndarray, names: Sequence[str], sfreq: float) -> list[Note]:
+    """Look at a whole recording in µV, referenced, before any filter: amplitude and mains."""
+    amplitude = _by_second(data, max(1, int(sfreq)))
+    notes = [Note("amplitude", name, float(a)) for name, a in zip(names, amplitude, strict=True) if np.isfinite(a)]
+    return notes + _line(data, names, sfreq)
+
+
+def _by_second(data: np.ndarray, second: int) -> np.ndarray:
+    """Median deviation of the whole seconds of each channel (NaN: there is none)."""
     n_whole = data.shape[1] // second
-    amplitude, flat = np.full(len(data), np.nan), np.zeros(len(data))
+    amplitude = np.full(len(data), np.nan)
     for i, x in enumerate(data if n_whole else ()):
-        blocks = x[: n_whole * second].reshape(n_whole, second)
-        amplitude[i] = np.median(blocks.std(axis=1))
-        flat[i] = (np.ptp(blocks, axis=1) == 0).mean()
-    return amplitude, flat
+        amplitude[i] = np.median(x[: n_whole * second].reshape(n_whole, second).std(axis=1))
+    return amplitude
 
 
-def _clipped(data: np.ndarray) -> np.ndarray:
-    """Share of samples that a channel is held at its largest or smallest value."""
-    share = np.zeros(len(data))
-    for i, x in enumerate(data):
-        low, high = x.min(), x.max()
-        for extreme in (low, high) if high > low else ():
-            held = x == extreme
-            if np.count_nonzero(held) < HELD:
-                continue
-            edges = np.flatnonzero(np.diff(held, prepend=False, append=False))
-            lengths = edges[1::2] - edges[::2]
-            share[i] += lengths[lengths >= HELD].sum() / len(x)
+def _clipped(x: np.ndarray) -> float:
+    """Share of samples that a channel is held at its largest or smallest value.
+
+    Some samples may lie beyond it, such as a pulse: then it is the value that fewer than `LEAST` lie beyond, if most of
+    those at it or beyond are at it.
+    """
+    if not len(x) or x.min() == x.max():
+        return 0.0
+    few, share = int(LEAST * len(x)), 0.0
+    for sign in (-1, 1):
+        beyond = np.partition(sign * x, [len(x) - 1 - few, len(x) - 1])    # a fraction of a sort
+        rails = dict.fromkeys([beyond[-1], beyond[len(x) - 1 - few]])
+        for rail in rails:
+            at = sign * x == rail
+            if np.count_nonzero(at) > 0.5 * np.count_nonzero(sign * x >= rail):
+                share += _held(at) / len(x)
     return share
 
 
-def _line(data: np.ndarray, sfreq: float) -> list[Note]:
-    """Median over channels of the power within 1 Hz of the mains, against that 2 to 5 Hz beside it."""
+def _held(equal: np.ndarray) -> int:
+    """Samples in rows of at least `HELD`."""
+    if np.count_nonzero(equal) < HELD:
+        return 0
+    edges = np.flatnonzero(np.diff(equal, prepend=False, append=False))
+    lengths = edges[1::2] - edges[::2]
+    return int(lengths[lengths >= HELD].sum())
+
+
+def _line(data: np.ndarray, names: Sequence[str], sfreq: float) -> list[Note]:
+    """Power within 1 Hz of the mains against that 2 to 5 Hz beside it: median over channels, and loud channels."""
     n = round(2 * sfreq)    # windows of 2 s: 0.5 Hz
     if data.shape[1] < n or min(MAINS) + 5 >= sfreq / 2:
         return []
@@ -97,8 +111,10 @@ def _line(data: np.ndarray, sfreq: float) -> list[Note]:
         away = np.abs(freqs - line)
         if line + 5 < sfreq / 2:
             peak, beside = (power[:, part].mean(axis=1) for part in (away <= 1, (away >= 2) & (away <= 5)))
-            ratio = np.median(peak / np.maximum(beside, 1e-30))
-            notes.append(Note("line", f"{line:g} Hz", float(10 * np.log10(max(ratio, 1e-30)))))
+            level = 10 * np.log10(np.maximum(peak / np.maximum(beside, 1e-30), 1e-30))
+            notes.append(Note("line", f"{line:g} Hz", float(np.median(level))))
+            notes += [Note("mains", f"{name} ({line:g} Hz)", float(dB)) for name, dB in zip(names, level, strict=True)
+                      if dB > LOUD]    # fmt: skip
     return notes
 
 

@@ -14,6 +14,7 @@ from eegdecode.reporting.style import save, styled
 
 MOST = 8    # names in a list
 _TOLD = {
+    "mains": "channels in which the mains are loud (dB over their surroundings)",
     "mended": "interpolated channels",
     "bad": "channels that the files mark bad and that are used as they are (preprocess.bads=marked interpolates them)",
     "flat": "channels flat for seconds (share of the run)",
@@ -90,7 +91,7 @@ def _amplitude(facts: Facts) -> str:
     raw = facts.notes[facts.notes["what"] == "amplitude"]["value"]
     now = facts.amplitude["deviation"]
     low, high = raw.quantile([0.05, 0.95]) if len(raw) else (0.0, 0.0)
-    text = f"{raw.median():.3g} µV before filters ({low:.3g} to {high:.3g} over channels and runs), "
+    text = f"{raw.median():.3g} µV referenced, before filters ({low:.3g} to {high:.3g} over channels and runs), "
     text += f"{now.median():.3g} prepared ({now.min():.3g} to {now.max():.3g} over sessions)"
     if len(raw) and not PLAUSIBLE[0] < raw.median() < PLAUSIBLE[1]:
         text += ". NOT PLAUSIBLE as µV: wrong unit, or none"

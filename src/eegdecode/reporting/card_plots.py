@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from eegdecode.reporting.facts import Facts
 from eegdecode.reporting.style import CHANCE, INK, TRAIN, new_figure
@@ -58,8 +59,10 @@ def draw_amplitude(facts: Facts) -> Figure:
     ax.plot(range(len(rows)), rows["deviation"], ls="", marker="o", ms=4.5, color=TRAIN)
     ax.set_yscale("log")
     ax.margins(y=0.3)
+    wide = rows["deviation"].max() > 5 * rows["deviation"].min()    # few ticks are 1, 2 or 5 within less
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if wide else MaxNLocator(5))
     ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_formatter("{x:g}")
+    ax.yaxis.set_minor_locator(NullLocator())
     names = (rows["subject"].astype(str) + "/" + rows["session"].astype(str)).tolist()
     step = max(1, -(-len(names) // MOST_TICKS))
     slant = {"rotation": 60, "ha": "right"} if max(map(len, names)) * len(names) / step > 50 else {}
