@@ -1,4 +1,4 @@
-"""Compare finished runs: python scripts/report.py FOLDER ... [out=data/reports/NAME] [metric=accuracy]."""
+"""Compare finished runs: python scripts/report.py FOLDER ... [out=data/reports/PARENT_NAME] [metric=accuracy]."""
 
 import argparse
 import sys
@@ -18,7 +18,7 @@ def main() -> None:
     )
     parser.add_argument("folders", nargs="+", metavar="FOLDER", help="run folders, or folders with run folders below")
     parser.add_argument("options", nargs="*", metavar="out=... metric=...",
-                        help="where to write (default: data/reports/NAME of the first folder); the metric to compare "
+                        help="where to write (default: data/reports/PARENT_NAME of the first folder); what to compare "
                         "by: accuracy (default), balanced_accuracy, kappa, f1_macro, auroc")    # fmt: skip
     words = parser.parse_args()
     given = [*words.folders, *words.options]
@@ -26,7 +26,8 @@ def main() -> None:
     options = read_options(parser, [word for word in given if word not in folders], OPTIONS)
     if not folders:
         parser.error("give at least one folder")
-    options.setdefault("out", str(Path("data", "reports", Path(folders[0]).resolve().name)))
+    two = Path(folders[0]).resolve().parts[-2:]    # runs of one name lie in several places
+    options.setdefault("out", str(Path("data", "reports", "_".join(two))))
     try:
         from eegdecode.reporting.comparison.write import write_comparison  # here, so that --help answers at once
 

@@ -10,6 +10,8 @@ from eegdecode.reporting.results import Results
 PROTOCOLS = {
     "within_session": "Trained and tested on trials of the same session and subject (k folds).",
     "cross_session": "Trained on some sessions of a subject, tested on other sessions of the same subject.",
+    "leave_one_session_out": "Tested on each session of a subject after training on all others, also later ones.",
+    "last_two_sessions": "Trained on the earlier sessions of a subject, tested on its last two.",
     "cross_run": "Trained on some runs of a subject, tested on another run of the same subject.",
     "pooled": "Trained and tested on trials of the same sessions of one subject, pooled and shuffled (k folds).",
     "pooled_one_split": "Trained and tested on the same sessions of one subject, pooled: one random split.",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from eegdecode.reporting.comparison.gather import gather
@@ -29,12 +31,44 @@ def without(folder: Path, key: str) -> None:
     write(folder, "experiment.json", json.dumps(marker))
 
 
+def with_(folder: Path, **changes: object) -> None:
+    marker = json.loads((folder / "experiment.json").read_text())
+    write(folder, "experiment.json", json.dumps({**marker, **changes}))
+
+
+def with_facts(folder: Path, **changes: object) -> None:
+    with_(folder, facts={**json.loads((folder / "experiment.json").read_text())["facts"], **changes})
+
+
+def with_scores(folder: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    change(pd.read_csv(folder / "scores.csv", dtype=str)).to_csv(folder / "scores.csv", index=False)
+
+
+def other_subject(scores: pd.DataFrame) -> pd.DataFrame:
+    return scores.assign(subject=["99", *scores["subject"][1:]])
+
+
+def last_in_place_of_first(scores: pd.DataFrame, **changes: str) -> pd.DataFrame:
+    return pd.concat([scores[1:], scores[-1:].assign(key="0" * 32, **changes)])
+
+
 LEFT_OUT = {
     "nothing written": (lambda f: write(f, "experiment.json", '{"key": "x"}'), "no run was written yet"),
     "cut marker": (lambda f: cut(f, "experiment.json"), "experiment.json cannot be read"),
     "marker without facts": (lambda f: without(f, "facts"), "experiment.json has no facts"),
     "marker without hash": (lambda f: without(f, "data_hash"), "experiment.json has no data_hash"),
     "marker of a list": (lambda f: write(f, "experiment.json", "[1]"), "experiment.json cannot be read"),
+    "facts of a list": (lambda f: with_(f, facts=[1]), "experiment.json is damaged: facts is [1]"),
+    "no classes": (lambda f: with_(f, classes=[]), "classes is []"),
+    "no hash": (lambda f: with_(f, data_hash=None), "data_hash is None"),
+    "expected without n": (lambda f: with_(f, expected=[{"subject": "1"}]), "a row of expected is without subject, n"),
+    "another number": (lambda f: with_(f, numbers=["lr"]), "a row of expected is without subject, n, lr"),
+    "source without folder": (lambda f: with_facts(f, init_from={"x": 1}), "facts.init_from has no folder"),
+    "a subject of nobody": (lambda f: with_scores(f, other_subject), "1 runs of subject 99, of 0"),
+    "a subject twice": (lambda f: with_scores(f, last_in_place_of_first), "stands in it twice"),
+    "a subject too often": (lambda f: with_scores(f, lambda s: last_in_place_of_first(s, fold="7")), "2 runs of"),
+    "per cent": (lambda f: with_scores(f, lambda s: s.assign(test_accuracy="66.7")), "test_accuracy is 66.7, not"),
+    "infinite": (lambda f: with_scores(f, lambda s: s.assign(test_nll="inf")), "test_nll is inf"),
     "no scores": (lambda f: (f / "scores.csv").unlink(), "no run was written yet"),
     "empty scores": (lambda f: write(f, "scores.csv", ""), "scores.csv"),
     "binary scores": (lambda f: write(f, "scores.csv", b"\xff\xfe\x00\x01" * 90), "scores.csv"),

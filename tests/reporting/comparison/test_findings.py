@@ -101,8 +101,10 @@ def test_a_transductive_row_is_not_best_without_a_word(make_folder: MakeFolder, 
     make_folder("unseen", skill=1.0, n_subjects=9)
     make_folder("bad", n_subjects=9)
     text = said(place)
-    assert "`seen` has the best mean (" in text
-    assert "It is TRANSDUCTIVE: it has seen unlabelled test trials. Of those that have not, `unseen` has the" in text
+    assert "`unseen` has the best mean (90.3 %), of 2 models. Beside them and in no test against the best, for" in text
+    assert "has seen unlabelled test trials: `seen` (" in text
+    assert "Established to be worse: `bad`." in text
+    make_folder("bad", n_subjects=9, transductive=True)
     shutil.rmtree(place / "seen")
     assert "TRANSDUCTIVE" not in said(place)
 

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from eegdecode.identity import COMPUTING
-from eegdecode.reporting.comparison.gather import _NAMED_BY, find_folders, gather
+from eegdecode.reporting.comparison.gather import _NAMED_BY, gather
 from eegdecode.reporting.comparison.groups import subject_scores
+from eegdecode.reporting.comparison.reading import find_folders
 from eegdecode.reporting.results import load_results
 from eegdecode.reporting.tables import read_scores
 from eegdecode.search.settings import NOT_IDENTITY
@@ -24,6 +25,16 @@ def test_folders_are_found_at_any_depth_and_once(make_folder: MakeFolder, place:
     one, other = make_folder("a/b/one"), make_folder("two")
     assert find_folders([place, other]) == [one, other]
     assert find_folders([one]) == [one]
+
+
+def test_run_folders_behind_links_are_found_once(make_folder: MakeFolder, place: Path, tmp_path: Path) -> None:
+    one = make_folder("toy/one")
+    links = tmp_path / "links"
+    links.mkdir()
+    (links / "a").symlink_to(one)
+    (links / "back").symlink_to(links)
+    assert find_folders([links]) == [links / "a"]
+    assert find_folders([place, links]) == [one]
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:

@@ -100,9 +100,31 @@ def test_a_mean_that_one_subject_makes_establishes_nothing_against_the_ranks_of_
     assert of_mean(np.abs(d)) == wilcoxon(d - 1) < 0.001
 
 
+def test_differences_that_are_almost_alike_have_no_interval() -> None:
+    """At once: the inversion of the distribution does not end there."""
+    for n in (2, 5, 9):
+        d = np.r_[0.1 + 1e-6, np.full(n - 1, 0.1)]
+        size, low, high = pairs.effect_size(d)
+        assert size > 1e3
+        assert np.isnan([low, high]).all()
+    assert np.isfinite(pairs.effect_size(np.array([0.1, 0.11, 0.1, 0.09]))).all()
+
+
+def test_who_has_seen_test_trials_is_compared_and_no_rival() -> None:
+    rng = np.random.default_rng(0)
+    scores = pd.DataFrame({"seen": 0.9, "good": 0.7, "bad": 0.4}, index=range(9)) + rng.normal(0, 0.01, (9, 3))
+    table = pairs.compare_pairs(scores, rivals=["good", "bad"]).set_index(["a", "b"])
+    assert len(table) == 3
+    assert table["p_best"].notna().to_dict() == {
+        ("seen", "good"): False, ("seen", "bad"): False, ("good", "bad"): True,
+    }    # fmt: skip
+    assert table.loc[("good", "bad"), "p_best"] == table.loc[("good", "bad"), "p_wilcoxon"]    # of one rival
+
+
 def test_a_report_tells_where_a_small_p_is_against_the_mean() -> None:
     d = np.r_[0.9, np.linspace(-0.03, -0.01, 19)]
     comparison = Comparison("toy", "cross_run", "accuracy", {})
+    vars(comparison)["rivals"] = ["lucky", "steady", "low"]
     vars(comparison)["scores"] = pd.DataFrame({"lucky": 0.05 + d, "steady": 0.05, "low": 0.02 + d})
     (table, *_) = _tests(comparison).blocks
     assert isinstance(table, Table)

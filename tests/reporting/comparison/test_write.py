@@ -116,6 +116,56 @@ def test_sets_are_combined_within_a_protocol_and_without_what_is_apart(filled: P
     assert meta.loc[0, ["a", "b", "sets", "n_subjects"]].tolist() == ["eegnet", "ts_lr", 2, 10]
 
 
+def test_the_same_trials_under_two_names_count_once(make_folder: MakeFolder, place: Path, tmp_path: Path) -> None:
+    for name in ("toy", "files"):
+        for model, skill in (("eegnet", 1.0), ("ts_lr", 0.5)):
+            make_folder(f"{name}/{model}", skill=skill, dataset=name)
+    comparisons = compare(gather([place])[0])
+    assert meta_rows(comparisons).empty
+    assert list(not_combined(comparisons)) == [
+        "Over data sets, **cross_run**: toy has the same trials as files, which counts once."
+    ]
+    assert "toy has the same trials as files" in write_comparison([place], out=tmp_path / "out")
+
+
+def test_protocols_over_sessions_have_names_of_their_own(make_folder: MakeFolder, place: Path) -> None:
+    """Later sessions in training or not are two questions, of which no set may answer the one and another the other."""
+    for name, test in (("a", "last"), ("b", "each"), ("c", 2), ("d", 3), ("e", ["x", "y"])):
+        config = {"protocol": {"test": test}}
+        make_folder(f"{name}/eegnet", dataset=name, data=name, protocol="cross_session", config=config, skill=1.0)
+        make_folder(f"{name}/ts_lr", dataset=name, data=name, protocol="cross_session", config=config)
+    comparisons = compare(gather([place])[0])
+    assert [c.protocol for c in comparisons] == [
+        "cross_session", "leave_one_session_out", "last_two_sessions", "last_3_sessions", "cross_session (x/y)",
+    ]    # fmt: skip
+    assert meta_rows(comparisons).empty
+
+
+def test_a_set_of_one_subject_calls_nobody_worse(make_folder: MakeFolder, place: Path, tmp_path: Path) -> None:
+    for name, skill in (("eegnet", 1.0), ("ts_lr", 0.5)):
+        make_folder(f"toy/{name}", skill=skill, n_subjects=9)
+        make_folder(f"one/{name}", skill=skill, dataset="one", data="1", n_subjects=1)
+    comparisons = compare(gather([place])[0])
+    by_set = {c.dataset: c.level for c in comparisons}
+    assert by_set == {"toy": [], "one": ["ts_lr"]}
+    write_comparison([place], out=tmp_path / "out")
+    for name in ("report.md", "table.tex"):
+        assert "With one subject nothing can be tested: one" in (tmp_path / "out" / name).read_text()
+
+
+def test_figures_of_an_earlier_report_are_removed(make_folder: MakeFolder, place: Path, tmp_path: Path) -> None:
+    for name in ("eegnet", "ts_lr"):
+        make_folder(f"toy/{name}")
+        make_folder(f"two/{name}", dataset="two", data="2")
+    write_comparison([place], out=tmp_path / "out")
+    before = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
+    assert {"1_subjects.png", "2_subjects.png"} <= before
+    (tmp_path / "out" / "figures" / "mine.png").write_bytes(b"")
+    write_comparison([place / "toy"], out=tmp_path / "out")
+    after = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
+    assert after == {name for name in before if name.startswith("1_")} | {"mine.png"}
+
+
 def test_rows_of_one_name_that_are_other_trainings_under_another_protocol_are_told(
     make_folder: MakeFolder, place: Path, tmp_path: Path
 ) -> None:    # fmt: skip
@@ -130,14 +180,14 @@ def test_rows_of_one_name_that_are_other_trainings_under_another_protocol_are_to
 def test_rows_of_one_name_with_other_settings_are_not_combined_and_that_is_said(
     make_folder: MakeFolder, place: Path, tmp_path: Path
 ) -> None:    # fmt: skip
-    for name, lr in (("toy", 0.1), ("other", 0.2), ("third", 0.2)):
-        make_folder(f"{name}/eegnet", dataset=name, skill=1.0, config={"trainer": {"lr": lr}})
-        make_folder(f"{name}/ts_lr", dataset=name)
+    for name, lr in (("toy", 0.1), ("other", 0.2), ("new", 0.2)):
+        make_folder(f"{name}/eegnet", dataset=name, data=name[0], skill=1.0, config={"trainer": {"lr": lr}})
+        make_folder(f"{name}/ts_lr", dataset=name, data=name[0])
     comparisons = compare(gather([place])[0])
     meta = meta_rows(comparisons)
     assert meta[["a", "b", "sets"]].to_numpy().tolist() == [["eegnet", "ts_lr", 2]]
     (said,) = not_combined(comparisons)
-    assert "`eegnet` on toy is another row than on other (`trainer.lr` is 0.1, there 0.2)" in said
+    assert "`eegnet` on toy is another row than on new (`trainer.lr` is 0.1, there 0.2)" in said
     assert said.replace("*", "").replace("`", "") in write_comparison([place], out=tmp_path / "out")
     assert said in (tmp_path / "out" / "report.md").read_text()
 
@@ -147,7 +197,7 @@ def test_rows_whose_numbers_changed_places_on_another_set_are_combined_with_them
 ) -> None:    # fmt: skip
     for name, folders in (("toy", ("a", "b")), ("other", ("b", "a"))):    # two folders of one name to start from
         for i, source in enumerate(folders):
-            make_folder(f"{name}/{i}", model="eegnet", dataset=name, skill=float(source == "a"),
+            make_folder(f"{name}/{i}", model="eegnet", dataset=name, data=name[0], skill=float(source == "a"),
                         config={"model": {"init_from": f"/{source}/run"}})    # fmt: skip
     comparisons = compare(gather([place])[0])
     assert [list(c.entries) for c in comparisons] == [["eegnet (init_from=run)", "eegnet (init_from=run) #2"]] * 2
@@ -161,8 +211,8 @@ def test_rows_whose_numbers_changed_places_on_another_set_are_combined_with_them
 def test_a_source_of_each_data_set_is_no_other_setting(make_folder: MakeFolder, place: Path) -> None:
     for name in ("toy", "other"):
         config = {"model": {"init_from": f"runs/{name}/pretrained"}}
-        make_folder(f"{name}/eegnet", dataset=name, skill=1.0, config=config)
-        make_folder(f"{name}/ts_lr", dataset=name)
+        make_folder(f"{name}/eegnet", dataset=name, data=name[0], skill=1.0, config=config)
+        make_folder(f"{name}/ts_lr", dataset=name, data=name[0])
     assert len(meta_rows(compare(gather([place])[0]))) == 1
 
 

@@ -61,7 +61,7 @@ def _draw_chance(ax: Axes, comparison: Comparison) -> None:
 def draw_differences(comparison: Comparison) -> Figure:
     """Mean difference of pairs with its 95 % interval; filled where one is established to be worse than the best."""
     pairs, unit = comparison.pairs, unit_of(comparison.metric)
-    rows = pairs if len(pairs) <= MOST_PAIRS else pairs[pairs["a"] == comparison.best]
+    rows = pairs if len(pairs) <= MOST_PAIRS or comparison.with_best.empty else comparison.with_best
     names = [wrapped(b) if len(pairs) > MOST_PAIRS else f"{wrapped(a)}{_minus(a, b)}{wrapped(b)}"
              for a, b in zip(rows["a"], rows["b"], strict=True)]    # fmt: skip
     figure = new_figure(WIDTH, 1.1 + _height(names) * max(len(rows), 2))

@@ -17,6 +17,7 @@ from eegdecode.reporting.outcomes import DamagedError
 from eegdecode.reporting.predictions import Kept, load_predictions
 from eegdecode.reporting.style import CHANCE, INK, TRAIN, new_figure
 
+PANEL = 18    # letters of a line over a panel
 MOST_PANELS = 12    # models beyond are told in the caption
 MOST_NUMBERS = 4    # classes: cells of larger panels have no room for their number
 RARE = 0.005    # share of the trials: bins with fewer are dots that no line joins
@@ -114,11 +115,13 @@ def _panels(n: int, *, height: float, share: bool = False) -> tuple[Figure, list
     panels = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share)
     for ax in panels.flat[n:]:
         ax.set_axis_off()
+    for ax in panels.flat[max(0, n - columns) : n]:    # the lowest of each column
+        ax.tick_params(labelbottom=True)
     return figure, list(panels.flat)
 
 
 def _title(ax: Axes, label: str) -> None:
-    ax.set_title(wrapped(label), fontsize=8.5 if len(label) < 18 else 7)
+    ax.set_title(wrapped(label, PANEL), fontsize=8.5 if len(label) < PANEL else 7)
 
 
 def _initials(classes: Sequence[str]) -> list[str]:

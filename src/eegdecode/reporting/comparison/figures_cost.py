@@ -9,6 +9,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from eegdecode.reporting.comparison.figures import WIDTH, words
 from eegdecode.reporting.comparison.labels import LINE, name_dots
+from eegdecode.reporting.comparison.names import wrapped
 from eegdecode.reporting.style import CHANCE, INK, TRAIN, new_figure
 from eegdecode.reporting.units import unit_of
 
@@ -23,7 +24,8 @@ def draw_cost(rows: pd.DataFrame, column: str, heading: str, *, metric: str) -> 
     rows : DataFrame
         ``model``, ``mean`` (a fraction) and the `column`; NaN where there is no such cost.
     """
-    tall = max(HEIGHT, len(rows) * LINE / 72)
+    lines = [wrapped(name).count("\n") + 1 for name in rows["model"]]
+    tall = max(HEIGHT, sum(lines) * LINE / 72)
     figure = new_figure(WIDTH, tall + 0.7)
     ax = figure.subplots()
     cost = np.log10(rows[column].to_numpy(float))
@@ -35,7 +37,7 @@ def draw_cost(rows: pd.DataFrame, column: str, heading: str, *, metric: str) -> 
     unit = unit_of(metric)
     y = unit.scale * rows["mean"].to_numpy(float)
     limits = start - 0.06 * span, right + 0.5 * span    # room for the last name
-    pad = 0.12 * max(float(np.ptp(y)), 0.02 * unit.scale)
+    pad = (0.04 + 0.08 * max(lines)) * max(float(np.ptp(y)), 0.02 * unit.scale)
     ax.set(xscale="log", xlim=[10**end for end in limits], ylim=(y.min() - pad, y.max() + pad))
     at = np.where(np.isnan(cost), blank, cost)
     ax.plot(10**at, y, ls="", marker="o", ms=6, color=TRAIN, mec="white")

@@ -57,38 +57,39 @@ def _counts(comparison: Comparison, label: str) -> str:
 
 def _result(comparison: Comparison, where: str) -> str:
     best, scores = comparison.best, comparison.scores
-    text = f"{where} `{best}` has the best mean ({_mean(comparison, best)}), of {scores.shape[1]} models."
-    fair = [label for label in map(str, scores) if not comparison.entries[label].transductive]
-    if fair and best != fair[0]:
-        text += " It is TRANSDUCTIVE: it has seen unlabelled test trials. "
-        text += f"Of those that have not, `{fair[0]}` has the best mean ({_mean(comparison, fair[0])})."
+    rivals = comparison.rivals
+    text = f"{where} `{best}` has the best mean ({_mean(comparison, best)}), of {counted(len(rivals), 'model')}."
+    if comparison.entries[best].transductive:
+        text += " All are TRANSDUCTIVE: they have seen unlabelled test trials."
+    elif seen := [f"`{label}` ({_mean(comparison, label)})" for label in map(str, scores) if label not in rivals]:
+        text += f" Beside them and in no test against the best, for it has seen unlabelled test trials: {_cut(seen)}."
     if len(scores) < 2:
         return f"{text} With one subject nothing can be tested."
     if _hopeless(comparison):
-        return f"{text} The next: {_cut([f'`{label}` ({_mean(comparison, label)})' for label in scores.columns[1:]])}."
+        return f"{text} The next: {_cut([f'`{label}` ({_mean(comparison, label)})' for label in rivals[1:]])}."
     level = [f"`{label}` ({_mean(comparison, label)})" for label in comparison.level]
-    worse = [f"`{label}`" for label in scores.columns[1:] if label not in comparison.level]
+    worse = [f"`{label}`" for label in rivals[1:] if label not in comparison.level]
     text += f" Not established to be worse: {_cut(level)}." if level else ""
     return text + (f" Established to be worse: {_cut(worse)}." if worse else "")
 
 
 def _hopeless(comparison: Comparison) -> float:
     """The least p that so few subjects can give with so many models, where that establishes nothing; else 0."""
-    least = smallest_p(len(comparison.scores)) * (comparison.scores.shape[1] - 1)
+    least = smallest_p(len(comparison.scores)) * (len(comparison.rivals) - 1)
     return least if least >= ALPHA else 0.0
 
 
 def _power(comparison: Comparison) -> str:
     """How large a difference must be to be seen, or that none can be."""
-    n, rivals = len(comparison.scores), comparison.scores.shape[1] - 1
-    if n < 2:
+    n, rivals = len(comparison.scores), len(comparison.rivals) - 1
+    if n < 2 or not rivals:
         return ""
     if least := _hopeless(comparison):
         return (
             f"{n} subjects are too few to establish anything between {rivals + 1} models: even if all of them agree, "
             f"p times the number of other models is {p_text(min(1.0, least))}."
         )
-    points = comparison.pairs.loc[comparison.pairs["a"] == comparison.best, "detectable"].median()
+    points = comparison.with_best["detectable"].median()
     if not points > 0:    # all subjects differ alike: their differences tell no deviation
         return ""
     unit = unit_of(comparison.metric)
@@ -100,7 +101,7 @@ def _power(comparison: Comparison) -> str:
 
 
 def _disagreement(comparison: Comparison) -> str:
-    rows = comparison.pairs[comparison.pairs["a"] == comparison.best]
+    rows = comparison.with_best
     permuted = (rows["p_permutation"] * len(rows)).clip(upper=1) < ALPHA
     other = [f"`{b}`" for b in rows.loc[permuted != (rows["p_best"] < ALPHA), "b"]]
     return f"The permutation test of the mean would decide otherwise on {_listed(other)}." if other else ""

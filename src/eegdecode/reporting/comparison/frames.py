@@ -49,8 +49,8 @@ def _row(comparison: Comparison, label: str, entry: Entry) -> dict:
         **{name: _cost(entry.runs, name) for name in COSTS},
         "transductive": entry.transductive, "init_from": entry.started_from,
         "test_followed": bool(entry.facts.get("watch_test")),
-        "apart": comparison.apart, "data_hash": entry.marker["data_hash"],
-        "pool_hash": entry.marker.get("pool_hash", ""),
+        "meaning": comparison.meanings.get(label, ""), "apart": comparison.apart,
+        "data_hash": entry.marker["data_hash"], "pool_hash": entry.marker.get("pool_hash", ""),
         "folders": ";".join(map(str, entry.folders)), "command": "\n".join(entry.commands),
     }    # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from eegdecode.identity import digest
-from eegdecode.reporting.comparison.reading import read_folder, settings_in
+from eegdecode.reporting.comparison.reading import find_folders, name_protocol, read_folder, settings_in
 from eegdecode.reporting.folders import MARKER
 from eegdecode.reporting.results import choose_setting, of_setting, settings_of
 from eegdecode.reporting.settings import SWEPT
@@ -72,7 +71,8 @@ class Entry:
 
     @property
     def protocol(self) -> str:
-        return str(self.facts.get("protocol") or (self.runs["protocol"].iloc[0] if len(self.runs) else "?"))
+        name = self.facts.get("protocol") or (self.runs["protocol"].iloc[0] if len(self.runs) else "?")
+        return name_protocol(str(name), self.around)
 
     @property
     def transductive(self) -> bool:
@@ -113,20 +113,6 @@ def gather(places: Sequence[Path | str]) -> tuple[list[Entry], list[str]]:
     empty = [f"`{place}`: no run folder at or below it" for place in places if not find_folders([place])]
     merged, repeated = _merge(entries)
     return merged, [*left_out, *repeated, *empty]
-
-
-def find_folders(places: Sequence[Path | str]) -> list[Path]:
-    """Run folders at or below each place, each once, in the order of their names."""
-    found: dict[Path, Path] = {}
-    for place in map(Path, places):
-        if not place.is_dir():
-            raise ValueError(f"{place} is no folder; give run folders or folders that hold them")
-        for here, below, files in os.walk(place):
-            below.sort()
-            if MARKER in files:
-                below.clear()    # a run folder holds no other
-                found.setdefault(Path(here).resolve(), Path(here))
-    return list(found.values())
 
 
 def _entries(folder: Path) -> list[Entry]:

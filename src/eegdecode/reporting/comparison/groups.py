@@ -53,19 +53,32 @@ class Comparison:
     @cached_property
     def pairs(self) -> pd.DataFrame:
         """Tests of every two complete models; empty with one model or fewer than two subjects."""
-        return compare_pairs(self.scores if len(self.scores) > 1 else self.scores.iloc[:, :0])
+        return compare_pairs(self.scores if len(self.scores) > 1 else self.scores.iloc[:, :0], rivals=self.rivals)
 
     @cached_property
     def ranks(self) -> Ranks | None:
         return rank_models(self.scores)
 
+    @cached_property
+    def rivals(self) -> list[str]:
+        """Complete models of which the best is looked for: those that have seen no test trial, where there are some."""
+        models = [str(label) for label in self.scores.columns]
+        return [label for label in models if not self.entries[label].transductive] or models
+
     @property
     def best(self) -> str:
-        return str(self.scores.columns[0]) if self.scores.shape[1] else ""
+        return next(iter(self.rivals), "")
+
+    @cached_property
+    def with_best(self) -> pd.DataFrame:
+        """Tests of the best model against its rivals."""
+        return self.pairs[self.pairs["p_best"].notna()]
 
     @cached_property
     def level(self) -> list[str]:
-        """Models that are not established to be worse than the best one."""
+        """Rivals that are not established to be worse than the best one: all, where one subject can tell nothing."""
+        if self.pairs.empty:
+            return self.rivals[1:]
         return self.pairs.loc[self.pairs["p_best"] >= ALPHA, "b"].tolist()
 
     def n_done(self, entry: Entry) -> int:
@@ -85,6 +98,11 @@ class Comparison:
         """Who is tested, as the experiments expect it; groups of subjects that are tested together count as one."""
         first = next(iter(self.entries.values()))
         return list(dict.fromkeys(str(row["subject"]) for row in first.marker["expected"]))
+
+    @property
+    def data_hash(self) -> str:
+        """Of the trials, whatever their data set is called."""
+        return str(next(iter(self.entries.values())).marker["data_hash"])
 
     @cached_property
     def machines(self) -> dict[str, list[str]]:

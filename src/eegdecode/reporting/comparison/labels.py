@@ -1,4 +1,4 @@
-"""Names beside dots: none lies on another, and one that had to move is joined to its dot."""
+"""Names beside dots: none lies on another or on another's dot, and one that had to move is joined to its dot."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from eegdecode.reporting.style import CHANCE
 
 SIZE, LETTER, LINE = 8, 4.6, 9.5    # points: of the font, mean width of its letters, height of a line
 NEAR, FAR = 6, 14    # points from the dot to the name: where it stands, and where it had to move
+DOT = 4    # points: half of a dot, with a little air
 MOVED = 3    # points from which on a name may be taken for that of another dot
 ROUNDS = 200    # of pushing; 25 names at one place need 100
 
@@ -41,15 +42,24 @@ def name_dots(
 
 
 def heights(points: Places, names: Sequence[str], height: float) -> Float[np.ndarray, " dot"]:
-    """Heights of the names, those of their dots but where two would overlap: these push each other up and down."""
+    """Heights of the names, those of their dots but where two would overlap: these push each other up and down.
+
+    A dot of another name is pushed by nothing.
+    """
     widths = [FAR + LETTER * max(map(len, name.split("\n"))) for name in names]
     halves = np.array([LINE * (name.count("\n") + 1) / 2 for name in names])
     up = points[:, 1].astype(float)
     order = np.argsort(up, kind="stable")    # so that of two at one height always the same is pushed up
     pairs = list(itertools.combinations(order, 2))
     meet = [(low, high) for low, high in pairs if _meet(points[[low, high], 0], widths[low], widths[high])]
+    begins, ends = points[:, 0] + NEAR - DOT, points[:, 0] + np.array(widths) + DOT
+    behind = [(name, dot) for name in order for dot in order
+              if name != dot and begins[name] < points[dot, 0] < ends[name]]    # fmt: skip
     for _ in range(ROUNDS):
         before = up.copy()
+        for name, dot in behind:
+            away = up[name] - points[dot, 1]
+            up[name] += max(0.0, halves[name] + DOT - abs(away)) * (1 if away >= 0 else -1) / 2
         for low, high in meet:
             overlap = max(0.0, halves[low] + halves[high] - (up[high] - up[low]))
             up[[low, high]] += -overlap / 2, overlap / 2

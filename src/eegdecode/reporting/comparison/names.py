@@ -105,9 +105,9 @@ def short(value: Any) -> str:
     return text if len(text) <= 30 else f"{text[:29]}…"
 
 
-def wrapped(name: str) -> str:
-    """A name in lines that fit beside or into a figure."""
-    if len(name) <= LINE:
+def wrapped(name: str, letters: int = LINE) -> str:
+    """A name in lines of so many letters at most, which fit beside or into a figure."""
+    if len(name) <= letters:
         return name
     head, bracket, rest = name.partition(" (")
-    return "\n".join([*textwrap.wrap(head, LINE), *textwrap.wrap(f"({rest}" if bracket else "", LINE)])
+    return "\n".join([*textwrap.wrap(head, letters), *textwrap.wrap(f"({rest}" if bracket else "", letters)])

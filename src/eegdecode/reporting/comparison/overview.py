@@ -102,7 +102,7 @@ def _beneath(comparisons: Sequence[Comparison]) -> dict[str, list[str]]:
 
 def caption(comparisons: Sequence[Comparison]) -> str:
     """Metric and marks, in words."""
-    rivals = _range([max(1, c.scores.shape[1] - 1) for c in comparisons])
+    rivals = _range([max(1, len(c.rivals) - 1) for c in comparisons])
     cells = [cell for row in make_cells(comparisons).values() for cell in row if cell]
     metric = comparisons[0].metric
     named = words(metric) + (" in %" if unit_of(metric).sign else "")
@@ -110,11 +110,15 @@ def caption(comparisons: Sequence[Comparison]) -> str:
         f"Mean test {named} ± deviation over subjects, seeds averaged first; read down a "
         "column, never across. Bold: the best mean of its column."
     ]
+    if any(TRANSDUCTIVE in cell.marks and not cell.best for cell in cells):
+        told[0] = f"{told[0][:-1]} among those that have seen no test trial; others are not tested against it."
     if any(LEVEL in cell.marks for cell in cells):
         told.append(
             f"{LEVEL}: not established to be worse than it (Wilcoxon over subjects, two-sided, p times the number of "
             f"other models, {rivals}, is .05 or more), which is not the same as being equal."
         )
+    if alone := [c.title for c in comparisons if len(c.scores) == 1 and c.level]:
+        told.append(f"With one subject nothing can be tested: {', '.join(alone)}.")
     if any("/" in cell.text for cell in cells):
         told.append("17/20: so many of the runs have a score, so there is no mean.")
     if any(TRANSDUCTIVE in cell.marks for cell in cells):
@@ -125,13 +129,15 @@ def caption(comparisons: Sequence[Comparison]) -> str:
 
 
 def latex(comparisons: Sequence[Comparison]) -> str:
-    """The same table for a paper (packages: booktabs)."""
+    """The same table for a paper (packages: booktabs); its caption tells what the page tells beside it."""
     cells = make_cells(comparisons)
+    told = [caption(comparisons), *targets(comparisons)]
+    told += [f"{label}: {meaning}." for label, meaning in meanings(comparisons).items()]
     lines = [
         r"% needs \usepackage{booktabs}",
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{escape(caption(comparisons))}}}",
+        rf"\caption{{{escape(' '.join(told))}}}",
         rf"\begin{{tabular}}{{l{'c' * len(comparisons)}}}",
         r"\toprule",
         _line(["model", *(rf"\shortstack{{{escape(c.dataset)}\\{escape(c.protocol)}}}" for c in comparisons)]),
@@ -146,9 +152,25 @@ def latex(comparisons: Sequence[Comparison]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def meanings(comparisons: Sequence[Comparison]) -> dict[str, str]:
+    """Label -> the settings that its number stands for."""
+    return {label: text for c in comparisons for label, text in c.meanings.items() if text}
+
+
+def targets(comparisons: Sequence[Comparison]) -> list[str]:
+    """Of how many trials of the tested subject the scores of a column are, where they are of some."""
+    told = []
+    for c in comparisons:
+        curves = [e.curve for e in c.entries.values() if e.curve is not None and len(e.curve)]
+        if counts := sorted({int(curve["trials"].max()) for curve in curves}):
+            told.append(f"{c.title}: with {_range(counts)} trials a class of the tested subject.")
+    return told
+
+
 def escape(text: str) -> str:
     """Text that LaTeX prints as it stands."""
     signs: Mapping[str, str] = {**_ESCAPES, **_SIGNS, "≥": r"$\geq$", "<": r"$<$", ">": r"$>$"}
+    signs = {**signs, "→": r"$\rightarrow$", "−": "--", "[": "{[}"}    # else an argument of the new line before it
     return "".join(signs.get(character, character) for character in text)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,19 @@ from eegdecode.reporting.stats import Differences, mean_interval, of_mean, permu
 ALPHA = 0.05
 POWER = 0.8
 N_STUDIES = 4000
+ALIKE = 1e-3    # deviation of differences by their mean below which their effect size has no interval
 
 
-def compare_pairs(scores: pd.DataFrame) -> pd.DataFrame:
+def compare_pairs(scores: pd.DataFrame, *, rivals: Collection[str] | None = None) -> pd.DataFrame:
     """Compare every two models; ``a`` is the one with the better mean.
 
     Parameters
     ----------
     scores : DataFrame, shape (n_subjects, n_models)
         One score a subject and model, none missing.
+    rivals : collection of str, optional
+        Models of which the best is looked for; all if not given. The others, which have seen test trials, are compared
+        in pairs alone.
 
     Returns
     -------
@@ -36,8 +41,8 @@ def compare_pairs(scores: pd.DataFrame) -> pd.DataFrame:
         A row a pair: ``difference`` of the means with the 95 % interval ``low`` to ``high`` (Student's t), ``wins``
         and ``losses`` of `a` in subjects, ``p_wilcoxon``, ``p_permutation`` and both with Holm's correction over all
         pairs (``holm_...``), all two-sided: that the two differ; ``ranks_agree``, whether Wilcoxon's ranks are for `a`
-        as well; ``dz`` with its interval, `detectable`, and for pairs with the best model ``p_best``: Wilcoxon's p
-        times the number of the other models, 1 where the ranks are against the mean (`of_mean`).
+        as well; ``dz`` with its interval, `detectable`, and for rivals with the best of them ``p_best``: Wilcoxon's
+        p times the number of the other rivals, 1 where the ranks are against the mean (`of_mean`).
 
     Notes
     -----
@@ -49,12 +54,13 @@ def compare_pairs(scores: pd.DataFrame) -> pd.DataFrame:
     if scores.isna().any(axis=None):
         raise ValueError("a score is missing: compare models on the same subjects only")
     order = scores.mean().sort_values(ascending=False, kind="stable").index
-    others = max(1, len(order) - 1)
+    fair = [model for model in order if rivals is None or model in rivals]
+    others = max(1, len(fair) - 1)
     rows = [_pair(scores, a, b, alpha=ALPHA / others) for a, b in itertools.combinations(order, 2)]
     table = pd.DataFrame(rows, columns=_COLUMNS)
     for test in ("wilcoxon", "permutation"):
         table[f"holm_{test}"] = holm(table[f"p_{test}"].to_numpy(float))
-    with_best = table["a"] == order[0] if len(order) else table["a"].isna()
+    with_best = (table["a"] == fair[0]) & table["b"].isin(fair) if fair else table["a"].isna()
     return table.assign(p_best=(table.pop("p_of_mean").astype(float) * others).clip(upper=1).where(with_best))
 
 
@@ -91,6 +97,8 @@ def effect_size(d: Differences) -> tuple[float, float, float]:
     deviation = d.std(ddof=1)
     if deviation < 1e-12:
         return (float(np.copysign(np.inf, d.mean())) if d.any() else 0.0), nan, nan
+    if deviation < ALIKE * abs(d.mean()):    # the inversion below takes for ever, and tells nothing
+        return float(d.mean() / deviation), nan, nan
     t, root = d.mean() / deviation * np.sqrt(len(d)), np.sqrt(len(d))
     low, high = (special.nctdtrinc(len(d) - 1, p, t) / root for p in (1 - ALPHA / 2, ALPHA / 2))
     return float(t / root), float(low), float(high)

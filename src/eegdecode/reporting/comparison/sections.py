@@ -34,7 +34,7 @@ def section(comparison: Comparison, out: Path, *, name: str) -> Iterator[Block]:
     if notes:
         yield Bullets(notes)
     yield from pictures(comparison, rows, out, name=name)
-    if len(comparison.pairs):
+    if len(comparison.with_best):
         yield _tests(comparison)
     yield Folded("Run folders and commands", list(_sources(comparison, out, name)))
 
@@ -95,7 +95,7 @@ def _of_costs(costs: Sequence[str]) -> str:
 
 def _tests(comparison: Comparison) -> Folded:
     """Each model against the best one; all pairs stand in pairs.csv."""
-    pairs, unit = comparison.pairs[comparison.pairs["a"] == comparison.best], unit_of(comparison.metric)
+    pairs, unit = comparison.with_best, unit_of(comparison.metric)
     lines = [
         [
             row["b"], unit.number(row["difference"]), unit.interval(row["low"], row["high"]),

@@ -58,7 +58,13 @@ def of_two_kinds(comparisons: Sequence[Comparison]) -> Iterator[str]:
 
 def not_combined(comparisons: Sequence[Comparison]) -> Iterator[str]:
     """In words, rows of one name that are others on another data set, and so are not combined."""
-    for protocol, told in _unlike(_by_protocol(comparisons)):
+    groups = _by_protocol(comparisons)
+    for comparison in _to_combine(comparisons):
+        first = next(c for c in groups[comparison.protocol] if c.data_hash == comparison.data_hash)
+        if first is not comparison:
+            yield (f"Over data sets, **{comparison.protocol}**: {comparison.dataset} has the same trials as "
+                   f"{first.dataset}, which counts once.")    # fmt: skip
+    for protocol, told in _unlike(groups):
         label, here, there, how = told
         yield (f"Over data sets, **{protocol}**: `{label}` on {here.dataset} is another row than on {there.dataset} "
                f"({how}), and is not combined with it.")    # fmt: skip
@@ -79,12 +85,15 @@ def _unlike(
 
 
 def _by_protocol(comparisons: Sequence[Comparison]) -> Mapping[str, list[Comparison]]:
-    """What can be combined: comparisons of several subjects, none that is apart."""
-    found: dict[str, list[Comparison]] = {}
-    for comparison in comparisons:
-        if not comparison.apart and len(comparison.scores) > 1:
-            found.setdefault(comparison.protocol, []).append(comparison)
-    return found
+    """What can be combined: comparisons of several subjects, none that is apart, of the same trials the first."""
+    found: dict[str, dict[str, Comparison]] = {}
+    for comparison in _to_combine(comparisons):
+        found.setdefault(comparison.protocol, {}).setdefault(comparison.data_hash, comparison)
+    return {protocol: list(own.values()) for protocol, own in found.items()}
+
+
+def _to_combine(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    return [each for each in comparisons if not each.apart and len(each.scores) > 1]
 
 
 def _is_alone(key: str, keys: Mapping[str, str]) -> bool:

@@ -13,7 +13,7 @@ from eegdecode.reporting.comparison.frames import learning_rows, pair_rows, resu
 from eegdecode.reporting.comparison.gallery import save_light
 from eegdecode.reporting.comparison.gather import gather
 from eegdecode.reporting.comparison.groups import Comparison, compare
-from eegdecode.reporting.comparison.overview import latex, overview
+from eegdecode.reporting.comparison.overview import latex, meanings, overview, targets
 from eegdecode.reporting.comparison.page import (
     Block,
     Bullets,
@@ -43,6 +43,8 @@ METHOD = (
     "best keeps its mark in 95 % of studies (multiple comparisons with the best; Hsu, 1981). For claims on other pairs "
     "`pairs.csv` has Holm's correction over all of them: two-sided, that the two differ. Wilcoxon's is for `a`, whose "
     "mean is the better one, where `ranks_agree` is true.",
+    "Over data sets only different people are evidence: the same trials under two names count once; people who are in "
+    "two sets with other trials are for the reader to notice.",
     "Settings that were swept are one row where validation trials chose among them, else a row each.",
 )
 
@@ -62,6 +64,9 @@ def write_comparison(places: Sequence[Path | str], *, out: Path | str, metric: s
     tables = {"table": result_rows(comparisons), "pairs": pair_rows(comparisons), "meta": meta}
     with styled():
         blocks = [*_blocks(comparisons, meta, left_out, folder), Heading("Files"), _files(tables)]
+    drawn = {block.path for block in blocks if isinstance(block, Picture)}
+    for path in set((folder / "figures").glob("[0-9l]*_*.png")) - drawn:    # of an earlier report
+        path.unlink()
     write_text(folder / "report.md", to_markdown(blocks, folder))
     write_text(folder / "report.html", to_html(blocks, _title(comparisons)))
     write_text(folder / "table.tex", latex([c for c in comparisons if not c.apart]))
@@ -97,8 +102,10 @@ def _blocks(comparisons: list[Comparison], meta: pd.DataFrame, left_out: list[st
     yield overview(main, out)
     if unlike := list(of_two_kinds(comparisons)):
         yield Bullets(unlike)
-    if meanings := dict.fromkeys(item for c in comparisons for item in c.meanings.items() if item[1]):
-        yield Folded("What differs between rows of one model", [Bullets([f"`{a}`: `{b}`" for a, b in meanings])])
+    if told := targets(main):
+        yield Bullets(told)
+    if known := meanings(comparisons):
+        yield Folded("What differs between rows of one model", [Bullets([f"`{a}`: `{b}`" for a, b in known.items()])])
     if apart:
         yield Paragraph("**Not in this table, because they cannot be compared with it:**")
         yield Bullets([f"{c.title}, {_names(c)}: {c.apart}." for c in apart])
