@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -109,12 +110,13 @@ def measure(
 def _spectra(X: np.ndarray, labels: np.ndarray, sfreq: float, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
     n = min(X.shape[2], round(2 * sfreq))
     power, freqs = [], np.zeros(0)
+    detrend: Any = _without_mean    # scipy takes a function
     for k in range(n_classes):
         rows = np.flatnonzero(labels == k)
         rows = rows[:: max(1, len(rows) * n_classes // PSD_TRIALS)]
         total = np.zeros((X.shape[1], n // 2 + 1))
         for row in rows:
-            freqs, density = welch(np.asarray(X[row], np.float64), sfreq, nperseg=n, axis=1, detrend=_without_mean)
+            freqs, density = welch(np.asarray(X[row], np.float64), sfreq, nperseg=n, axis=1, detrend=detrend)
             total += density / len(rows)
         power.append(np.exp(np.log(np.maximum(total, 1e-20)).mean(axis=0)))
     return freqs, np.array(power)

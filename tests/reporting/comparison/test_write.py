@@ -345,7 +345,7 @@ def test_the_door_needs_neither_torch_nor_hydra(make_folder: MakeFolder, place: 
     make_folder("one")
     done = run_door(place, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "data" / "reports" / "runs" / "report.html").exists()
+    assert (tmp_path / "data" / "reports" / f"{place.parent.name}_runs" / "report.html").exists()
     assert done.stdout.splitlines()[-1].split() == ["heavy:"]
 
 
