@@ -1,7 +1,10 @@
+from __future__ import annotations
+
 import re
 from functools import partial
 
 import pytest
+import torch
 
 from eegdecode.bounds import check_bounds
 from eegdecode.models.eeg_conformer import EEGConformer
@@ -36,10 +39,15 @@ def test_a_number_that_no_network_of_ours_can_have_is_named(network, setting, wo
         check_bounds(model=partial(network, **setting))
 
 
-def test_what_is_meant_is_let_pass():
-    check_bounds(model=partial(EEGConformer, scale=None, drop=0.0))
-    check_bounds(model=partial(S3T, depth=0))    # the paper's ablation without its temporal part
-    check_bounds(model=partial(STTransformer, heads=None, drop_tokens=0.0))
+@pytest.mark.parametrize(
+    "model",
+    [partial(EEGConformer, scale=None, drop=0.0), partial(STTransformer, heads=None, drop_tokens=0.0),
+     partial(S3T, depth=0)],    # the paper's ablation without its temporal part
+)  # fmt: skip
+def test_what_is_let_pass_is_a_network_that_answers(model):
+    check_bounds(model=model)
+    network = model(6, 256, 3, 128.0).eval()
+    assert network(torch.randn(2, 6, 256)).shape == (2, 3)
 
 
 class Own:
@@ -50,3 +58,6 @@ class Own:
 
 def test_networks_of_the_users_own_have_their_own_bounds():
     check_bounds(model=partial(Own, n_layers=-1))
+    ours = type("Ours", (Own,), {"__module__": "eegdecode.models.ours"})
+    with pytest.raises(ValueError, match=r"model\.n_layers must be a whole number of at least 1, got -1"):
+        check_bounds(model=partial(ours, n_layers=-1))

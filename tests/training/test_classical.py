@@ -242,6 +242,7 @@ def test_every_pipeline_of_ours_passes_its_check(name):
     trials = plant(name, n_classes=3)
     runs = expand(CrossSession()(trials.meta, validation=0.0), Sweep(), seed=0)
     ClassicalTrainer().check(build(name), trials, runs, frontend=None, augment=None)
+    assert [prediction.status for prediction in fit(trials, build(name))] == ["done"]
 
 
 def test_a_step_that_needs_more_trials_than_a_few_passes(make_trials):

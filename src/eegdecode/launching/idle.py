@@ -30,6 +30,8 @@ def idle(typed: Sequence[str], config: Mapping[str, Any], *, varied: Collection[
     varied : collection of str
         Settings that a search varies: what one of them replaces or turns off counts in some trials.
     """
+    grids = _value(config, "model.search")    # of a pipeline: it sets what it searches
+    grids = [grids] if isinstance(grids, Mapping) else grids if isinstance(grids, list) else []
     for word in (each.lstrip("+") for each in typed):
         path = word.partition("=")[0]
         for other in BEFORE.get(path, ()):
@@ -39,8 +41,6 @@ def idle(typed: Sequence[str], config: Mapping[str, Any], *, varied: Collection[
         if whose and whose not in varied and (value := _value(config, whose)) not in words:
             now = "null" if value is None else value
             return f"{word} does nothing with {whose}={now}: leave it out, or take {whose}={' or '.join(words)}"
-        grids = _value(config, "model.search")    # of a pipeline: it sets what it searches
-        grids = [grids] if isinstance(grids, Mapping) else grids if isinstance(grids, list) else []
         name = path.removeprefix("model.").replace(".", "__")
         if grids and all(name in grid for grid in grids):
             return f"{word} does nothing beside model.search, which tries {name}: leave it out, or model.search=null"

@@ -20,7 +20,7 @@ class EEGNet(nn.Module):
     padded as there, by half their length on both sides; Keras, which the authors used, pads one sample less in front.
     Norms have torch's epsilon and momentum. Weights start as torch's do, and mostly braindecode's; with Keras's start
     (`start_as_glorot`) it is level: 0.3 and 0.9 points across subjects of `ssvep_exo` and `mi_openbci` (those that
-    chose the defaults, five seeds, 2000 steps).
+    chose the defaults, five seeds, 2000 steps; a subclass that calls it at the end of its ``__init__``).
 
     Parameters
     ----------

@@ -8,10 +8,10 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from eegdecode.models.layers import Dropout, check_settings, choose
+from eegdecode.models.layers import Dropout
 from eegdecode.models.pooling import AttentionPooling
 from eegdecode.models.recurrence import Recurrence
-from eegdecode.models.stems import STEMS, FourierStem
+from eegdecode.models.stems import FourierStem, make_stem
 
 
 class RecurrentNet(nn.Module):
@@ -56,11 +56,10 @@ class RecurrentNet(nn.Module):
         stride: float = 0.125, drop: float = 0.5, stem: str = "fourier", stem_options: Mapping[str, Any] | None = None,
     ) -> None:    # fmt: skip
         super().__init__()
-        kind, options = choose("model.stem", stem, STEMS), stem_options or {}
-        ours = {"n_chans": n_chans, "n_times": n_times, "width": width, "sfreq": sfreq,
-                "patch": patch, "stride": stride, "drop": drop}    # fmt: skip
-        check_settings(f"model.stem={stem}", kind, options, beside=tuple(ours))
-        self.stem = kind(**ours, **options)
+        self.stem = make_stem(
+            stem, stem_options, n_chans=n_chans, n_times=n_times, width=width, sfreq=sfreq,
+            patch=patch, stride=stride, drop=drop,
+        )    # fmt: skip
         self.norm = nn.LayerNorm(width)
         self.recur = Recurrence(width, hidden, cell=cell, both=both)
         self.drop = Dropout(drop)

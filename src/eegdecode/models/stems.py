@@ -12,7 +12,8 @@ Each first mixes channels by filters (D, C), which the network may bend for each
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eegdecode.models.filters import TimeFilter
-from eegdecode.models.layers import Dropout, more_than_zero, samples
+from eegdecode.models.layers import Dropout, check_settings, choose, more_than_zero, samples
 from eegdecode.models.norms import BatchNorm
 
 Signals = Float[Tensor, "batch chan time"]
@@ -199,3 +200,10 @@ class LinearStem(Stem):
 
 
 STEMS = {"fourier": FourierStem, "conv": ConvStem, "linear": LinearStem}
+
+
+def make_stem(stem: str, options: Mapping[str, Any] | None, **ours: Any) -> Stem:
+    """Build the stem that a word of a config names (``model.stem``), with more settings of its own or none."""
+    kind, options = choose("model.stem", stem, STEMS), options or {}
+    check_settings(f"model.stem={stem}", kind, options, beside=tuple(ours))
+    return kind(**ours, **options)

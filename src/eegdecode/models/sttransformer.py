@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from eegdecode.models.attention import UNORDERED
 from eegdecode.models.block import OFF, Encoder, TokenDropout
 from eegdecode.models.divided import ORDERS, DividedEncoder
-from eegdecode.models.layers import at_least, check_settings, choose
+from eegdecode.models.layers import at_least, choose
 from eegdecode.models.masks import valid_tokens
 from eegdecode.models.patches import patch_counts
 from eegdecode.models.pooling import AttentionPooling, pooling
 from eegdecode.models.positions import POSITIONS
 from eegdecode.models.spatial import ElectrodeCode, SpatialAttention, WhiteningAttention
-from eegdecode.models.stems import STEMS, Bend, FourierStem
+from eegdecode.models.stems import Bend, FourierStem, make_stem
 
 SPATIAL = ("whiten", "signals", "noop", "off", *ORDERS)
 
@@ -95,11 +95,10 @@ class STTransformer(nn.Module):
             self.mixing = SpatialAttention(n_chans, heads=spatial_heads, drop=drop, noop=spatial == "noop")
         elif spatial == "whiten":
             self.mixing = WhiteningAttention(width, heads=spatial_heads)
-        kind, options = choose("model.stem", stem, STEMS), stem_options or {}
-        ours = {"n_chans": 1 if divided else n_chans, "n_times": n_times, "width": width, "sfreq": sfreq,
-                "patch": patch, "stride": stride, "drop": drop}    # fmt: skip
-        check_settings(f"model.stem={stem}", kind, options, beside=tuple(ours))
-        self.stem = kind(**ours, **options)
+        self.stem = make_stem(
+            stem, stem_options, n_chans=1 if divided else n_chans, n_times=n_times, width=width, sfreq=sfreq,
+            patch=patch, stride=stride, drop=drop,
+        )    # fmt: skip
         self.drop_tokens = TokenDropout(drop_tokens) if drop_tokens else nn.Identity()    # draws nothing
         pooled = pooling(pool, width, self.stem.n_tokens)
         self.position = choose("model.position", position, POSITIONS)(width, self.stem.n_tokens)

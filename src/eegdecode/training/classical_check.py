@@ -32,16 +32,14 @@ def try_out(fitted: Pipeline | GridSearchCV, trials: Trials, runs: Sequence[Run]
     """
     if not runs:
         return
-    labels = [np.repeat(np.arange(len(trials.classes)), FEW), trials.y[runs[0].split.train]]
+    few, many = np.repeat(np.arange(len(trials.classes)), FEW), trials.y[runs[0].split.train]
     for words, pipeline in _candidates(fitted):
-        reasons = [_reason(pipeline, trials, some) for some in labels[:1]]
-        reasons += [_reason(pipeline, trials, some) for some in labels[1:] if reasons[0]]
-        if all(reasons):
+        if _reason(pipeline, trials, few) and (reason := _reason(pipeline, trials, many)):
             at = f" with {words}" if words else ""
             n_chans, n_times = trials.X.shape[1:]
             raise ValueError(
                 f"this pipeline cannot be fitted to trials of {n_chans} channels and {n_times} samples{at}: "
-                f"{reasons[-1]}. Change the setting (model.*)"
+                f"{reason}. Change the setting (model.*)"
             )
 
 

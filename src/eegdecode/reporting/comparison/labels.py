@@ -44,7 +44,7 @@ def name_dots(
 def heights(points: Places, names: Sequence[str], height: float) -> Float[np.ndarray, " dot"]:
     """Heights of the names, those of their dots but where two would overlap: these push each other up and down.
 
-    A dot of another name is pushed by nothing.
+    Dots stay where they are, and push the names of others that lie on them.
     """
     widths = [FAR + LETTER * max(map(len, name.split("\n"))) for name in names]
     halves = np.array([LINE * (name.count("\n") + 1) / 2 for name in names])

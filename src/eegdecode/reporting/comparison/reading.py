@@ -64,8 +64,9 @@ def _wrong(marker: Mapping[str, Any]) -> str:
     if isinstance(begun, dict) and begun and "folder" not in begun:
         return "facts.init_from has no folder"
     needed = ["subject", "n", *numbers]
-    rows = (row for row in expected if not isinstance(row, dict) or any(name not in row for name in needed))
-    return f"a row of expected is without {', '.join(needed)}: {row!r:.60}" if (row := next(rows, None)) else ""
+    if not all(isinstance(row, dict) and row.keys() >= set(needed) for row in expected):
+        return f"a row of expected is without {', '.join(needed)}"
+    return ""
 
 
 def _unlike(scores: pd.DataFrame, marker: Mapping[str, Any]) -> str:

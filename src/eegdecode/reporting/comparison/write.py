@@ -64,9 +64,7 @@ def write_comparison(places: Sequence[Path | str], *, out: Path | str, metric: s
     tables = {"table": result_rows(comparisons), "pairs": pair_rows(comparisons), "meta": meta}
     with styled():
         blocks = [*_blocks(comparisons, meta, left_out, folder), Heading("Files"), _files(tables)]
-    drawn = {block.path for block in blocks if isinstance(block, Picture)}
-    for path in set((folder / "figures").glob("[0-9l]*_*.png")) - drawn:    # of an earlier report
-        path.unlink()
+    _forget_figures(folder / "figures", kept={block.path for block in blocks if isinstance(block, Picture)})
     write_text(folder / "report.md", to_markdown(blocks, folder))
     write_text(folder / "report.html", to_html(blocks, _title(comparisons)))
     write_text(folder / "table.tex", latex([c for c in comparisons if not c.apart]))
@@ -80,6 +78,13 @@ def write_comparison(places: Sequence[Path | str], *, out: Path | str, metric: s
     apart = [f"Apart: {c.title}: {c.apart}." for c in comparisons if c.apart]
     lines = [*said, *apart, *_screen(left_out), f"Report: {folder / 'report.html'}"]
     return "\n".join(lines).replace("**", "").replace("`", "")
+
+
+def _forget_figures(folder: Path, *, kept: set[Path]) -> None:
+    """Remove those of an earlier report, which would pass for this one's."""
+    for pattern in ("[0-9]*_*.png", "learning_*.png"):
+        for path in set(folder.glob(pattern)) - kept:
+            path.unlink()
 
 
 def _screen(left_out: Sequence[str]) -> Iterator[str]:
