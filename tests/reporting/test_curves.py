@@ -51,3 +51,16 @@ def test_epochs_are_counted_in_whole_numbers():
     figure.draw_without_rendering()    # the layout decides how many ticks there are
     for ax in figure.axes[:2]:
         assert all(tick == int(tick) for tick in ax.get_xticks())
+
+
+@pytest.mark.parametrize("chance", [0.25, 0.025])    # of forty classes there is no room below the line
+def test_no_name_hides_a_curve(chance):
+    history, scores = tables([CALM, CALM])
+    figure = draw_curves(history, scores.assign(chance=chance), n_classes=4, title="")
+    for ax, name in zip(figure.axes[:2], ("uniform answer: ln 4", "chance (95 %)"), strict=True):
+        (text,) = (text for text in ax.texts if text.get_text() == name)
+        curves = [line for line in ax.lines if len(line.get_xdata()) == len(CALM)]
+        assert curves
+        assert all(text.get_zorder() < line.get_zorder() for line in curves)
+        drawn, inside = text.get_window_extent(figure.canvas.get_renderer()), ax.get_window_extent()
+        assert inside.y0 <= drawn.y0 < drawn.y1 <= inside.y1

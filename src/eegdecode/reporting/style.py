@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 # Okabe & Ito (2008)
 TRAIN, VAL, RUNNING, CHANCE, INK = "#0072B2", "#D55E00", "#56B4E9", "#8A8A8A", "#222222"
 DPI = 150    # sharp on a screen at half size, about 100 kB a figure
+ROOM = 8       # % below a line in which its name has room
 
 _STYLE = {
     "font.size": 9,
@@ -61,13 +62,16 @@ def draw_chance(ax: Axes, chance: float, bound: float) -> None:
     """The line of chance, and the zone in which a score is no evidence."""
     ax.axhspan(chance, bound, color=CHANCE, alpha=0.15, lw=0)
     ax.axhline(chance, color=CHANCE, lw=1, ls=(0, (4, 2)))
-    label_line(ax, bound, "chance (95 %)")
+    if chance > ROOM:    # below it no curve stays for long, and above it many do
+        label_line(ax, chance, "chance (95 %)", below=True)
+    else:
+        label_line(ax, bound, "chance (95 %)")
 
 
-def label_line(ax: Axes, height: float, text: str) -> None:
-    """A small name at the right end of a horizontal line, above it."""
+def label_line(ax: Axes, height: float, text: str, *, below: bool = False) -> None:
+    """A small name at the right end of a horizontal line, above or below it, and behind the curves."""
     ax.annotate(
-        text, (1, height), xycoords=("axes fraction", "data"), xytext=(-2, 2), textcoords="offset points",
-        ha="right", va="bottom", fontsize=7.5, color="#666666", zorder=5,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},    # curves may pass behind it
+        text, (1, height), xycoords=("axes fraction", "data"), xytext=(-2, -2 if below else 2),
+        textcoords="offset points", ha="right", va="top" if below else "bottom", fontsize=7.5, color="#666666",
+        zorder=1.5, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},    # over the grid
     )    # fmt: skip
