@@ -38,7 +38,7 @@ LEVERS = {
 }    # fmt: skip
 RECIPES = {    # those that cost neither set anything and brought one of them something, together
     "sttransformer": ["trainer.mixup=0.2", "trainer.average=ema", "trainer.schedule=one_cycle"],
-    "eegnet": ["trainer.average=swa", "trainer.schedule=constant", "augment=fourier"],
+    "eegnet": ["trainer.average=swa", "trainer.schedule=constant", "trainer.accumulate=4", "augment=fourier"],
 }
 
 
