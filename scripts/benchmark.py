@@ -26,6 +26,7 @@ from benchmarks import (
     search,
     start,
     threads,
+    trainers,
     transfer,
     workers,
 )
@@ -41,10 +42,11 @@ TASKS = {
     "gpu": gpu.measure_gpu, "scale": scale.measure_scale, "scale-of": scale.one_size, "sweep": search.measure_search,
     "workers": workers.measure_workers, "worker": workers.one_worker, "pruning": pruning.measure_pruning,
     "threads": threads.measure_threads, "filters": filters.measure_filters,
+    "trainers": trainers.measure_trainers,
 }    # fmt: skip
 WRITERS = (    # of tables and figures
     ablation, curve, diagnosis, engine, filters, gpu, halves, length, levers, pretraining, pruning, scale, search,
-    threads, transfer, workers,
+    threads, trainers, transfer, workers,
 )    # fmt: skip
 
 if __name__ == "__main__":
