@@ -37,6 +37,13 @@ def test_the_last_run_stands_in_for_the_last_session_and_windows_of_a_cue_stay_t
     assert len(cut.train) == 2 * len(split.train)
 
 
+def test_runs_of_which_nothing_tells_the_order_are_refused(make_trials):
+    meta = make_trials(n_subjects=1, n_sessions=1).meta
+    meta = meta.assign(run=np.repeat(["test", "train"], 12))
+    with pytest.raises(ValueError, match=r"nothing tells which of .* test and train came first"):
+        Calibration(trials=4)(meta, validation=0.0)
+
+
 def test_labels_of_test_trials_choose_nothing(make_trials):
     meta = make_trials(n_sessions=2).meta
     before = Calibration(trials=[2, 4])(meta, validation=0.0)

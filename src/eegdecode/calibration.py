@@ -93,7 +93,6 @@ def _last_part(meta: pd.DataFrame, rows: np.ndarray, subject: str) -> tuple[np.n
         values = meta[column].to_numpy()[rows]
         names = list(dict.fromkeys(values))    # in the order of time
         if len(names) > 1:
-            if column == "session":
-                check_time(names, meta, subject)
+            check_time(names, meta.assign(session=meta[column]), subject)
             return rows[values != names[-1]], rows[values == names[-1]], str(names[-1])
     return rows, rows[:0], str(meta["session"].iloc[rows[0]])

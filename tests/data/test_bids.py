@@ -46,6 +46,18 @@ def dataset(folder, **settings):
     return BidsDataset(**{"name": "bids", "folder": folder, "events": EVENTS, "interval": [0, 2], **settings})
 
 
+def test_a_type_whose_name_goes_on_is_another(tmp_path):
+    raw = make_raw()
+    raw.info["line_freq"] = 50
+    raw.set_annotations(mne.Annotations([5.0, 15.0, 25.0, 35.0], 1.0, ["left", "left/no", "right", "right/no"]))
+    path = mne_bids.BIDSPath(root=tmp_path, subject="01", session="1", task="imagery", datatype="eeg")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mne_bids.write_raw_bids(raw, path, allow_preload=True, format="BrainVision", verbose="error")
+    (found,) = dataset(tmp_path).recordings("01")
+    assert list(found.labels) == ["left_hand", "right_hand"]
+
+
 def test_subjects_sessions_and_runs_stand_in_order(folder, tmp_path):
     trials = load_trials(dataset(folder), Preprocess(), cache_dir=tmp_path)
     assert trials.X.shape == (2 * 2 * 2 * 4, 3, 200)

@@ -1,3 +1,4 @@
+import warnings
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -130,6 +131,40 @@ def test_a_channel_of_codes_that_the_file_calls_eeg_is_no_signal(tmp_path):
     (recording,) = mine.recordings("1")
     assert list(recording.onsets) == [500, 1500]
     assert load_trials(mine, Preprocess(), cache_dir=tmp_path).signal.ch_names == ("C3", "C4")
+
+
+@pytest.mark.parametrize("suffix", ["edf", "vhdr"])
+def test_codes_that_a_file_holds_in_microvolts_are_read(tmp_path, suffix):
+    """MNE turns 1 and 2 into millionths, which are no codes."""
+    raw = make_raw(channels=("C3", "Marker", "C4"))
+    raw._data[1] = 0
+    raw._data[1, 500:510], raw._data[1, 1500:1510] = 1e-6, 2e-6
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mne.export.export_raw(tmp_path / f"sub-1_run-1_eeg.{suffix}", raw, verbose="error")
+    pattern = f"sub-{{subject}}_run-{{session}}_eeg.{suffix}"
+    settings = {"labels_from": "stim", "stim_channel": "Marker", "pattern": pattern}
+    (recording,) = dataset(tmp_path, events={1: "left", 2: "right"}, **settings).recordings("1")
+    assert list(recording.onsets) == [500, 1500]
+    assert list(recording.labels) == ["left", "right"]
+    with pytest.raises(ValueError, match=r"Marks of .*: 1, 2"):
+        dataset(tmp_path, events=None, **settings).subject_names()
+
+
+def test_a_code_at_the_first_sample_is_a_cue(tmp_path):
+    raw = make_raw(channels=("C3", "Marker", "C4"))
+    raw._data[1] = 0
+    raw._data[1, :10], raw._data[1, 1500:1510] = 1, 2
+    raw.save(tmp_path / "sub-1_run-1_eeg.fif", verbose="error")
+    mine = dataset(tmp_path, labels_from="stim", stim_channel="Marker", events={1: "left", 2: "right"})
+    (recording,) = mine.recordings("1")
+    assert list(recording.onsets) == [0, 1500]
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../c", ".."])
+def test_a_name_that_is_no_folder_of_the_cache_is_refused(tmp_path, folder, name):
+    with pytest.raises(ValueError, match="must be a name without slashes"):
+        load_trials(dataset(folder, name=name), Preprocess(), cache_dir=tmp_path)
 
 
 def test_a_recording_that_is_a_folder_is_one_and_what_is_in_it_is_not(tmp_path):
@@ -429,7 +464,7 @@ def test_recordings_without_cues_say_what_they_hold(folder, settings, words):
         ({"interval": [2, 1]}, "dataset.interval=[2, 1] must be two times"),
         ({"interval": [1]}, "[1] must be two times"),
         ({"stim_channel": "STI"}, "dataset.stim_channel=STI says nothing"),
-        ({"pattern": "{person}.fif"}, "person"),
+        ({"pattern": "{person}.fif"}, "person"), ({"pattern": "{subject.fif"}, "dataset.pattern='{subject.fif': "),
         ({"pattern": None}, "dataset.table"),
         ({"table": "table.csv"}, "dataset.pattern"),
         ({"subjects": "1"}, "'1'"),

@@ -134,11 +134,14 @@ def test_what_moabb_does_not_have(at_home, settings, words):
 @pytest.mark.parametrize(
     ("settings", "word"),
     [
-        ({"interval": [4, 0]}, "4.0"),
+        ({"interval": [4, 0]}, "dataset.interval=[4, 0]"),
+        ({"interval": [0]}, "dataset.interval=[0] must be two times"),
         ({"classes": ["feet"]}, "feet"),
         ({"subjects": [1, 1]}, "1, 1"),
         ({"subjects": []}, "[]"),
         ({"subjects": "1"}, "'1'"),
+        ({"subjects": ["a"]}, "dataset.subjects=['a']: a is no whole number"),
+        ({"subjects": ["1.5"]}, "1.5 is no whole number"),
     ],
 )
 def test_bad_settings_are_named_at_once(settings, word):

@@ -58,12 +58,12 @@ def test_a_paused_edf_recording_is_refused_and_one_that_only_calls_itself_so_is_
 
 
 def test_channels_of_the_eye_and_the_heart_in_an_edf_file_are_no_eeg(tmp_path, caplog):
-    others = ("EOG left", "VEOG", "EEG EOG1", "ECG", "EMG chin", "Status", "Trig1", "Resp.")
+    others = ("EOG left", "VEOG", "EEG EOG1", "ECG", "EMG chin", "Status", "Trig1", "Resp.", "EOGh", "EXG1")
     write_edf(tmp_path / "a.edf", noise("C3", "Cz", "EEG Fp1", "Temporal", *others), list(range(20)), kind="EDF+C")
     recording = make_recording(read_raw(tmp_path / "a.edf"), onsets=(500, 1000))
     found = preprocess_recording(recording, Preprocess())
     assert found.ch_names == ("C3", "Cz", "EEG Fp1", "Temporal")
-    assert "EOG left, VEOG, EEG EOG1, ECG, EMG chin, Trig1, Resp. left out, no EEG by name" in caplog.text
+    assert "EOG left, VEOG, EEG EOG1, ECG, EMG chin, Trig1, Resp., EOGh, EXG1 left out, no EEG by name" in caplog.text
     assert preprocess_recording(recording, Preprocess(channels=["C3", "ECG"])).ch_names == ("C3", "ECG")
 
 

@@ -8,12 +8,14 @@ from pyriemann.geometry.geodesic import geodesic_riemann
 
 from eegdecode.models.eegnet import EEGNet
 from eegdecode.protocols import CrossSession, CrossSubject, WithinSession
+from eegdecode.runs import Split
 from eegdecode.sweeps import Sweep, expand
 from eegdecode.training.align import Align, align_trials, fit_frontend
 from eegdecode.training.batches import Signals
 from eegdecode.training.classical import ClassicalTrainer, pipeline
 from eegdecode.training.deep import DeepTrainer
-from eegdecode.training.frontend import CSP, Moments
+from eegdecode.training.fitted import find_places, open_frontend
+from eegdecode.training.frontend import CSP, Identity, Moments, ZScore
 from eegdecode.training.spd import riemannian_mean
 
 
@@ -56,6 +58,18 @@ def test_the_riemannian_mean_is_that_of_pyriemann(mixed):
     geometry = pytest.importorskip("pyriemann.geometry.mean")
     cov = Moments.of(mixed().X[:40]).second
     np.testing.assert_allclose(riemannian_mean(cov), geometry.mean_riemann(cov, tol=1e-10), rtol=1e-5)
+
+
+def test_the_riemannian_mean_is_found_behind_a_loose_electrode(mixed):
+    """Full steps go back and forth around it for ever."""
+    geometry = pytest.importorskip("pyriemann.geometry.mean")
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(15, 15)) @ rng.normal(0, 10, (150, 15, 500))
+    loose = np.flatnonzero(rng.random(150) < 0.3)
+    X[loose, rng.integers(15, size=len(loose))] *= 1000
+    cov = X @ X.transpose(0, 2, 1)
+    cov += 1e-3 * cov.trace(axis1=1, axis2=2)[:, None, None] / 15 * np.eye(15)
+    np.testing.assert_allclose(riemannian_mean(cov), geometry.mean_riemann(cov, tol=1e-9, maxiter=500), rtol=1e-4)
 
 
 def test_of_an_average_reference_the_mean_is_that_of_the_other_directions(mixed):
@@ -240,6 +254,24 @@ def test_a_channel_that_was_off_in_training_drowns_no_other(make_trials, own):
     z = fitted.filters[fitted.which] @ X + fitted.offset[:, None]
     assert z[split.train].std() == pytest.approx(1, rel=0.05)
     assert z[split.test].std((0, 2)).max() < 3
+
+
+@pytest.mark.parametrize("then", [ZScore(), Identity()], ids=str)
+@pytest.mark.parametrize("own", [0.0, 0.5])
+def test_a_checkpoint_leaves_out_the_direction_that_was_off_in_training(make_trials, then, own):
+    """Bridged electrodes: what new trials have between them was blown up by the kept map, not by the run's own."""
+    trials = make_trials(n_subjects=3, n_trials=40)
+    X, meta = trials.X.copy(), trials.meta
+    known = (meta["subject"] != "3").to_numpy()
+    X[known, 5] = X[known, 4]
+    split = Split(np.flatnonzero(known), np.arange(0), np.flatnonzero(~known), "3", "s0", 0, "x")
+    front, moments = Align(then=then, own=own), Moments.of(X)
+    fitted = fit_frontend(front, moments, trials.y, meta, split)
+    new = meta[~known].reset_index(drop=True)
+    places = find_places(front, fitted.groups, new, same_set=True)
+    kept = open_frontend(front, fitted.weights(), places, moments[split.test])(np.arange(len(new)))
+    theirs = fitted.filters[fitted.which[split.test]]
+    np.testing.assert_allclose(kept.filters[kept.which], theirs, atol=1e-5 * np.abs(theirs).max())
 
 
 def test_an_average_reference_stays_finite(make_trials):

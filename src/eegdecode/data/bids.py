@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pandas as pd
+
 from eegdecode.data.cues import (
     Sliding,
     all_marks,
@@ -127,7 +129,7 @@ class BidsDataset:
 
     def _recording(self, path: _Place) -> Recording:
         raw, source = _read(path.file), str(path.file)
-        _plain_types(raw, self.events or {})
+        _plain_types(raw, self.events or {}, _trial_types(path.file))
         onsets, labels = cues_from_annotations(raw, classes_of(self.events or {}))
         groups = None
         if not len(onsets):
@@ -207,10 +209,23 @@ def _read(file: Path) -> mne.io.BaseRaw:
         raise ValueError(f"{file} cannot be read by mne-bids: {brief(error)}. {out}") from error
 
 
-def _plain_types(raw: mne.io.BaseRaw, events: Mapping[str, str | None]) -> None:
-    """Take back what mne-bids adds to a ``trial_type`` of several codes: ``right/2``, ``right/3``."""
+def _trial_types(file: Path) -> set[str]:
+    """The names in the recording's table of events, as they stand there."""
+    import mne_bids
+
+    place = mne_bids.get_bids_path_from_fname(file.with_suffix(file.suffix.lower()), verbose="error")
+    table = place.find_matching_sidecar(suffix="events", extension=".tsv", on_error="ignore")
+    rows = pd.DataFrame() if table is None else pd.read_csv(table, sep="\t", dtype=str, keep_default_na=False)
+    return set(rows["trial_type"]) if "trial_type" in rows else set()
+
+
+def _plain_types(raw: mne.io.BaseRaw, events: Mapping[str, str | None], own: set[str]) -> None:
+    """Take back what mne-bids adds to a ``trial_type`` of several codes: ``right/2``, ``right/3``.
+
+    Not from the table's ``own`` names: ``right/practice`` is no ``right``.
+    """
     marks = set(map(str, raw.annotations.description))
-    added = {mark: mark.rpartition("/")[0] for mark in marks if mark not in events}
+    added = {mark: mark.rpartition("/")[0] for mark in marks - own if mark not in events}
     raw.annotations.rename({mark: plain for mark, plain in added.items() if plain in events}, verbose="error")
 
 

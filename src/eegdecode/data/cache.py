@@ -44,6 +44,8 @@ class Cache:
     """
 
     def __init__(self, dataset: Dataset, preprocess: Preprocess, folder: str | Path | None = None) -> None:
+        if dataset.name in (".", "..") or not dataset.name or Path(dataset.name).name != dataset.name:
+            raise ValueError(f"dataset.name={dataset.name!r} must be a name without slashes: a folder of the cache")
         self.dataset = dataset
         self.folder = cache_root(folder) / dataset.name
         self.code = todays_code()

@@ -19,7 +19,8 @@ RENAMED = {"T3": "T7", "T4": "T8", "T5": "P7", "T6": "P8"}
 N_NEIGHBOURS = 4    # of a Laplacian, as Hjorth took
 # EDF and GDF know no types: MNE takes all that they hold for EEG
 OTHER = re.compile(
-    r"(eeg[ :_-]*)?([hv]?eog|[hv]eo|eye|ecg|ekg|emg|gsr|eda|resp|pulse?|ppg|temp|trig|status|marker)(?![a-z])", re.I
+    r"(eeg[ :_-]*)?([hv]?eog[hv]?|[hv]eo|eye|exg\d|erg\d|ecg|ekg|emg|gsr|eda|resp|pulse?|plet|ppg|temp|trig|status|"
+    r"marker)(?![a-z])", re.I
 )
 LOUD = 5.0    # times the median of all channels: a channel is bad
 

@@ -69,12 +69,14 @@ def stim_events(raw: mne.io.BaseRaw, *, stim_channel: str | None = None) -> np.n
     """Where the stim channel takes a code, and which: MNE's table of events.
 
     Also from a higher code to a lower one without zero between, as of a channel that holds its state: MNE by itself
-    takes rising codes alone.
+    takes rising codes alone. And at the first sample, where a file was cut at a cue or holds a state from the start.
     """
     import mne
 
     falling: Any = True
-    events = mne.find_events(raw, stim_channel=stim_channel, shortest_event=0, consecutive=falling, verbose="error")
+    events = mne.find_events(
+        raw, stim_channel=stim_channel, shortest_event=0, consecutive=falling, initial_event=True, verbose="error"
+    )
     return events[~_back_from_pulse(events, shorter=PULSE * raw.info["sfreq"])]
 
 

@@ -144,10 +144,8 @@ class FileDataset:
         return (self._read(row, index["file"]) for row in rows)
 
     def _read(self, row: Mapping[Any, str], known: Iterable[str]) -> Recording:
-        raw = read_raw(Path(row["file"]))
+        raw = self._raw(Path(row["file"]))
         _check_parts(raw, row["file"], known)
-        if self.stim_channel in raw.ch_names:    # where the file calls it EEG, its codes would stand among the signals
-            raw.set_channel_types({self.stim_channel: "stim"}, on_unit_change="ignore", verbose="error")
         onsets, labels = self._cues(row, raw)
         if not len(onsets):
             raise ValueError(
@@ -160,6 +158,15 @@ class FileDataset:
             onsets, labels, groups = sliding(raw, (onsets, labels), self.interval, row["file"], marks=marks)
         raw = scaled(raw, float(self.scale))
         return Recording(raw, row["subject"], row["session"], row["run"], onsets, labels, row["file"], groups)
+
+    def _raw(self, file: Path) -> mne.io.BaseRaw:
+        """The recording, the named channel one of codes: called EEG, they would stand among the signals."""
+        raw, channel = read_raw(file), self.stim_channel
+        if channel is not None and channel in raw.ch_names:
+            raw.set_channel_types({channel: "stim"}, on_unit_change="ignore", verbose="error")
+            if 0 < np.nanmax(np.abs(raw.get_data(picks=channel)), initial=0) < 1:    # the file has them in µV
+                raw.load_data(verbose="error").apply_function(_from_volts, picks=channel, verbose="error")
+        return raw
 
     def _cues(self, row: Mapping[Any, str], raw: mne.io.BaseRaw) -> Cues:
         class_of = self._class_of()
@@ -195,7 +202,7 @@ class FileDataset:
         if self.labels_from == "file":
             marks = sorted(set(self._index()["label"]))
         elif self.labels_from == "stim":
-            events = stim_events(read_raw(file), stim_channel=self.stim_channel)
+            events = stim_events(self._raw(file), stim_channel=self.stim_channel)
             marks = [str(code) for code in np.unique(events[:, 2])]
         else:
             marks = sorted(set(read_raw(file).annotations.description))
@@ -213,6 +220,11 @@ class FileDataset:
 
     def _table(self) -> Path:
         return Path(self.folder).expanduser() / Path(str(self.table)).expanduser()
+
+
+def _from_volts(codes: np.ndarray) -> np.ndarray:
+    """Codes that MNE has turned from µV into V."""
+    return np.rint(1e6 * codes)
 
 
 def _check_parts(raw: mne.io.BaseRaw, file: str, known: Iterable[str]) -> None:

@@ -96,7 +96,11 @@ def _defaults(parts: Mapping[Any, str | None]) -> dict[str, str]:
 def check_pattern(pattern: str) -> re.Pattern[str]:
     """Turn ``sub-{subject}_*.fif`` into a regular expression, or say what is wrong with it."""
     text, seen = "", set()
-    fields = list(string.Formatter().parse(pattern))
+    try:
+        fields = list(string.Formatter().parse(pattern))
+    except ValueError as error:
+        way = "a name stands between braces, {subject}"
+        raise ValueError(f"dataset.pattern={pattern!r}: {error}; {way}") from error
     for (_, name, _, _), (literal, after, _, _) in itertools.pairwise(fields):
         if name and after and (not literal or literal == "*") and {name, after} <= set(PARTS):
             raise ValueError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eegdecode.data.cues import cues_from_annotations, cues_from_stim, has_stim_channel
+from eegdecode.data.cues import cues_from_annotations, cues_from_stim, has_stim_channel, window_of
 from eegdecode.data.downloads import MissingFileError, brief, data_folder, files_on_disk
 from eegdecode.data.index import natural
 from eegdecode.data.recording import Recording
@@ -68,15 +68,12 @@ class MoabbDataset:
         if self.interval is None:
             put(self, "interval", [edge - self.cue_delay for edge in self._source().interval])
         put(self, "classes", tuple(str(name) for name in self.classes or ()))
-        begin, end = (float(edge) for edge in self.interval or ())
-        put(self, "interval", (begin, end))
+        put(self, "interval", window_of(self.interval or ()))
         put(self, "unread", tuple(self.unread))
         if self.run_order is not None:
             put(self, "run_order", tuple(str(run) for run in self.run_order))
         if self.subjects is not None:
             put(self, "subjects", _numbers(self.subjects))
-        if begin >= end:
-            raise ValueError(f"dataset.interval={self.interval} must begin before it ends")
         if len(set(self.classes or ())) != len(self.classes or ()) or len(self.classes or ()) < 2:
             raise ValueError(f"dataset.classes={self.classes} must name two or more different classes")
 
@@ -210,6 +207,8 @@ def _by_number(names: Mapping[Any, Any]) -> list[Any]:
 def _numbers(subjects: Sequence[int | str]) -> tuple[int, ...]:
     if isinstance(subjects, str) or not subjects:
         raise ValueError(f"dataset.subjects={subjects!r} must be a list, such as [1,2], or null for all")
+    if wrong := [subject for subject in subjects if not str(subject).isdecimal()]:
+        raise ValueError(f"dataset.subjects={list(subjects)}: {wrong[0]} is no whole number, which MOABB wants")
     numbers = tuple(int(subject) for subject in subjects)
     if len(set(numbers)) < len(numbers):
         raise ValueError(f"dataset.subjects={list(numbers)} names a subject twice")

@@ -102,10 +102,12 @@ class Align:
         matrices, which = self._roots(references, of_trial, moments, split)
         aligned = _moved(moments[split.train], matrices[which[split.train]])
         known = signal_space(aligned.second.mean(0), least=UNKNOWN)
-        if known.shape[1] < len(known):    # the little there is would be blown up, and drown the others where it is on
+        if known.shape[1] == len(known):
+            fitted = self.then.fit(aligned, y[split.train])
+        else:    # the little there is would be blown up, and drown the others where it is on; so it would in new trials
             only = known @ known.T
-            aligned, matrices = _moved(aligned, only[None]), only @ matrices
-        fitted = self.then.fit(aligned, y[split.train])
+            fitted = self.then.fit(_moved(aligned, only[None]), y[split.train])
+            fitted = replace(fitted, filters=(fitted.filters @ only).astype(np.float32))
         filters = (fitted.filters @ matrices).astype(np.float32)
         return self._fitted(fitted, filters, which, references, of_trial, meta, split)
 

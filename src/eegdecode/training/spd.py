@@ -45,18 +45,20 @@ def riemannian_mean(
     """Return the affine-invariant mean: the matrix seen from which the logarithms of all add up to nothing.
 
     It is taken in the directions that hold power (all but one with an average reference): elsewhere there are no
-    logarithms.
+    logarithms. Where a step leads further away, as with an electrode that is loose in some trials, steps are halved.
     """
     basis = signal_space(cov.mean(0))
     cov = basis.T @ cov @ basis
-    mean = cov.mean(0)
+    mean, pace, before = cov.mean(0), 1.0, np.inf
     for _ in range(most):
         values, vectors = np.linalg.eigh(mean)
         root, inverse = ((vectors * values**power) @ vectors.T for power in (0.5, -0.5))
         values, vectors = np.linalg.eigh(inverse @ cov @ inverse)
         step = ((vectors * np.log(np.maximum(values, LEAST))[:, None]) @ vectors.transpose(0, 2, 1)).mean(0)
-        values, vectors = np.linalg.eigh(step)
+        away = float(np.linalg.norm(step))
+        pace, before = pace if away < before else pace / 2, away
+        values, vectors = np.linalg.eigh(pace * step)
         mean = root @ (vectors * np.exp(values)) @ vectors.T @ root
-        if np.linalg.norm(step) < tolerance:
+        if away < tolerance:
             break
     return basis @ mean @ basis.T
