@@ -13,6 +13,7 @@ import pandas as pd
 
 from benchmarks.ablation import STACKED, on_disk, train
 from benchmarks.table import markdown, publish, with_earlier
+from benchmarks.tasks import check_known, sort_words
 
 OUT = Path("notebooks/benchmarks")
 SEEDS = 5
@@ -45,13 +46,11 @@ RECIPES = {    # those that cost neither set anything and brought one of them so
 def measure_levers(folder: Path, *words: str) -> None:
     """Train what is missing and write ``levers.csv`` and ``levers.md``."""
     options = {"seeds": str(SEEDS), "models": ",".join(MODELS), "sets": ",".join(SETS)}
-    options |= {key: value for key, _, value in (word.partition("=") for word in words) if key in options}
-    names = [word for word in words if "=" not in word] or list(LEVERS)
-    more = [word for word in words if "=" in word and word.partition("=")[0] not in options]
+    names, options, more = sort_words(words, options)
+    names = names or list(LEVERS)
     models, sets = options["models"].split(","), options["sets"].split(",")
     for what, asked, known in (("lever", names, LEVERS), ("model", models, MODELS), ("set", sets, SETS)):
-        if unknown := [name for name in asked if name not in known]:
-            raise SystemExit(f"no {what} {', '.join(unknown)}; there are {', '.join(known)}")
+        check_known(what, asked, known)
     sets = [each for each in SETS if each in sets and f"{each} cross_subject" in on_disk()]
     rows, found = [], {}
     for name in dict.fromkeys(["off", *names]):

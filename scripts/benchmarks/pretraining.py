@@ -15,7 +15,7 @@ import pandas as pd
 
 from benchmarks.ablation import STACKED, on_disk, typed, where
 from benchmarks.table import markdown, publish
-from benchmarks.tasks import run_door
+from benchmarks.tasks import check_known, run_door
 from benchmarks.transfer import SETS
 
 OUT = Path("notebooks/benchmarks")
@@ -42,8 +42,7 @@ def measure_pretraining(folder: Path, *words: str) -> None:
     of_task, more = ([word for word in more if word.startswith("task.") == wanted] for wanted in (True, False))
     sets, starts, kinds = (options[key].split(",") for key in ("sets", "starts", "kinds"))
     for what, asked, known in (("set", sets, SETS), ("start", starts, STARTS), ("kind", kinds, KINDS)):
-        if unknown := [name for name in asked if name not in known]:
-            raise SystemExit(f"no {what} {', '.join(unknown)}; there are {', '.join(known)}")
+        check_known(what, asked, known)
     here, rows = {place.split()[0] for place in on_disk()}, []
     for name in (name for name in sets if name in here):
         words_of, numbers = _words(name, options["subjects"]), ",".join(map(str, SETS[name][1]))

@@ -3,7 +3,7 @@
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,22 @@ def run_door(script: str, *words: str, environment: Mapping[str, str] | None = N
     if done.returncode:
         raise SystemExit(f"{(done.stdout + done.stderr).strip()[-4000:]}\nthat was: {shlex.join(command)}")
     return done.stdout
+
+
+def sort_words(
+    words: Sequence[str], options: Mapping[str, str]
+) -> tuple[list[str], dict[str, str], list[str]]:    # fmt: skip
+    """Plain names, ``options`` with what is typed of them, and every other ``key=value``, which goes to trainings."""
+    pairs = {word: word.partition("=") for word in words}
+    typed = {key: value for key, equals, value in pairs.values() if equals and key in options}
+    more = [word for word, (key, equals, _) in pairs.items() if equals and key not in options]
+    return [word for word in words if "=" not in word], {**options, **typed}, more
+
+
+def check_known(what: str, asked: Sequence[str], known: Collection[str]) -> None:
+    """End with a line where a name is none of those there are."""
+    if unknown := [name for name in asked if name not in known]:
+        raise SystemExit(f"no {what} {', '.join(unknown)}; there are {', '.join(known)}")
 
 
 def spread(times: list[float]) -> str:

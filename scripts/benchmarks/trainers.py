@@ -12,6 +12,7 @@ import pandas as pd
 
 from benchmarks.ablation import on_disk, train
 from benchmarks.table import markdown, publish
+from benchmarks.tasks import check_known, sort_words
 
 OUT, CONFIGS = Path("notebooks/benchmarks"), Path("configs")
 SEEDS = 1
@@ -27,14 +28,12 @@ CELL = ["set", "model", "trainer", "seeds"]
 def measure_trainers(folder: Path, *words: str) -> None:
     """Train what is missing and write ``trainers.csv`` and ``trainers.md``."""
     options = {"seeds": str(SEEDS), "trainers": ",".join(TRAINERS), "sets": ",".join(SETS)}
-    options |= {key: value for key, _, value in (word.partition("=") for word in words) if key in options}
-    more = [word for word in words if "=" in word and word.partition("=")[0] not in options]
-    models = [word for word in words if "=" not in word] or list(MODELS)
+    names, options, more = sort_words(words, options)
+    models = names or list(MODELS)
     trainers, sets, seeds = options["trainers"].split(","), options["sets"].split(","), int(options["seeds"])
     there = sorted(path.stem for path in (CONFIGS / "trainer").glob("*.yaml"))
     for what, asked, known in (("network", models, MODELS), ("training", trainers, there), ("set", sets, SETS)):
-        if unknown := [name for name in asked if name not in known]:
-            raise SystemExit(f"no {what} {', '.join(unknown)}; there are {', '.join(known)}")
+        check_known(what, asked, known)
     here = [each for each in sets if f"{each} cross_subject" in on_disk()]
     for model in models:
         for trainer in trainers:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from benchmarks.ablation import STACKED, on_disk, typed, where
 from benchmarks.table import markdown, publish
+from benchmarks.tasks import check_known, sort_words
 
 OUT = Path("notebooks/benchmarks")
 SEEDS = 5
@@ -45,13 +46,11 @@ Scores = Mapping[int, pd.Series]    # trials a class -> mean accuracy in % of ea
 def measure_transfer(folder: Path, *words: str) -> None:
     """Train what is missing and write ``transfer.csv``, ``transfer.md`` and ``transfer.png``."""
     options = {"seeds": str(SEEDS), "models": "sttransformer", "sets": ",".join(SETS)}
-    options |= {key: value for key, _, value in (word.partition("=") for word in words) if key in options}
-    ways = [word for word in words if "=" not in word] or list(WAYS)
-    more = [word for word in words if "=" in word and word.partition("=")[0] not in options]
+    names, options, more = sort_words(words, options)
+    ways = names or list(WAYS)
     models, sets = options["models"].split(","), options["sets"].split(",")
     for what, asked, known in (("way", ways, WAYS), ("model", models, MODELS), ("set", sets, SETS)):
-        if unknown := [name for name in asked if name not in known]:
-            raise SystemExit(f"no {what} {', '.join(unknown)}; there are {', '.join(known)}")
+        check_known(what, asked, known)
     here, rows = {place.split()[0] for place in on_disk()}, []
     for place in (place for place in sets if place in here):
         for model in models:

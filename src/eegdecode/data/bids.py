@@ -102,7 +102,7 @@ class BidsDataset:
         """Return the selected subjects; ``2`` finds ``02``."""
         paths = self._paths()
         if not self.classes:
-            raw = _read(paths[0].file)
+            raw, _ = _read(paths[0].file)
             raise ValueError(
                 "dataset.events is empty: say which trial_type is which class, e.g. "
                 f"'dataset.events={{left: left_hand}}'. Those of {paths[0].file}: {_marks(raw)}"
@@ -128,8 +128,8 @@ class BidsDataset:
         return (self._recording(path) for path in paths)
 
     def _recording(self, path: _Place) -> Recording:
-        raw, source = _read(path.file), str(path.file)
-        _plain_types(raw, self.events or {}, _trial_types(path.file))
+        (raw, own), source = _read(path.file), str(path.file)
+        _plain_types(raw, self.events or {}, own)
         onsets, labels = cues_from_annotations(raw, classes_of(self.events or {}))
         groups = None
         if not len(onsets):
@@ -193,7 +193,8 @@ def _check_names(files: Sequence[Path]) -> None:
                 )
 
 
-def _read(file: Path) -> mne.io.BaseRaw:
+def _read(file: Path) -> tuple[mne.io.BaseRaw, set[str]]:
+    """A recording, and the names that its table of events itself has for marks."""
     import mne_bids
 
     refuse_paused(file)
@@ -201,22 +202,14 @@ def _read(file: Path) -> mne.io.BaseRaw:
         with heeding(file):    # that tables are not there is no matter
             place = mne_bids.get_bids_path_from_fname(file.with_suffix(file.suffix.lower()), verbose="error")
             raw = mne_bids.read_raw_bids(place, verbose="warning")
-            if place.find_matching_sidecar(suffix="events", extension=".tsv", on_error="ignore") is None:
+            table = place.find_matching_sidecar(suffix="events", extension=".tsv", on_error="ignore")
+            if table is None:
                 log.warning("%s has no events.tsv: the marks in the file itself are taken", file)
-            return raw
+            rows = pd.DataFrame() if table is None else pd.read_csv(table, sep="\t", dtype=str, keep_default_na=False)
+            return raw, set(rows["trial_type"]) if "trial_type" in rows else set()
     except Exception as error:    # each format has its own way to fail
         out = "Copy it again, or leave its subject out by dataset.subjects"
         raise ValueError(f"{file} cannot be read by mne-bids: {brief(error)}. {out}") from error
-
-
-def _trial_types(file: Path) -> set[str]:
-    """The names in the recording's table of events, as they stand there."""
-    import mne_bids
-
-    place = mne_bids.get_bids_path_from_fname(file.with_suffix(file.suffix.lower()), verbose="error")
-    table = place.find_matching_sidecar(suffix="events", extension=".tsv", on_error="ignore")
-    rows = pd.DataFrame() if table is None else pd.read_csv(table, sep="\t", dtype=str, keep_default_na=False)
-    return set(rows["trial_type"]) if "trial_type" in rows else set()
 
 
 def _plain_types(raw: mne.io.BaseRaw, events: Mapping[str, str | None], own: set[str]) -> None:
